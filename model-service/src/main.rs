@@ -1,0 +1,179 @@
+//! `model-service`: serve, check a model, write the image.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use model_service::model::Model;
+use model_service::oci::{self, File, Image};
+use model_service::service::{self, APP_VERSION, Limits};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info};
+
+/// Say whether a URL is phishing
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the page and the interface
+    Serve(Serve),
+    /// Load a model, run its self-test, and print what it says of itself as JSON
+    Check { model: PathBuf },
+    /// Write an OCI image of a static binary and a model
+    Image(Packed),
+}
+
+#[derive(Parser)]
+struct Serve {
+    /// Model file (ONNX)
+    #[arg(long, env = "MODEL", default_value = "/models/model.onnx")]
+    model: PathBuf,
+    /// Address and port to listen on
+    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Model runs at one time; the number of cores when absent
+    #[arg(long, env = "WORKERS")]
+    workers: Option<NonZeroUsize>,
+    /// Requests that are run or wait, before 503
+    #[arg(long, env = "QUEUE", default_value_t = Limits::default().queue)]
+    queue: usize,
+    /// Milliseconds that a body may take to arrive
+    #[arg(long, env = "BODY_TIMEOUT_MS", default_value_t = 10_000)]
+    body_timeout_ms: u64,
+    /// Milliseconds of being unready before the port closes on SIGTERM
+    #[arg(long, env = "DRAIN_NOTICE_MS", default_value_t = 2_000)]
+    drain_notice_ms: u64,
+}
+
+#[derive(Parser)]
+struct Packed {
+    /// Static binary of this program; this very one when absent
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    #[arg(long)]
+    model: PathBuf,
+    /// Name and tag of the image
+    #[arg(long, default_value = concat!("provision.local/model-service:", env!("CARGO_PKG_VERSION")))]
+    reference: String,
+    #[arg(long, default_value = "amd64")]
+    architecture: String,
+    /// File to write, replaced when it is whole
+    #[arg(long)]
+    output: PathBuf,
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::INFO)
+        .init();
+    let done = match Arguments::parse().command {
+        Command::Serve(arguments) => serve(arguments),
+        Command::Check { model } => check(&model),
+        Command::Image(arguments) => image(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            error!("{failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: Serve) -> Result<()> {
+    let defaults = Limits::default();
+    let limits = Limits {
+        workers: arguments.workers.unwrap_or(defaults.workers),
+        queue: arguments.queue,
+        body: Duration::from_millis(arguments.body_timeout_ms),
+        drain_notice: Duration::from_millis(arguments.drain_notice_ms),
+        ..defaults
+    };
+    let model = Model::load(&arguments.model)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let listener = TcpListener::bind(arguments.listen).await.with_context(|| format!("listen on {}", arguments.listen))?;
+        info!(address = %listener.local_addr()?, model = model.about.id, runtime = model.runtime(), app = APP_VERSION, "serving");
+        service::serve(listener, model, limits, async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        })
+        .await
+    })
+}
+
+fn check(path: &Path) -> Result<()> {
+    let model = Model::load(path)?;
+    writeln!(
+        std::io::stdout(),
+        "{}",
+        serde_json::to_string_pretty(&model.about)?
+    )?;
+    Ok(())
+}
+
+fn image(arguments: &Packed) -> Result<()> {
+    let binary = match &arguments.binary {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?,
+    };
+    let content =
+        |path: &Path| fs::read(path).with_context(|| format!("read `{}`", path.display()));
+    let about = Model::load(&arguments.model)?.about;
+    let image = Image {
+        reference: arguments.reference.clone(),
+        architecture: arguments.architecture.clone(),
+        user: "65532:65532".into(),
+        entrypoint: vec!["/model-service".into(), "serve".into()],
+        environment: BTreeMap::from([("MODEL".into(), "/models/model.onnx".into())]),
+        ports: vec![8080],
+        labels: BTreeMap::from([
+            (
+                "org.opencontainers.image.title".into(),
+                "model-service".into(),
+            ),
+            (
+                "org.opencontainers.image.version".into(),
+                APP_VERSION.into(),
+            ),
+            ("model.id".into(), about.id),
+            ("model.version".into(), about.version),
+        ]),
+        layers: vec![
+            vec![File {
+                path: "model-service".into(),
+                mode: 0o555,
+                content: content(&binary)?,
+            }],
+            vec![File {
+                path: "models/model.onnx".into(),
+                mode: 0o444,
+                content: content(&arguments.model)?,
+            }],
+        ],
+    };
+    let mut partial = arguments.output.clone().into_os_string();
+    partial.push(".partial");
+    let file = fs::File::create(&partial)
+        .with_context(|| format!("write `{}`", arguments.output.display()))?;
+    let digest = oci::write(&image, std::io::BufWriter::new(file))?;
+    fs::rename(&partial, &arguments.output)?;
+    writeln!(std::io::stdout(), "{digest}")?;
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! A model: its file, what the file says of itself, and the runtime that computes it.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{preprocessing, tract};
+
+/// Probability from which a URL is called phishing.
+pub const THRESHOLD: f32 = 0.5;
+/// Largest difference between the trainer's answer (onnxruntime) and ours; 5.4e-7 was measured.
+const TOLERANCE: f32 = 1e-5;
+
+/// What computes the graph. tract runs any ONNX of this family; a kernel of our own may stand beside it.
+pub trait Runtime: Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// P(phishing), calibrated, one for each row of ids.
+    fn probabilities(&self, ids: &[[i32; preprocessing::POSITIONS]]) -> Result<Vec<f32>>;
+}
+
+/// What the file says of itself (ONNX metadata).
+#[derive(Debug, Clone, Serialize)]
+pub struct About {
+    /// SHA-256 of the file, hex.
+    pub id: String,
+    pub name: String,
+    pub version: String,
+    pub preprocessing: String,
+    /// The split whose training part it learned from.
+    pub split: String,
+    #[serde(skip)]
+    self_test: Vec<Known>,
+}
+
+/// A URL and the trainer's answer for it.
+#[derive(Debug, Clone, Deserialize)]
+struct Known {
+    url: String,
+    probability: f32,
+}
+
+pub struct Model {
+    pub about: About,
+    runtime: Box<dyn Runtime>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Phishing,
+    Legitimate,
+}
+
+impl Verdict {
+    pub fn of(probability: f32) -> Self {
+        if probability >= THRESHOLD {
+            Self::Phishing
+        } else {
+            Self::Legitimate
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Phishing => "phishing",
+            Self::Legitimate => "legitimate",
+        }
+    }
+}
+
+impl Model {
+    /// Read the file, check that we speak its pre-processing, and compare its known answers with ours.
+    ///
+    /// # Errors
+    /// Says which of these failed. tract may panic on a graph it cannot optimise: who swaps models at run time runs
+    /// `model-service check` first, as a process of its own, which holds under `panic = "abort"` too.
+    pub fn load(path: &Path) -> Result<Self> {
+        let file =
+            std::fs::read(path).with_context(|| format!("read model `{}`", path.display()))?;
+        Self::from_bytes(&file).with_context(|| format!("load model `{}`", path.display()))
+    }
+
+    pub fn from_bytes(file: &[u8]) -> Result<Self> {
+        let (told, runtime) = tract::open(file)?;
+        let say = |key: &str| {
+            told.get(key)
+                .cloned()
+                .with_context(|| format!("the model's metadata has no `{key}`"))
+        };
+        let about = About {
+            id: hex::encode(Sha256::digest(file)),
+            name: say("name")?,
+            version: say("version")?,
+            preprocessing: say("preprocessing")?,
+            split: say("split")?,
+            self_test: serde_json::from_str(&say("self_test")?)
+                .context("read the model's `self_test`")?,
+        };
+        if about.preprocessing != preprocessing::VERSION {
+            bail!(
+                "the model needs pre-processing `{}`, this service speaks `{}`",
+                about.preprocessing,
+                preprocessing::VERSION
+            );
+        }
+        let model = Self { about, runtime };
+        model.self_test()?;
+        Ok(model)
+    }
+
+    /// Compare our answers with the trainer's, one by one and as a batch.
+    pub fn self_test(&self) -> Result<()> {
+        let known = &self.about.self_test;
+        ensure!(
+            !known.is_empty(),
+            "the model has no known answers to be tested with"
+        );
+        let urls: Vec<&str> = known.iter().map(|known| known.url.as_str()).collect();
+        let batch = self.probabilities(&urls)?;
+        for (known, in_batch) in known.iter().zip(batch) {
+            let alone = self.probabilities(&[&known.url])?[0];
+            for ours in [alone, in_batch] {
+                let difference = (ours - known.probability).abs();
+                ensure!(
+                    difference <= TOLERANCE,
+                    "self-test: `{}` gives {ours}, the trainer had {}",
+                    known.url,
+                    known.probability
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// P(phishing) of each URL.
+    pub fn probabilities<U: AsRef<str>>(&self, urls: &[U]) -> Result<Vec<f32>> {
+        let ids: Vec<_> = urls
+            .iter()
+            .map(|url| preprocessing::ids(url.as_ref().as_bytes()))
+            .collect();
+        let found = self.runtime.probabilities(&ids)?;
+        ensure!(
+            found.len() == urls.len(),
+            "the model answered {} rows for {} URLs",
+            found.len(),
+            urls.len()
+        );
+        ensure!(
+            found.iter().all(|p| (0.0..=1.0).contains(p)),
+            "the model answered what is no probability"
+        );
+        Ok(found)
+    }
+
+    pub fn runtime(&self) -> &'static str {
+        self.runtime.name()
+    }
+}

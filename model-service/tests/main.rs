@@ -1,0 +1,15 @@
+//! One binary: the shared vectors, the shipped model, the real server on loopback, the image.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
+
+mod http;
+mod image;
+mod model;
+mod vectors;
+
+use std::path::PathBuf;
+
+/// The shipped model's file.
+fn shipped() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/c1w-domain-disjoint.onnx")
+}

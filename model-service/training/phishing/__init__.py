@@ -1,0 +1,1 @@
+"""Train, measure and export the phishing-URL model; `python -m phishing --help`."""

@@ -1,0 +1,67 @@
+//! What a step inherits: the chain of plays, roles, blocks and includes around it.
+
+use crate::program::{Keywords, Layer, LayerId, RoleScope, Tree};
+
+/// One link of the chain. It lives on the executor's stack while the steps inside run.
+#[derive(Clone, Copy)]
+pub struct Context<'chain> {
+    pub parent: Option<&'chain Context<'chain>>,
+    pub keywords: &'chain Keywords,
+    /// Entered with this link.
+    pub role: Option<&'chain RoleScope>,
+    /// Include or import parameters: they beat `set_fact`.
+    pub parameters: Option<&'chain Layer>,
+    /// Layer of import parameters in the program.
+    pub parameter_layer: Option<LayerId>,
+    /// Layers that this link gives by value: what `include_role` brings.
+    pub included: Option<&'chain IncludedRole>,
+}
+
+/// The scope of a role that came by `include_role`.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct IncludedRole {
+    pub defaults: Vec<std::sync::Arc<Layer>>,
+    pub vars: Vec<std::sync::Arc<Layer>>,
+}
+
+impl<'chain> Context<'chain> {
+    /// The outermost link.
+    pub fn root(keywords: &'chain Keywords) -> Self {
+        Self { parent: None, keywords, role: None, parameters: None, parameter_layer: None, included: None }
+    }
+
+    /// A link inside this one.
+    pub fn child<'inner>(&'inner self, keywords: &'inner Keywords) -> Context<'inner>
+    where
+        'chain: 'inner,
+    {
+        Context { parent: Some(self), keywords, role: None, parameters: None, parameter_layer: None, included: None }
+    }
+
+    /// This link and its parents, innermost first.
+    pub fn chain(&self) -> impl Iterator<Item = &Context<'chain>> {
+        std::iter::successors(Some(self), |context| context.parent)
+    }
+
+    /// The innermost value of an inherited keyword.
+    pub fn keyword(&self, get: impl Fn(&'chain Keywords) -> Option<&'chain Tree>) -> Option<&'chain Tree> {
+        self.chain().find_map(|context| get(context.keywords))
+    }
+
+    /// All values of a keyword that adds up, outermost first.
+    pub fn gathered(&self, get: impl Fn(&'chain Keywords) -> &'chain [Tree]) -> Vec<&'chain Tree> {
+        let mut links: Vec<&'chain [Tree]> = self.chain().map(|context| get(context.keywords)).collect();
+        links.reverse();
+        links.into_iter().flatten().collect()
+    }
+
+    /// The role that the step is in.
+    pub fn role(&self) -> Option<&'chain RoleScope> {
+        self.chain().find_map(|context| context.role)
+    }
+
+    /// The chain of roles, innermost first (`ansible_parent_role_names`).
+    pub fn roles(&self) -> impl Iterator<Item = &'chain RoleScope> {
+        self.chain().filter_map(|context| context.role)
+    }
+}

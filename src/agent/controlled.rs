@@ -1,0 +1,231 @@
+//! The engine as modules of the run see it.
+
+use std::sync::Arc;
+
+use super::executor::{Executor, Flow};
+use super::frame::{Answer, CallMode, Question};
+use super::item::Item;
+use super::scope::TaskScope;
+use crate::module::Engine;
+use crate::program::{Key, Layer, Map, Template, Tree, Value};
+use crate::system::{Error, Result};
+use crate::template::jinja::Jinja;
+
+/// One call's way into the executor.
+pub struct EngineHandle<'run, 'item> {
+    executor: &'run mut Executor,
+    item: &'run Item<'item>,
+    mode: CallMode,
+    /// Set where the run ends because of what was asked.
+    pub flow: Option<Flow>,
+}
+
+impl<'run, 'item> EngineHandle<'run, 'item> {
+    pub fn new(executor: &'run mut Executor, item: &'run Item<'item>, mode: CallMode) -> Self {
+        Self { executor, item, mode, flow: None }
+    }
+
+    fn scope(&self) -> TaskScope<'_> {
+        TaskScope::new(self.executor, self.item.context, self.item.locals, self.item.at)
+    }
+
+    fn ask(&mut self, question: Question) -> Result<Answer> {
+        match self.executor.port.ask(question) {
+            Ok(Answer::Error { message, hint }) => {
+                let error = Error::failed(message);
+                Err(match hint {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                })
+            }
+            Ok(Answer::Unknown(cause)) => Err(Error::unknown(cause)),
+            Ok(answer) => Ok(answer),
+            Err(ended) => {
+                let error = Error::failed(ended.to_string());
+                self.flow = Some(Flow::Ended(ended));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Every word inside `{{ … }}`: those that are variables of the scope are what a Handlebars template may read.
+fn mustache_names(text: &str) -> std::collections::BTreeSet<&str> {
+    let inside = text.split("{{").skip(1).filter_map(|part| part.split("}}").next());
+    inside.flat_map(|part| part.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'))).filter(|word| !word.is_empty()).collect()
+}
+
+/// A template's error as a module's.
+pub fn failure(error: crate::template::Error) -> Error {
+    if let Some(cause) = error.unknown_cause() {
+        return Error::unknown(Arc::clone(cause));
+    }
+    let mut failure = Error::failed(error.message);
+    failure.hint = error.hint;
+    failure
+}
+
+impl Engine for EngineHandle<'_, '_> {
+    fn evaluate(&mut self, tree: &Tree) -> Result<Value> {
+        let scope = self.scope();
+        Jinja::new(&scope).evaluate(tree).map_err(failure)
+    }
+
+    fn evaluate_expression(&mut self, expression: &str) -> Result<Value> {
+        let template = Template { source: expression.into(), span: self.item.task.span };
+        let scope = self.scope();
+        match Jinja::new(&scope).expression(&template) {
+            Err(error) if error.is_undefined() => Ok(Value::Undefined(expression.into())),
+            other => other.map_err(failure),
+        }
+    }
+
+    fn condition(&mut self, condition: &Tree) -> Result<bool> {
+        let scope = self.scope();
+        Jinja::new(&scope).condition(condition).map_err(failure)
+    }
+
+    fn written(&self, argument: &str) -> Option<Tree> {
+        let task = self.item.task;
+        let named = task.arguments.named.iter().rev().find(|given| *given.name == *argument).map(|given| given.value.clone());
+        named.or_else(|| task.arguments.splat.as_ref().and_then(|splat| splat.get(argument)))
+    }
+
+    fn written_variable(&self, name: &str) -> Option<Tree> {
+        if self.item.locals.contains_key(name) || self.executor.state.variables.contains_key(name) || self.executor.state.injected.contains_key(name) {
+            return None;
+        }
+        self.scope().find(name).map(|(tree, _)| (*tree).clone())
+    }
+
+    fn is_registered(&self) -> bool {
+        self.item.task.register.is_some()
+    }
+
+    fn verbosity(&self) -> u8 {
+        self.executor.program.settings.verbosity
+    }
+
+    fn host(&self) -> Arc<str> {
+        Arc::clone(&self.executor.program.host)
+    }
+
+    fn find_source(&mut self, kind: &str, name: &str) -> Result<Arc<str>> {
+        if kind == "vars" {
+            let folders = self.executor.search_folders(kind, self.item.context);
+            if let Some((path, _)) = self.executor.find_vars(&folders, name) {
+                return Ok(path);
+            }
+        }
+        self.executor.find_file(kind, name, self.item.context).map(|(path, _)| path).map_err(failure)
+    }
+
+    fn source_mode(&mut self, path: &str) -> Result<u32> {
+        match self.executor.program.files.get(path) {
+            Some(crate::program::File::Plain { mode, .. } | crate::program::File::Directory { mode, .. }) => Ok(*mode),
+            _ => Err(Error::failed(format!("the mode of {path} was not sent with the program"))),
+        }
+    }
+
+    fn source_bytes(&mut self, path: &str) -> Result<Arc<[u8]>> {
+        self.executor.file_bytes(path).map_err(failure)
+    }
+
+    fn source_files(&mut self, path: &str) -> Result<Vec<String>> {
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let program = &self.executor.program;
+        let names = program.files.iter().filter(|(_, file)| matches!(file, crate::program::File::Plain { .. })).map(|(path, _)| path);
+        let mut found: Vec<String> = names.chain(program.fragments.vars.keys()).filter_map(|path| path.strip_prefix(&prefix)).map(str::to_owned).collect();
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    fn vars_file(&mut self, path: &str) -> Result<Arc<Layer>> {
+        let layer = self.executor.program.fragments.vars.get(path).map(Arc::clone);
+        layer.ok_or_else(|| Error::failed(format!("{path} was not sent with the program as a file of variables")))
+    }
+
+    fn include_vars(&mut self, layer: Arc<Layer>) -> Result<()> {
+        self.executor.masker.learn_layer(&layer);
+        self.executor.state.included.push(layer);
+        Ok(())
+    }
+
+    fn render_file(&mut self, path: &str, options: &crate::template::Options, extra: Map) -> Result<String> {
+        let bytes = self.executor.file_bytes(path).map_err(failure)?;
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| Error::failed(format!("template {path} is not UTF-8 text")))?;
+        let mut locals = self.item.locals.clone();
+        locals.extend(extra);
+        let scope = TaskScope::new(self.executor, self.item.context, &locals, self.item.at);
+        let template = Template { source: text.into(), span: crate::program::Span { file: u32::MAX, line: 1, column: 1 } };
+        let rendered = Jinja::new(&scope).render_with(&template, options).map_err(|error| {
+            let place = error.span.filter(|span| span.file == u32::MAX).map(|span| format!("{path}:{}:{}: ", span.line, span.column));
+            let mut error = error;
+            if let Some(place) = place {
+                error.message = format!("{place}{}", error.message);
+            }
+            failure(error)
+        })?;
+        if rendered.is_secret() {
+            self.executor.masker.add(rendered.as_str());
+        }
+        Ok(rendered.as_str().to_owned())
+    }
+
+    fn render_handlebars(&mut self, path: &str, extra: Map) -> Result<String> {
+        let bytes = self.executor.file_bytes(path).map_err(failure)?;
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| Error::failed(format!("template {path} is not UTF-8 text")))?;
+        let mut data = Map::new();
+        {
+            let scope = self.scope();
+            let jinja = Jinja::new(&scope);
+            for name in mustache_names(&text) {
+                if let Some((tree, _)) = scope.find(name) {
+                    data.insert(Key::from(name), jinja.evaluate(&tree).map_err(failure)?);
+                }
+            }
+        }
+        data.extend(extra);
+        self.executor.masker.learn(&Value::map(data.clone()));
+        crate::template::handlebars::render(path, &text, &data).map_err(failure)
+    }
+
+    fn set_facts(&mut self, facts: Map, cacheable: bool) -> Result<()> {
+        let task = self.item;
+        let delegated = self.executor.keyword_text(|keywords| keywords.delegate_to.as_ref(), task.context, task.locals, task.at).map_err(failure)?;
+        let to_delegate = self.executor.keyword_flag(|keywords| keywords.delegate_facts.as_ref(), task.context, task.locals, task.at).map_err(failure)?;
+        if let Some(host) = delegated.filter(|host| to_delegate && **host != *self.executor.program.host) {
+            self.ask(Question::SetHostFacts { host, facts })?;
+            return Ok(());
+        }
+        for (key, value) in &facts {
+            self.executor.masker.learn(value);
+            self.executor.state.variables.insert(key.clone(), value.clone());
+        }
+        if cacheable {
+            self.executor.state.add_facts(&facts);
+        }
+        self.executor.publish(&facts);
+        Ok(())
+    }
+
+    fn group_by(&mut self, group: &str, parents: &[String]) -> Result<bool> {
+        let known = self.executor.state.groups.iter().any(|known| **known == *group);
+        let parents = parents.iter().map(|parent| Arc::from(parent.as_str())).collect();
+        let changed = match self.ask(Question::GroupBy { group: group.into(), parents })? {
+            Answer::Changed(changed) => changed,
+            _ => !known,
+        };
+        if !known {
+            self.executor.state.groups.push(group.into());
+        }
+        Ok(changed && self.mode != CallMode::Check)
+    }
+
+    fn add_host(&mut self, name: &str, groups: &[String], variables: Map) -> Result<bool> {
+        let groups = groups.iter().map(|group| Arc::from(group.as_str())).collect();
+        let answer = self.ask(Question::AddHost { name: name.into(), groups, variables })?;
+        Ok(matches!(answer, Answer::Changed(true)))
+    }
+}

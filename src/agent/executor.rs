@@ -1,0 +1,522 @@
+//! One host's run: plays, their sections, their steps.
+
+use std::sync::Arc;
+
+use super::context::{Context, IncludedRole};
+use super::frame::{Call, CallMode, Event, Perform, PerformReply, Summary};
+use super::handlers::HandlerTable;
+use super::journal::{Ending, Journal, Repair, SharedJournal};
+use super::lock::Lock;
+use super::mask::Masker;
+use super::performers::{Performers, Target};
+use super::port::{Ended, Port};
+use super::predictions::Predictions;
+use super::resume::Resume;
+use super::scope::TaskScope;
+use super::state::State;
+use crate::module::Outcome;
+use crate::program::{Block, Keywords, Map, Play, Position, Program, Published, Step, Strategy, Tree, Value};
+use crate::template::jinja::Jinja;
+
+/// What this pass over the program does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Predict on the overlay.
+    Plan,
+    /// Do it. With predictions of a plan, only what they allow.
+    Apply,
+}
+
+/// How a list of steps ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flow {
+    Next,
+    /// A task failed and nothing rescued it.
+    Failed,
+    EndRole,
+    EndPlay,
+    EndHost,
+    /// From outside.
+    Ended(Ended),
+    /// The machine restarts.
+    Suspended,
+}
+
+/// One host's run of its program.
+pub struct Executor {
+    pub program: Arc<Program>,
+    pub port: Arc<dyn Port>,
+    pub pass: Pass,
+    pub state: State,
+    pub play: Option<Arc<Play>>,
+    /// Roles that came by `include_role` with `public`, for the rest of the play.
+    pub public_roles: Vec<IncludedRole>,
+    pub performers: Performers,
+    pub journal: SharedJournal,
+    pub predictions: Predictions,
+    pub masker: Masker,
+    pub handlers: Option<Arc<HandlerTable>>,
+    /// Some host's tasks may add hosts or groups.
+    pub grows: bool,
+    /// Other hosts' order matters.
+    pub ordered: bool,
+    pub resume: Option<Resume>,
+    /// The play as it was when the machine restarted: with handlers of roles that it had included.
+    pub suspended_play: Option<Arc<Play>>,
+    /// Tells who comes second what goes on.
+    pub lock: Option<Arc<Lock>>,
+    /// Set where the plan was left: why.
+    pub refusal: Option<Arc<str>>,
+    pub handling: bool,
+}
+
+/// Sections of a play, in positions.
+pub mod section {
+    pub const FACTS: u32 = 0;
+    pub const PRE_TASKS: u32 = 1;
+    pub const PRE_HANDLERS: u32 = 2;
+    pub const ROLES: u32 = 3;
+    pub const TASKS: u32 = 4;
+    pub const HANDLERS: u32 = 5;
+    pub const POST_TASKS: u32 = 6;
+    pub const POST_HANDLERS: u32 = 7;
+    pub const END: u32 = 8;
+}
+
+impl Executor {
+    /// A run that has not begun.
+    pub fn new(program: Arc<Program>, port: Arc<dyn Port>, performers: Performers, journal: SharedJournal, ordered: bool) -> Self {
+        let masker = performers.masker();
+        masker.learn_program(&program);
+        Self {
+            program,
+            port,
+            pass: Pass::Apply,
+            state: State::default(),
+            play: None,
+            public_roles: Vec::new(),
+            performers,
+            journal,
+            predictions: Predictions::default(),
+            masker,
+            handlers: None,
+            grows: false,
+            ordered,
+            resume: None,
+            suspended_play: None,
+            lock: None,
+            refusal: None,
+            handling: false,
+        }
+    }
+
+    /// Predicts the whole program. Nothing of the machine is changed; what it predicts binds the apply that follows.
+    pub fn plan(&mut self) -> Summary {
+        self.pass = Pass::Plan;
+        self.predictions = Predictions::begin();
+        // A plan restarts nothing.
+        self.run().unwrap_or_default()
+    }
+
+    /// Forgets what the plan has seen of the machine, but not what it has predicted.
+    pub fn prepare_apply(&mut self) {
+        self.performers.forget_plan();
+        self.pass = Pass::Apply;
+        self.state = State::default();
+        self.handlers = None;
+        self.refusal = None;
+        self.public_roles.clear();
+    }
+
+    /// The journal; shared with who watches programs start.
+    pub fn journal(&self) -> std::sync::MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Runs the whole program; `None`: the machine restarts.
+    pub fn run(&mut self) -> Option<Summary> {
+        let flow = self.run_plays();
+        (flow != Flow::Suspended).then(|| self.summary(&flow))
+    }
+
+    /// What interrupted actions of former runs need before anything else. A repair that fails is told, and the run goes on: the
+    /// action itself will say what is wrong.
+    pub fn repair(&mut self) -> Result<(), Flow> {
+        let repairs = self.journal().repairs();
+        for repair in &repairs {
+            self.warn(format!("a former run was interrupted: {}", repair.label));
+            if let Some(lock) = &self.lock {
+                lock.doing(&repair.label);
+            }
+            match self.run_repair(repair) {
+                Ok(None) => {}
+                Ok(Some(message)) => self.warn(format!("{}: {message}", repair.label)),
+                Err(ended) => return Err(Flow::Ended(ended)),
+            }
+            if let Some(ended) = self.port.ended(&Position(vec![u32::MAX])) {
+                return Err(Flow::Ended(ended));
+            }
+        }
+        if !repairs.is_empty()
+            && let Err(error) = self.journal().repaired()
+        {
+            self.warn(format!("the journal was not written: {error}"));
+        }
+        Ok(())
+    }
+
+    /// `Some`: why it failed.
+    fn run_repair(&mut self, repair: &Repair) -> Result<Option<String>, Ended> {
+        let target = repair.become_.clone().map_or(Target::Login, Target::User);
+        let call = Call {
+            module: "command".into(),
+            arguments: crate::map! { "argv" => repair.argv.clone() },
+            mode: CallMode::Apply,
+            environment: repair.environment.clone(),
+            become_: repair.become_.clone(),
+            label: repair.label.as_str().into(),
+            ..Call::default()
+        };
+        let failed = |outcome: &Outcome| Some(outcome.result.get("stderr").or(outcome.result.get("msg")).and_then(Value::as_str).unwrap_or("it failed").to_owned());
+        let reply = match self.performers.perform(&target, Perform::Plan(Box::new(call)))? {
+            PerformReply::Planned(planned) => match planned.handle {
+                Some(handle) => self.performers.perform(&target, Perform::Apply { handle })?,
+                None => return Ok(None),
+            },
+            other => other,
+        };
+        Ok(match reply {
+            PerformReply::Failed { outcome, .. } => failed(&outcome),
+            PerformReply::Applied { outcome, .. } if outcome.failed => failed(&outcome),
+            _ => None,
+        })
+    }
+
+    fn summary(&mut self, flow: &Flow) -> Summary {
+        let failed = *flow == Flow::Failed || self.state.recap.failed > 0 || self.state.recap.unreachable > 0;
+        if self.pass == Pass::Apply && !self.is_check_run() {
+            let plays: Vec<Arc<str>> = self.program.plays.iter().map(|play| super::item::name_of(play)).collect();
+            let ending = match flow {
+                Flow::Ended(Ended::Cancelled | Ended::Lost) | Flow::Suspended => Ending::BrokenOff,
+                Flow::Next | Flow::EndHost | Flow::EndPlay | Flow::EndRole if !failed => Ending::Complete { plays: &plays },
+                _ => Ending::Failed,
+            };
+            let ended = self.journal().end(ending, &self.state.notified);
+            if let Err(error) = ended {
+                self.warn(format!("the journal was not closed: {error}"));
+            }
+        }
+        Summary {
+            recap: self.state.recap.clone(),
+            failed,
+            cancelled: *flow == Flow::Ended(Ended::Cancelled),
+            reason: match flow {
+                Flow::Ended(ended) => Some(ended.to_string().into()),
+                _ => self.refusal.clone(),
+            },
+            pending_handlers: self.state.notified.iter().map(|notification| Arc::clone(&notification.name)).collect(),
+            tasks: self.state.tasks,
+        }
+    }
+
+    fn run_plays(&mut self) -> Flow {
+        let mut index = self.program.plays.first().map_or(0, |play| play.index);
+        loop {
+            // Plays to come may match other hosts now: every host asks, also one that has had its last play.
+            if self.grows
+                && index > 0
+                && self.resume.is_none()
+                && let Err(ended) = self.renew_program(index)
+            {
+                return Flow::Ended(ended);
+            }
+            let program = Arc::clone(&self.program);
+            let Some(play) = program.plays.iter().find(|play| play.index >= index) else { return Flow::Next };
+            index = play.index + 1;
+            if self.resume.as_ref().is_some_and(|resume| resume.position.play() > Some(play.index)) {
+                continue;
+            }
+            match self.run_play(play) {
+                Flow::Next | Flow::EndPlay | Flow::EndRole => {}
+                other => return other,
+            }
+            if self.state.recap.failed > 0 {
+                return Flow::Failed;
+            }
+        }
+    }
+
+    fn run_play(&mut self, play: &Arc<Play>) -> Flow {
+        let play = &self.suspended_play.take().unwrap_or_else(|| Arc::clone(play));
+        self.play = Some(Arc::clone(play));
+        if self.resume.is_none() {
+            self.public_roles.clear();
+        }
+        self.handlers = None;
+        if self.resume.is_none() {
+            self.state.vars_files.clear();
+            self.state.notified.clear();
+            self.port.event(Event::Play { index: play.index });
+        }
+        let flow = self.run_sections(play);
+        self.play = None;
+        flow
+    }
+
+    fn run_sections(&mut self, play: &Arc<Play>) -> Flow {
+        let root = Position(vec![play.index]);
+        let context = Context::root(&play.keywords);
+        if self.resume.is_none() {
+            let at = root.child(section::FACTS);
+            // A further batch begins when the one before is through: everybody waits at the play's first step.
+            if play.batch > 0
+                && self.ordered
+                && let Err(ended) = self.port.reach(&at, self.state.dirty)
+            {
+                return Flow::Ended(ended);
+            }
+            if let Err(flow) = self.load_vars_files(play, &context, &at) {
+                return flow;
+            }
+            match self.gather_facts(play, &context, &at) {
+                Flow::Next => {}
+                other => return other,
+            }
+            if let Err(flow) = self.load_vars_files(play, &context, &at) {
+                return flow;
+            }
+        }
+        let sections: [(u32, Option<&[Step]>); 7] = [
+            (section::PRE_TASKS, Some(&play.pre_tasks)),
+            (section::PRE_HANDLERS, None),
+            (section::ROLES, Some(&play.roles)),
+            (section::TASKS, Some(&play.tasks)),
+            (section::HANDLERS, None),
+            (section::POST_TASKS, Some(&play.post_tasks)),
+            (section::POST_HANDLERS, None),
+        ];
+        for (number, steps) in sections {
+            let at = root.child(number);
+            if self.resume.as_ref().is_some_and(|resume| !resume.reaches(&at)) {
+                continue;
+            }
+            if number == section::HANDLERS && self.resume.is_none() {
+                // Owed since a run that did not get to them.
+                let owed = self.journal().pending_handlers(play);
+                owed.into_iter().for_each(|name| self.state.notify(name, None));
+            }
+            let flow = match steps {
+                Some(steps) => self.run_steps(steps, &context, &at),
+                None => self.flush_handlers(&context, &at),
+            };
+            match flow {
+                Flow::Next | Flow::EndRole => {}
+                Flow::Failed | Flow::EndPlay | Flow::EndHost if self.forces_handlers(play, &context, &at) => {
+                    if flow == Flow::Failed {
+                        self.flush_handlers(&context, &root.child(section::POST_HANDLERS));
+                    }
+                    return flow;
+                }
+                other => return other,
+            }
+        }
+        self.port.passed(&root.child(section::END), self.state.dirty);
+        Flow::Next
+    }
+
+    fn forces_handlers(&self, play: &Play, context: &Context<'_>, at: &Position) -> bool {
+        self.program.settings.force_handlers
+            || play.force_handlers.as_ref().is_some_and(|tree| self.flag(tree, context, &Map::new(), at).unwrap_or(false))
+    }
+
+    /// Runs a list of steps; the first that ends otherwise than well ends it.
+    pub fn run_steps(&mut self, steps: &[Step], context: &Context<'_>, at: &Position) -> Flow {
+        for (index, step) in steps.iter().enumerate() {
+            let position = at.child(index as u32);
+            if self.resume.as_ref().is_some_and(|resume| !resume.reaches(&position)) {
+                continue;
+            }
+            self.leave_resume(&position);
+            if let Some(ended) = self.port.ended(&position) {
+                return Flow::Ended(ended);
+            }
+            let flow = match step {
+                Step::Task(task) => self.run_task(task, context, &position),
+                Step::Block(block) => self.run_block(block, context, &position),
+                Step::Include(include) => self.run_include(include, context, &position),
+            };
+            if flow != Flow::Next {
+                return flow;
+            }
+        }
+        Flow::Next
+    }
+
+    /// A step after the one that restarted the machine: from here on nothing is skipped.
+    pub fn leave_resume(&mut self, position: &Position) {
+        if self.resume.as_ref().is_some_and(|resume| !resume.is_inside(position) && *position > resume.position) {
+            self.resume = None;
+        }
+    }
+
+    fn run_block(&mut self, block: &Block, context: &Context<'_>, at: &Position) -> Flow {
+        let mut inner = context.child(&block.keywords);
+        inner.role = block.role.as_ref();
+        inner.parameter_layer = block.parameters;
+        let parts = [at.child(0), at.child(1), at.child(2)];
+        let resumes_in = |part: &Position, executor: &Self| executor.resume.as_ref().is_some_and(|resume| resume.is_inside(part));
+        let mut flow = Flow::Next;
+        if self.resume.is_none() || resumes_in(&parts[0], self) {
+            flow = self.run_steps(&block.block, &inner, &parts[0]);
+        }
+        let failed_here = flow == Flow::Failed;
+        if (failed_here && !block.rescue.is_empty()) || resumes_in(&parts[1], self) {
+            if failed_here {
+                self.state.recap.failed = self.state.recap.failed.saturating_sub(1);
+                self.state.recap.rescued += 1;
+            }
+            flow = self.run_steps(&block.rescue, &inner, &parts[1]);
+            if flow == Flow::Next {
+                self.state.variables.shift_remove("ansible_failed_task");
+                self.state.variables.shift_remove("ansible_failed_result");
+            }
+        }
+        if matches!(flow, Flow::Next | Flow::Failed) || resumes_in(&parts[2], self) {
+            match self.run_steps(&block.always, &inner, &parts[2]) {
+                Flow::Next => {}
+                other => flow = other,
+            }
+        }
+        if flow == Flow::EndRole && block.role.is_some() { Flow::Next } else { flow }
+    }
+
+    // ---- evaluation, at the point of use ----
+
+    pub fn scope<'run>(&'run self, context: &'run Context<'run>, locals: &'run Map, at: &'run Position) -> TaskScope<'run> {
+        TaskScope::new(self, context, locals, at)
+    }
+
+    pub fn evaluate(&self, tree: &Tree, context: &Context<'_>, locals: &Map, at: &Position) -> crate::template::Result<Value> {
+        if let Tree::Literal(value) = tree {
+            return Ok(value.clone());
+        }
+        let scope = self.scope(context, locals, at);
+        Jinja::new(&scope).evaluate(tree)
+    }
+
+    pub fn condition(&self, tree: &Tree, context: &Context<'_>, locals: &Map, at: &Position) -> crate::template::Result<bool> {
+        let scope = self.scope(context, locals, at);
+        Jinja::new(&scope).condition(tree)
+    }
+
+    /// A keyword that is a boolean.
+    pub fn flag(&self, tree: &Tree, context: &Context<'_>, locals: &Map, at: &Position) -> crate::template::Result<bool> {
+        let value = self.evaluate(tree, context, locals, at)?;
+        if let Value::Unknown(cause) = &value {
+            return Err(crate::template::Error::unknown(Arc::clone(cause)));
+        }
+        crate::module::arguments::boolean(&value).map_err(crate::template::Error::failed)
+    }
+
+    /// An inherited keyword that is a boolean; absent: false.
+    pub fn keyword_flag(
+        &self,
+        get: impl for<'a> Fn(&'a Keywords) -> Option<&'a Tree>,
+        context: &Context<'_>,
+        locals: &Map,
+        at: &Position,
+    ) -> crate::template::Result<bool> {
+        context.keyword(get).map_or(Ok(false), |tree| self.flag(tree, context, locals, at))
+    }
+
+    /// An inherited keyword that is a text; absent, null or empty: `None`.
+    pub fn keyword_text(
+        &self,
+        get: impl for<'a> Fn(&'a Keywords) -> Option<&'a Tree>,
+        context: &Context<'_>,
+        locals: &Map,
+        at: &Position,
+    ) -> crate::template::Result<Option<Arc<str>>> {
+        let Some(tree) = context.keyword(get) else { return Ok(None) };
+        self.text_of(tree, context, locals, at)
+    }
+
+    /// A tree as a text; null, `omit` and empty are `None`.
+    pub fn text_of(&self, tree: &Tree, context: &Context<'_>, locals: &Map, at: &Position) -> crate::template::Result<Option<Arc<str>>> {
+        Ok(match self.evaluate(tree, context, locals, at)? {
+            Value::Null | Value::Omit => None,
+            Value::Unknown(cause) => return Err(crate::template::Error::unknown(cause)),
+            value => Some(crate::module::arguments::text(&value).map_err(crate::template::Error::failed)?).filter(|text| !text.is_empty()).map(Arc::from),
+        })
+    }
+
+    /// A variable of this scope as a text.
+    pub fn variable_text(&self, name: &str, context: &Context<'_>, locals: &Map, at: &Position) -> crate::template::Result<Option<Arc<str>>> {
+        match self.scope(context, locals, at).find(name) {
+            Some((tree, _)) => self.text_of(&tree, context, locals, at),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether `--check` (or `check_mode: true`) holds for a task.
+    pub fn is_check(&self, context: &Context<'_>, at: &Position) -> bool {
+        match context.keyword(|keywords| keywords.check_mode.as_ref()) {
+            Some(Tree::Literal(value)) => crate::module::arguments::boolean(value).unwrap_or(self.program.settings.check),
+            Some(tree) => self.flag(tree, context, &Map::new(), at).unwrap_or(self.program.settings.check),
+            None => self.program.settings.check,
+        }
+    }
+
+    pub fn is_check_run(&self) -> bool {
+        self.program.settings.check
+    }
+
+    /// How modules are called for a task.
+    pub fn call_mode(&self, context: &Context<'_>, at: &Position) -> CallMode {
+        match self.pass {
+            Pass::Plan => CallMode::Plan,
+            Pass::Apply if self.is_check(context, at) => CallMode::Check,
+            Pass::Apply => CallMode::Apply,
+        }
+    }
+
+    /// Whether the play's tasks keep to the order of the other hosts.
+    pub fn keeps_order(&self) -> bool {
+        self.ordered && self.play.as_deref().is_none_or(|play| play.strategy == Strategy::Linear)
+    }
+
+    pub fn warn(&self, message: impl Into<String>) {
+        self.port.event(Event::Warning { message: self.masker.mask(&message.into()) });
+    }
+
+    /// Sends what other hosts read.
+    pub fn publish(&self, variables: &Map) {
+        let wanted: Map = match &self.program.published {
+            Published::Nothing => return,
+            Published::Everything => variables.clone(),
+            Published::Names(names) => variables
+                .iter()
+                .filter(|(key, _)| {
+                    let key = key.text();
+                    names.iter().any(|name| **name == *key || (&**name == "ansible_facts" && key.starts_with("ansible_")))
+                })
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+        };
+        if !wanted.is_empty() {
+            self.port.publish(wanted);
+        }
+    }
+
+    fn renew_program(&mut self, from_play: u32) -> Result<(), Ended> {
+        use super::frame::{Answer, Question};
+        match self.port.ask(Question::Program { from_play })? {
+            Answer::Program(program) => {
+                self.masker.learn_program(&program);
+                self.program = Arc::new(*program);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Handlers: found by name or topic, run in the order they stand in.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::executor::{Executor, Flow, Pass};
+use super::state::Notification;
+use crate::program::{Map, Position, Step, Tree, Value};
+
+/// The names and topics that a play's handlers answer to.
+#[derive(Clone, Debug, Default)]
+pub struct HandlerTable {
+    /// In order: where it stands, its names, its topics.
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Indices into [`crate::program::Play::handlers`] and the blocks inside.
+    path: Vec<u32>,
+    /// `restart nginx`, and with its role: `web : restart nginx`.
+    names: Vec<Arc<str>>,
+    topics: Vec<Arc<str>>,
+}
+
+impl HandlerTable {
+    fn answers(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.is(name))
+    }
+
+    /// The handlers a notification reaches: all that listen, and the last one of the name.
+    fn reached(&self, name: &str) -> Vec<&Entry> {
+        let named = self.entries.iter().rev().find(|entry| entry.names.iter().any(|own| **own == *name));
+        let listening = self.entries.iter().filter(|entry| entry.topics.iter().any(|topic| **topic == *name));
+        listening.chain(named).collect()
+    }
+}
+
+impl Entry {
+    fn is(&self, name: &str) -> bool {
+        self.names.iter().chain(&self.topics).any(|own| **own == *name)
+    }
+}
+
+impl Executor {
+    /// The play's handlers by name; names with templates are evaluated in the play's scope.
+    fn handler_table(&mut self) -> Arc<HandlerTable> {
+        if let Some(table) = &self.handlers {
+            return Arc::clone(table);
+        }
+        let mut table = HandlerTable::default();
+        if let Some(play) = self.play.clone() {
+            let root = Context::root(&play.keywords);
+            self.collect_handlers(&play.handlers, &root, &Position(vec![play.index]), &mut Vec::new(), &mut table);
+        }
+        let table = Arc::new(table);
+        self.handlers = Some(Arc::clone(&table));
+        table
+    }
+
+    fn collect_handlers(&self, steps: &[Step], context: &Context<'_>, at: &Position, path: &mut Vec<u32>, table: &mut HandlerTable) {
+        for (index, step) in steps.iter().enumerate() {
+            path.push(index as u32);
+            let (name, listen, role) = match step {
+                Step::Task(task) => (task.name.as_ref(), task.listen.as_slice(), context.role()),
+                Step::Include(include) => (include.name.as_ref(), [].as_slice(), context.role()),
+                Step::Block(block) => {
+                    let mut inner = context.child(&block.keywords);
+                    inner.role = block.role.as_ref();
+                    inner.parameter_layer = block.parameters;
+                    self.collect_handlers(&block.block, &inner, at, path, table);
+                    path.pop();
+                    continue;
+                }
+            };
+            let text = |tree: &Tree| self.text_of(tree, context, &Map::new(), at).ok().flatten();
+            let names = name.and_then(text).into_iter().flat_map(|name| {
+                let full = role.map(|role| Arc::from(format!("{} : {name}", role.name)));
+                std::iter::once(name).chain(full)
+            });
+            let topics = listen.iter().flat_map(|tree| match self.evaluate(tree, context, &Map::new(), at) {
+                Ok(Value::List(topics)) => topics.iter().filter_map(|topic| topic.as_str().map(Arc::from)).collect(),
+                Ok(Value::Text(text)) => vec![text.shared()],
+                _ => Vec::new(),
+            });
+            table.entries.push(Entry { path: path.clone(), names: names.collect(), topics: topics.collect() });
+            path.pop();
+        }
+    }
+
+    /// Whether a notification reaches anything.
+    pub fn handler_exists(&mut self, name: &str, _context: &Context<'_>, _at: &Position) -> bool {
+        self.handler_table().answers(name)
+    }
+
+    /// Runs every notified handler once, in the order they stand in; those they notify too.
+    pub fn flush_handlers(&mut self, context: &Context<'_>, at: &Position) -> Flow {
+        let mut flow = Flow::Next;
+        // Where a handler restarted the machine, the round that it was in goes on.
+        let resumed = self.resume.as_ref().filter(|resume| resume.is_inside(at) && resume.position != *at);
+        let first = resumed.and_then(|resume| resume.position.0.get(at.0.len()).copied()).unwrap_or_default();
+        for round in first.. {
+            let pending: Vec<Notification> = self.state.notified.clone();
+            if pending.is_empty() {
+                break;
+            }
+            let Some(play) = self.play.clone() else { break };
+            let table = self.handler_table();
+            let mut wanted: Vec<(Vec<u32>, Option<Arc<str>>)> = Vec::new();
+            for notification in &pending {
+                for entry in table.reached(&notification.name) {
+                    match wanted.iter_mut().find(|(path, _)| *path == entry.path) {
+                        Some((_, unknown)) => {
+                            if notification.unknown.is_none() {
+                                *unknown = None;
+                            }
+                        }
+                        None => wanted.push((entry.path.clone(), notification.unknown.clone())),
+                    }
+                }
+            }
+            wanted.sort();
+            let root = if context.parent.is_none() { *context } else { Context::root(&play.keywords) };
+            self.handling = true;
+            let mut failed = false;
+            for (path, unknown) in wanted {
+                let position = at.child(round).child(path[0]);
+                if self.resume.as_ref().is_some_and(|resume| !resume.reaches(&position)) {
+                    continue;
+                }
+                self.leave_resume(&position);
+                if let Some(ended) = self.port.ended(&position) {
+                    self.handling = false;
+                    return Flow::Ended(ended);
+                }
+                match self.run_handler(&play.handlers, &path, &root, &position, unknown.as_ref()) {
+                    Flow::Next => {}
+                    Flow::Failed => {
+                        failed = true;
+                        break;
+                    }
+                    other => {
+                        self.handling = false;
+                        return other;
+                    }
+                }
+            }
+            self.handling = false;
+            if failed {
+                flow = Flow::Failed;
+                break;
+            }
+            self.state.notified.retain(|notification| !pending.iter().any(|done| done.name == notification.name));
+            if self.pass == Pass::Apply {
+                let name = self.play_name();
+                for notification in &pending {
+                    if let Err(error) = self.journal().handled(&notification.name, &name) {
+                        self.warn(format!("the journal was not written: {error}"));
+                    }
+                }
+            }
+        }
+        flow
+    }
+
+    fn run_handler(&mut self, steps: &[Step], path: &[u32], context: &Context<'_>, at: &Position, unknown: Option<&Arc<str>>) -> Flow {
+        let Some(step) = path.first().and_then(|index| steps.get(*index as usize)) else { return Flow::Next };
+        match step {
+            Step::Block(block) => {
+                let mut inner = context.child(&block.keywords);
+                inner.role = block.role.as_ref();
+                inner.parameter_layer = block.parameters;
+                let index = path.get(1).copied().unwrap_or_default();
+                self.run_handler(&block.block, &path[1..], &inner, &at.child(index), unknown)
+            }
+            Step::Task(task) => match unknown {
+                // Only possibly notified: what it would do is not certain.
+                Some(cause) => {
+                    self.unknown_task(task, &context.child(&task.keywords), at, cause);
+                    Flow::Next
+                }
+                None => self.run_task(task, context, at),
+            },
+            Step::Include(include) => self.run_include(include, context, at),
+        }
+    }
+}

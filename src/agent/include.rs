@@ -1,0 +1,285 @@
+//! `include_tasks` and `include_role`: what is spliced in at run time.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::context::{Context, IncludedRole};
+use super::executor::{Executor, Flow};
+use super::frame::Event;
+use super::task::{Items, LoopControl};
+use crate::program::{Include, Included, Keywords, Layer, Map, Position, Role, Span, Step, Task, Tree, Value, play::Variable};
+use crate::template::{Error, Result};
+
+impl Executor {
+    /// Runs an include over its items.
+    pub fn run_include(&mut self, include: &Include, parent: &Context<'_>, at: &Position) -> Flow {
+        let context = parent.child(&include.keywords);
+        match self.selected(&context, at) {
+            Ok(true) => {}
+            Ok(false) => return Flow::Next,
+            Err(error) => return self.include_error(include, &context, at, &error),
+        }
+        let control_and_items = match &include.looping {
+            None => Ok((None, Items::Single)),
+            Some(looping) => self.loop_control(looping, &context, at).map(|control| {
+                let items = match self.items(looping, &context, at) {
+                    Ok(items) => Items::List(items),
+                    Err(error) => Items::Error(error),
+                };
+                (Some(control), items)
+            }),
+        };
+        let (control, items) = match control_and_items {
+            Ok(pair) => pair,
+            Err(error) => return self.include_error(include, &context, at, &error),
+        };
+        match items {
+            Items::Single => self.include_once(include, parent, &context, &Map::new(), None, &at.child(0)),
+            Items::Error(error) => match self.conditions(&context, &Map::new(), at) {
+                Ok(Some(_)) => {
+                    self.state.recap.skipped += 1;
+                    Flow::Next
+                }
+                _ => self.include_error(include, &context, at, &error),
+            },
+            Items::List(items) => {
+                let Some(control) = control else { return Flow::Next };
+                for index in 0..items.len() {
+                    let locals = control.locals(&items, index);
+                    match self.include_once(include, parent, &context, &locals, Some(&control), &at.child(index as u32)) {
+                        Flow::Next => {}
+                        other => return other,
+                    }
+                }
+                Flow::Next
+            }
+        }
+    }
+
+    fn include_once(&mut self, include: &Include, parent: &Context<'_>, own: &Context<'_>, locals: &Map, control: Option<&LoopControl>, at: &Position) -> Flow {
+        if self.resume.as_ref().is_some_and(|resume| !resume.reaches(at)) {
+            return Flow::Next;
+        }
+        match self.conditions(own, locals, at) {
+            Ok(Some(_)) => {
+                self.state.recap.skipped += 1;
+                return Flow::Next;
+            }
+            Ok(None) => {}
+            Err(error) => return self.include_error(include, own, at, &error),
+        }
+        // The include's own variables and the loop's: parameters of what is included.
+        let mut parameters = include.keywords.vars.clone();
+        parameters.origin = "include parameters".into();
+        for variable in &mut parameters.variables {
+            // Evaluated here where they name the loop's variables; else they stay lazy.
+            if control.is_some()
+                && let Ok(value) = self.evaluate(&variable.value, own, locals, at)
+            {
+                variable.value = Arc::new(Tree::Literal(value));
+            }
+        }
+        for (key, value) in locals {
+            parameters.variables.push(Variable { name: key.text().into_owned().into(), value: Arc::new(Tree::Literal(value.clone())), span: include.span });
+        }
+        let flow = match &include.what {
+            Included::Tasks(name) => self.include_tasks(include, name, parent, own, locals, &parameters, at),
+            Included::Role { .. } => self.include_role(include, parent, own, locals, &parameters, at),
+        };
+        match flow {
+            Ok(flow) => flow,
+            Err(error) => self.include_error(include, own, at, &error),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call, all of it the include's own scope")]
+    fn include_tasks(&mut self, include: &Include, name: &Tree, parent: &Context<'_>, own: &Context<'_>, locals: &Map, parameters: &Layer, at: &Position) -> Result<Flow> {
+        let Some(file) = self.text_of(name, own, locals, at)? else {
+            return Err(Error::failed("include_tasks: no file is named").at(include.span));
+        };
+        let tasks = &self.program.fragments.tasks;
+        let (path, steps) = find(tasks, &include.search, &file).ok_or_else(|| not_found("tasks file", &file, &include.search, tasks.keys()).at(include.span))?;
+        let steps: Arc<Vec<Step>> = Arc::clone(steps);
+        self.port.event(Event::Included { position: at.clone(), name: path });
+        // It was counted before the machine restarted inside of it.
+        if self.resume.is_none() {
+            self.state.recap.ok += 1;
+            self.state.tasks += 1;
+        }
+        let empty = Keywords::default();
+        let mut applied = parent.child(&include.apply);
+        applied.parameters = Some(parameters);
+        let inner = applied.child(&empty);
+        Ok(self.run_steps(&steps, &inner, at))
+    }
+
+    fn include_role(&mut self, include: &Include, parent: &Context<'_>, own: &Context<'_>, locals: &Map, parameters: &Layer, at: &Position) -> Result<Flow> {
+        let Included::Role { name, tasks_from, vars_from, defaults_from, handlers_from, public, .. } = &include.what else { return Ok(Flow::Next) };
+        let text = |tree: &Option<Tree>, default: &str| match tree {
+            Some(tree) => self.text_of(tree, own, locals, at).map(|text| text.unwrap_or_else(|| default.into())),
+            None => Ok(default.into()),
+        };
+        let Some(name) = self.text_of(name, own, locals, at)? else {
+            return Err(Error::failed("include_role: no role is named").at(include.span));
+        };
+        let role: Arc<Role> = self
+            .program
+            .fragments
+            .roles
+            .get(&name)
+            .map(Arc::clone)
+            .ok_or_else(|| not_found("role", &name, &include.search, self.program.fragments.roles.keys()).at(include.span))?;
+        let (tasks, vars, defaults, handlers) = (text(tasks_from, "main")?, text(vars_from, "main")?, text(defaults_from, "main")?, text(handlers_from, "main")?);
+        let stem = |name: &Arc<str>| -> Arc<str> { name.strip_suffix(".yml").or_else(|| name.strip_suffix(".yaml")).unwrap_or(name).into() };
+        let layer = |table: &BTreeMap<Arc<str>, Arc<str>>, name: &Arc<str>| -> Result<Vec<Arc<Layer>>> {
+            match table.get(&stem(name)) {
+                Some(path) => Ok(self.program.fragments.vars.get(path).map(Arc::clone).into_iter().collect()),
+                None if &**name == "main" => Ok(Vec::new()),
+                None => Err(not_found("vars file of the role", name, &[], table.keys()).at(include.span)),
+            }
+        };
+        let scoped = IncludedRole { defaults: layer(&role.defaults, &defaults)?, vars: layer(&role.vars, &vars)? };
+        let is_public = public.as_ref().map_or(Ok(false), |tree| self.flag(tree, own, locals, at))?;
+        let steps = match role.tasks.get(&stem(&tasks)) {
+            Some(path) => self.program.fragments.tasks.get(path).map(Arc::clone),
+            None if &*tasks == "main" => None,
+            None => return Err(not_found("tasks file of the role", &tasks, &[], role.tasks.keys()).at(include.span)),
+        };
+        let handler_steps = role.handlers.get(&stem(&handlers)).and_then(|path| self.program.fragments.tasks.get(path)).map(Arc::clone);
+        self.port.event(Event::Included { position: at.clone(), name: Arc::clone(&name) });
+        // It was counted before the machine restarted inside of it.
+        if self.resume.is_none() {
+            self.state.recap.ok += 1;
+            self.state.tasks += 1;
+        }
+        if is_public {
+            self.public_roles.push(scoped.clone());
+        }
+        if let Some(handlers) = handler_steps {
+            self.add_handlers(&role, &handlers, include.span);
+        }
+        let mut applied = parent.child(&include.apply);
+        applied.parameters = Some(parameters);
+        let empty = Keywords::default();
+        let mut inner = applied.child(&empty);
+        inner.role = Some(&role.scope);
+        inner.included = Some(&scoped);
+        match self.run_steps(&role.dependencies, &inner, &at.child(0)) {
+            Flow::Next => {}
+            other => return Ok(other),
+        }
+        Ok(match steps {
+            Some(steps) => match self.run_steps(&steps, &inner, &at.child(1)) {
+                Flow::EndRole => Flow::Next,
+                other => other,
+            },
+            None => Flow::Next,
+        })
+    }
+
+    /// Handlers of an included role join the play's.
+    fn add_handlers(&mut self, role: &Arc<Role>, handlers: &Arc<Vec<Step>>, span: Span) {
+        let Some(play) = &self.play else { return };
+        let known = |step: &Step| matches!(step, Step::Block(block) if block.role.as_ref().is_some_and(|known| known.path == role.scope.path) && block.block.len() == handlers.len());
+        if play.handlers.iter().any(known) {
+            return;
+        }
+        let mut play = (**play).clone();
+        let block = crate::program::Block { span, role: Some(role.scope.clone()), block: handlers.to_vec(), ..crate::program::Block::default() };
+        play.handlers.push(Step::Block(Box::new(block)));
+        self.play = Some(Arc::new(play));
+        self.handlers = None;
+    }
+
+    fn include_error(&mut self, include: &Include, context: &Context<'_>, at: &Position, error: &Error) -> Flow {
+        // Shown and counted as the task that an include is.
+        let module = if matches!(include.what, Included::Tasks(_)) { "include_tasks" } else { "include_role" };
+        let task = Task {
+            name: include.name.clone(),
+            span: include.span,
+            keywords: include.keywords.clone(),
+            module: module.into(),
+            module_as_written: module.into(),
+            register: include.register.clone(),
+            digest: Arc::clone(&include.digest),
+            ..Task::default()
+        };
+        if let Some(cause) = error.unknown_cause() {
+            self.state.opaque.get_or_insert_with(|| Arc::clone(cause));
+        }
+        self.report_error(&task, context, at, error)
+    }
+
+    /// Finds a vars file among what was sent.
+    pub fn find_vars(&self, search: &[Arc<str>], name: &str) -> Option<(Arc<str>, Arc<Layer>)> {
+        find(&self.program.fragments.vars, search, name).map(|(path, layer)| (path, Arc::clone(layer)))
+    }
+
+    /// `vars_files` of a play: each entry's first candidate that exists. Called before and after facts: names may hold facts.
+    pub fn load_vars_files(&mut self, play: &crate::program::Play, context: &Context<'_>, at: &Position) -> std::result::Result<(), Flow> {
+        let mut loaded = Vec::new();
+        for entry in &play.vars_files {
+            let mut found = None;
+            let mut names = Vec::new();
+            for candidate in &entry.candidates {
+                let name = match self.text_of(candidate, context, &Map::new(), at) {
+                    Ok(Some(name)) => name,
+                    // Not yet, or not at all: what needs it will say what is missing.
+                    Ok(None) | Err(_) => continue,
+                };
+                let folder = play.magic.get("playbook_dir").and_then(Value::as_str).map(Arc::from);
+                let search: Vec<Arc<str>> = folder.into_iter().flat_map(|folder: Arc<str>| [Arc::from(format!("{folder}/vars")), folder]).collect();
+                found = self.find_vars(&search, &name);
+                names.push(name);
+                if found.is_some() {
+                    break;
+                }
+            }
+            match found {
+                Some((_, layer)) => loaded.push(layer),
+                None if names.len() == entry.candidates.len() => {
+                    let error = Error::failed(format!("vars_files: none of {} was found", names.join(", "))).at(entry.span);
+                    let task = Task { module: "vars_files".into(), module_as_written: "vars_files".into(), span: entry.span, ..Task::default() };
+                    return Err(self.report_error(&task, context, at, &error));
+                }
+                None => {}
+            }
+        }
+        self.state.vars_files = loaded;
+        Ok(())
+    }
+}
+
+/// A file of a table by name: absolute, or in the folders searched, in order.
+pub fn find<'table, T>(table: &'table BTreeMap<Arc<str>, T>, search: &[Arc<str>], name: &str) -> Option<(Arc<str>, &'table T)> {
+    let candidates = std::iter::once(PathBuf::from(name)).chain(search.iter().map(|folder| Path::new(&**folder).join(name)));
+    candidates.filter(|path| path.is_absolute()).find_map(|path| {
+        let path = normal(&path);
+        table.get_key_value(&*path).map(|(key, value)| (Arc::clone(key), value))
+    })
+}
+
+/// Without `.` and `..`.
+pub fn normal(path: &Path) -> String {
+    let mut parts: Vec<Component<'_>> = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                parts.pop();
+            }
+            other => parts.push(other),
+        }
+    }
+    parts.iter().collect::<PathBuf>().to_string_lossy().into_owned()
+}
+
+fn not_found<'name>(what: &str, name: &str, search: &[Arc<str>], known: impl Iterator<Item = &'name Arc<str>>) -> Error {
+    let mut error = Error::failed(format!("no {what} `{name}` was sent with the program"));
+    if !search.is_empty() {
+        error = error.hint(format!("searched in {}", search.join(", ")));
+    }
+    let known: Vec<&str> = known.map(|path| &**path).filter(|path| Path::new(path).file_name() == Path::new(name).file_name()).take(4).collect();
+    if known.is_empty() { error } else { error.hint(format!("there is {}", known.join(", "))) }
+}

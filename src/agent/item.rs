@@ -1,0 +1,995 @@
+//! One item of one task: conditions, arguments, attempts, the module, the verdict.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::context::Context;
+use super::controlled::EngineHandle;
+use super::executor::{Executor, Flow, Pass};
+use super::frame::{Become, Call, CallMode, Event, Perform, PerformReply, Planned, Question, Status, Up};
+use super::journal::Intent;
+use super::performers::Target;
+use super::port::Ended;
+use super::task::LoopControl;
+use crate::module::{ActionKind, Controlled, Diff, Entry, Failure, Outcome, engine::Meta};
+use crate::program::{Key, Map, Position, Span, Task, Tree, Value};
+use crate::system::{Action, Effect};
+use crate::template::{Error, Result};
+
+/// What an item runs with.
+pub struct Item<'run> {
+    pub task: &'run Task,
+    pub context: &'run Context<'run>,
+    pub locals: &'run Map,
+    pub at: &'run Position,
+    pub index: u32,
+    pub in_loop: bool,
+    /// The loop could not be evaluated: raised unless the condition is false.
+    pub loop_error: Option<&'run Error>,
+}
+
+/// What an item came to.
+#[derive(Clone, Debug, Default)]
+pub struct ItemRun {
+    /// What `register` holds.
+    pub value: Value,
+    pub status: Status,
+    pub changed: bool,
+    pub failed: bool,
+    pub skipped: bool,
+    pub ignored: bool,
+    pub no_log: bool,
+    pub really: bool,
+    pub sentences: Vec<String>,
+    pub digests: Vec<Arc<str>>,
+    pub diff: Vec<Diff>,
+    pub elapsed: Duration,
+    pub attempts: u32,
+    pub delegated_to: Option<Arc<str>>,
+    pub label: Option<Value>,
+    pub index: u32,
+    pub in_loop: bool,
+    pub locals: Map,
+    pub span: Option<Span>,
+    /// After it the plan's picture is uncertain: a command's name.
+    pub opaque: Option<String>,
+}
+
+impl ItemRun {
+    pub fn skipped(value: Map) -> Self {
+        Self { value: value.into(), status: Status::Skipped, skipped: true, attempts: 1, ..Self::default() }
+    }
+
+    pub fn unknown(cause: &Arc<str>) -> Self {
+        Self { value: Value::Unknown(Arc::clone(cause)), status: Status::Unknown(Arc::clone(cause)), attempts: 1, ..Self::default() }
+    }
+
+    /// A read that a plan could not make: its value is unknown, but nothing is changed by it.
+    pub fn unknown_read(cause: &Arc<str>) -> Self {
+        // It may fail, and then a rescue runs that no plan has seen.
+        Self { value: Value::Unknown(Arc::clone(cause)), attempts: 1, opaque: Some(cause.to_string()), ..Self::default() }
+    }
+
+    pub fn failed_with(error: &Error) -> Self {
+        let mut outcome = Outcome::failed(error.message.clone());
+        if let Some(hint) = &error.hint {
+            outcome = outcome.with("hint", hint.as_str());
+        }
+        Self { value: outcome.value(), status: Status::Failed, failed: true, attempts: 1, span: error.span, ..Self::default() }
+    }
+
+    /// As much of it as its result shows.
+    pub fn from_result(value: &Value, ignored: bool) -> Self {
+        let flag = |name: &str| value.get(name).is_some_and(Value::is_truthy);
+        let (changed, failed, skipped) = (flag("changed"), flag("failed"), flag("skipped"));
+        let status = match (failed, skipped, changed) {
+            (true, ..) => Status::Failed,
+            (_, true, _) => Status::Skipped,
+            (_, _, true) => Status::Changed,
+            _ => Status::Ok,
+        };
+        Self { value: value.clone(), status, changed, failed, skipped, ignored: failed && ignored, attempts: 1, in_loop: true, ..Self::default() }
+    }
+
+    /// Makes it a failure after all.
+    pub fn fail(&mut self, message: &str) {
+        self.failed = true;
+        self.status = Status::Failed;
+        if let Value::Map(entries) = &self.value {
+            let mut entries = (**entries).clone();
+            entries.insert("failed".into(), true.into());
+            entries.insert("msg".into(), message.into());
+            self.value = entries.into();
+        }
+    }
+
+    /// Adds the loop's variables to the result.
+    pub fn decorate(&mut self, control: &LoopControl, item: &Value, index: usize, locals: &Map) {
+        self.index = index as u32;
+        self.in_loop = true;
+        self.locals = locals.clone();
+        if let Value::Map(entries) = &self.value {
+            let mut entries = (**entries).clone();
+            entries.insert(Key::from(&*control.variable), item.clone());
+            entries.insert("ansible_loop_var".into(), Value::text(Arc::clone(&control.variable)));
+            if let Some(name) = &control.index {
+                entries.insert(Key::from(&**name), Value::Int(index as i64));
+                entries.insert("ansible_index_var".into(), Value::text(Arc::clone(name)));
+            }
+            if let Some(extended) = locals.get("ansible_loop") {
+                entries.insert("ansible_loop".into(), extended.clone());
+            }
+            self.value = entries.into();
+        }
+    }
+
+    fn of(outcome: &Outcome) -> Self {
+        let status = match outcome {
+            Outcome { failed: true, .. } => Status::Failed,
+            Outcome { skipped: true, .. } => Status::Skipped,
+            Outcome { changed: true, .. } => Status::Changed,
+            _ => Status::Ok,
+        };
+        Self {
+            value: outcome.value(),
+            status,
+            changed: outcome.changed,
+            failed: outcome.failed,
+            skipped: outcome.skipped,
+            diff: outcome.diff.clone(),
+            attempts: 1,
+            ..Self::default()
+        }
+    }
+}
+
+/// What one attempt gave.
+struct Attempt {
+    outcome: Outcome,
+    sentences: Vec<String>,
+    digests: Vec<Arc<str>>,
+    diff: Vec<Diff>,
+    opaque: Option<String>,
+    unknown: Option<Arc<str>>,
+    span: Option<Span>,
+    unreachable: bool,
+}
+
+impl From<Outcome> for Attempt {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, sentences: Vec::new(), digests: Vec::new(), diff: Vec::new(), opaque: None, unknown: None, span: None, unreachable: false }
+    }
+}
+
+/// An item's keywords, evaluated.
+struct Settings {
+    no_log: bool,
+    ignore_errors: bool,
+    ignore_unreachable: bool,
+    diff: bool,
+    /// `changed_when: false`: it reads.
+    reads: bool,
+    mode: CallMode,
+    really: bool,
+    environment: Vec<(String, String)>,
+    target: Target,
+}
+
+impl Executor {
+    pub fn run_item(&mut self, item: &Item<'_>) -> std::result::Result<ItemRun, Flow> {
+        self.run_item_with(item, &[])
+    }
+
+    /// `results`: of the loop's items before, for a snapshot.
+    pub fn run_item_with(&mut self, item: &Item<'_>, results: &[Value]) -> std::result::Result<ItemRun, Flow> {
+        let started = Instant::now();
+        let mut run = match self.try_item(item, results) {
+            Ok(run) => run?,
+            Err(error) => match error.unknown_cause() {
+                Some(cause) => self.unknown_item(item, &Arc::clone(cause)),
+                None => {
+                    let mut run = ItemRun::failed_with(&error);
+                    run.ignored = self.keyword_flag(|keywords| keywords.ignore_errors.as_ref(), item.context, item.locals, item.at).unwrap_or(false);
+                    run.no_log = self.keyword_flag(|keywords| keywords.no_log.as_ref(), item.context, item.locals, item.at).unwrap_or(false);
+                    run
+                }
+            },
+        };
+        run.index = item.index;
+        run.in_loop = item.in_loop;
+        run.elapsed = started.elapsed();
+        Ok(run)
+    }
+
+    /// What a plan cannot know of an item. A read changes nothing, whatever it will give. Modules of the run change nothing on any machine: there it is no change.
+    fn unknown_item(&mut self, item: &Item<'_>, cause: &Arc<str>) -> ItemRun {
+        let entry = crate::module::find(&item.task.module);
+        if entry.is_some_and(|entry| matches!(entry.action, ActionKind::Engine(_)) && !matches!(entry.name(), "template" | "group_by" | "add_host" | "meta")) {
+            match entry.map(Entry::name) {
+                Some("set_fact") => {
+                    for argument in &item.task.arguments.named {
+                        self.state.set_variable(&argument.name, Value::Unknown(Arc::clone(cause)));
+                    }
+                }
+                Some("include_vars") => self.state.opaque = Some(Arc::clone(cause)),
+                // Whether the play ends here is not known.
+                Some("fail" | "assert") => return ItemRun::unknown(cause),
+                _ => {}
+            }
+            return ItemRun { value: Value::Unknown(Arc::clone(cause)), status: Status::Ok, attempts: 1, ..ItemRun::default() };
+        }
+        if is_read(item.task) {
+            return ItemRun::unknown_read(cause);
+        }
+        self.absorb_opaque(cause);
+        ItemRun::unknown(cause)
+    }
+
+    fn try_item(&mut self, item: &Item<'_>, results: &[Value]) -> Result<std::result::Result<ItemRun, Flow>> {
+        let (context, locals, at) = (item.context, item.locals, item.at);
+        match self.conditions(context, locals, at) {
+            Ok(Some(condition)) => {
+                return Ok(Ok(ItemRun::skipped(crate::map! {
+                    "changed" => false, "skipped" => true, "skip_reason" => "Conditional result was False", "false_condition" => condition,
+                })));
+            }
+            Ok(None) => {}
+            Err(error) => return Err(item.loop_error.cloned().unwrap_or(error)),
+        }
+        if let Some(error) = item.loop_error {
+            return Err(error.clone());
+        }
+        let settings = self.settings(item)?;
+        let entry = crate::module::find(&item.task.module)
+            .ok_or_else(|| Error::failed(format!("there is no module {}", item.task.module_as_written)).at(item.task.span))?;
+        let arguments = self.arguments(item, entry)?;
+        self.masker.learn(&Value::map(arguments.clone()));
+
+        let text = |tree: &Option<Tree>| tree.as_ref().map_or(Ok(None), |tree| self.text_of(tree, context, locals, at));
+        let number = |name: &str, text: Option<Arc<str>>| match text {
+            Some(text) => text.trim().parse::<f64>().map(Some).map_err(|_| Error::failed(format!("{name}: {text:?} is not a number"))),
+            None => Ok(None),
+        };
+        let retries = number("retries", text(&item.task.retries)?)?;
+        let delay = number("delay", text(&item.task.delay)?)?.filter(|delay| *delay >= 0.0).unwrap_or(if item.task.delay.is_some() { 1.0 } else { 5.0 });
+        let attempts = 1 + match retries {
+            Some(retries) => retries.max(0.0) as u32,
+            None if item.task.until.is_empty() => 0,
+            None => 3,
+        };
+        let mut attempt_number = 0;
+        loop {
+            attempt_number += 1;
+            let attempt = match self.attempt(item, entry, arguments.clone(), &settings, results) {
+                Ok(attempt) => attempt,
+                Err(Stop::Flow(flow)) => return Ok(Err(flow)),
+                Err(Stop::Error(error)) => return Err(error),
+            };
+            let mut run = ItemRun::of(&attempt.outcome);
+            run.sentences = attempt.sentences;
+            run.digests = attempt.digests;
+            run.diff.extend(attempt.diff);
+            run.opaque = attempt.opaque;
+            run.span = attempt.span;
+            run.no_log = settings.no_log;
+            run.really = settings.really;
+            run.attempts = attempt_number;
+            if attempt.unreachable {
+                run.status = Status::Unreachable;
+            }
+            if let Target::Host(host) = &settings.target {
+                run.delegated_to = Some(Arc::clone(host));
+            }
+            if let Some(cause) = attempt.unknown {
+                run.status = Status::Unknown(cause);
+                run.changed = false;
+            } else if !run.skipped {
+                self.judge(item, &mut run, attempts > 1)?;
+            }
+            let again = attempts > 1
+                && self.pass == Pass::Apply
+                && !self.is_over(item, &run)?
+                && !run.skipped;
+            if again && attempt_number < attempts {
+                self.port.event(Event::Started {
+                    position: at.clone(),
+                    name: self.task_name(item),
+                    doing: Some(format!("attempt {attempt_number} of {attempts} was not enough, again in {delay} s").into()),
+                });
+                if let Err(ended) = self.wait(Duration::from_secs_f64(delay)) {
+                    return Ok(Err(Flow::Ended(ended)));
+                }
+                continue;
+            }
+            if again {
+                run.fail_attempts(attempts - 1);
+            }
+            if run.failed {
+                run.ignored = settings.ignore_errors;
+            }
+            if run.status == Status::Unreachable {
+                run.ignored = settings.ignore_unreachable;
+            }
+            return Ok(Ok(run));
+        }
+    }
+
+    /// Whether `until` (or success, with `retries` alone) ends the attempts.
+    fn is_over(&self, item: &Item<'_>, run: &ItemRun) -> Result<bool> {
+        if item.task.until.is_empty() {
+            return Ok(!run.failed);
+        }
+        let locals = self.with_result(item, &run.value);
+        for tree in &item.task.until {
+            if !self.condition(tree, item.context, &locals, item.at)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn with_result(&self, item: &Item<'_>, value: &Value) -> Map {
+        let mut locals = item.locals.clone();
+        if let Some(name) = &item.task.register {
+            locals.insert(Key::from(&**name), self.mark_secrets(value.clone()));
+        }
+        locals
+    }
+
+    /// `changed_when` and `failed_when`.
+    fn judge(&mut self, item: &Item<'_>, run: &mut ItemRun, retrying: bool) -> Result<()> {
+        let Value::Map(entries) = &run.value else { return Ok(()) };
+        let mut entries = (**entries).clone();
+        if retrying {
+            entries.insert("attempts".into(), Value::Int(i64::from(run.attempts)));
+        }
+        let mut unknown = None;
+        if !item.task.changed_when.is_empty() {
+            let locals = self.with_result(item, &Value::map(entries.clone()));
+            match self.all(&item.task.changed_when, item, &locals) {
+                Ok(changed) => {
+                    run.changed = changed;
+                    entries.insert("changed".into(), changed.into());
+                }
+                Err(error) => match error.unknown_cause() {
+                    Some(cause) => {
+                        entries.insert("changed".into(), Value::Unknown(Arc::clone(cause)));
+                        unknown = Some(Arc::clone(cause));
+                    }
+                    None => {
+                        run.failed = true;
+                        entries.insert("failed".into(), true.into());
+                        entries.insert("changed_when_result".into(), error.to_string().into());
+                        entries.entry("msg".into()).or_insert_with(|| error.to_string().into());
+                    }
+                },
+            }
+        }
+        if !item.task.failed_when.is_empty() {
+            let locals = self.with_result(item, &Value::map(entries.clone()));
+            match self.all(&item.task.failed_when, item, &locals) {
+                Ok(failed) => {
+                    run.failed = failed;
+                    entries.insert("failed".into(), failed.into());
+                    entries.insert("failed_when_result".into(), failed.into());
+                }
+                Err(error) if error.unknown_cause().is_some() => {
+                    run.failed = false;
+                }
+                Err(error) => {
+                    run.failed = true;
+                    entries.insert("failed".into(), true.into());
+                    entries.insert("failed_when_result".into(), error.to_string().into());
+                    entries.entry("msg".into()).or_insert_with(|| error.to_string().into());
+                }
+            }
+        }
+        run.value = entries.into();
+        if run.status != Status::Unreachable {
+            run.status = match (run.failed, unknown, run.changed) {
+                (true, ..) => Status::Failed,
+                (_, Some(cause), _) => Status::Unknown(cause),
+                (_, _, true) => Status::Changed,
+                _ => Status::Ok,
+            };
+        }
+        Ok(())
+    }
+
+    fn all(&self, conditions: &[Tree], item: &Item<'_>, locals: &Map) -> Result<bool> {
+        for tree in conditions {
+            if !self.condition(tree, item.context, locals, item.at)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn settings(&self, item: &Item<'_>) -> Result<Settings> {
+        let (context, locals, at) = (item.context, item.locals, item.at);
+        let flag = |get: fn(&crate::program::Keywords) -> Option<&Tree>| self.keyword_flag(get, context, locals, at);
+        let reads = is_read(item.task);
+        let never_check = context.keyword(|keywords| keywords.check_mode.as_ref()).is_some() && !self.is_check(context, at);
+        let mode = self.call_mode(context, at);
+        let delegate = self.keyword_text(|keywords| keywords.delegate_to.as_ref(), context, locals, at)?;
+        let delegate = delegate.filter(|host| **host != *self.program.host);
+        let become_ = self.become_of(item, delegate.is_some())?;
+        Ok(Settings {
+            no_log: flag(|keywords| keywords.no_log.as_ref())?,
+            ignore_errors: flag(|keywords| keywords.ignore_errors.as_ref())?,
+            ignore_unreachable: flag(|keywords| keywords.ignore_unreachable.as_ref())?,
+            diff: match context.keyword(|keywords| keywords.diff.as_ref()) {
+                Some(tree) => self.flag(tree, context, locals, at)?,
+                None => self.program.settings.diff,
+            },
+            reads,
+            mode,
+            really: mode == CallMode::Plan && (reads || never_check),
+            environment: self.environment(item)?,
+            target: match (delegate, become_) {
+                (Some(host), _) => Target::Host(host),
+                (None, Some(user)) => Target::User(user),
+                (None, None) => Target::Login,
+            },
+        })
+    }
+
+    /// How to act as another user: variables beat keywords, keywords beat the command line.
+    pub fn become_of(&self, item: &Item<'_>, delegated: bool) -> Result<Option<Become>> {
+        let (context, locals, at) = (item.context, item.locals, item.at);
+        let keyword = |get: fn(&crate::program::Keywords) -> Option<&Tree>| self.keyword_text(get, context, locals, at);
+        let variable = |name: &str| if delegated { Ok(None) } else { self.variable_text(name, context, locals, at) };
+        let wanted = match variable("ansible_become")? {
+            Some(text) => crate::module::arguments::boolean(&Value::text(text)).map_err(Error::failed)?,
+            None => match context.keyword(|keywords| keywords.become_.as_ref()) {
+                Some(tree) => self.flag(tree, context, locals, at)?,
+                None => self.program.settings.become_,
+            },
+        };
+        if !wanted {
+            return Ok(None);
+        }
+        let settings = &self.program.settings;
+        let user = variable("ansible_become_user")?.or(keyword(|keywords| keywords.become_user.as_ref())?).or_else(|| settings.become_user.clone()).unwrap_or_else(|| "root".into());
+        let method = variable("ansible_become_method")?.or(keyword(|keywords| keywords.become_method.as_ref())?).or_else(|| settings.become_method.clone()).unwrap_or_else(|| "sudo".into());
+        Ok(Some(Become {
+            method: method.strip_prefix("ansible.builtin.").map_or(Arc::clone(&method), Arc::from),
+            user,
+            flags: variable("ansible_become_flags")?.or(keyword(|keywords| keywords.become_flags.as_ref())?),
+            exe: variable("ansible_become_exe")?.or(keyword(|keywords| keywords.become_exe.as_ref())?),
+        }))
+    }
+
+    fn environment(&self, item: &Item<'_>) -> Result<Vec<(String, String)>> {
+        let mut merged: Vec<(String, String)> = Vec::new();
+        for tree in item.context.gathered(|keywords| &keywords.environment) {
+            let value = self.evaluate(tree, item.context, item.locals, item.at)?;
+            let maps = value.as_list().map_or_else(|| vec![value.clone()], <[Value]>::to_vec);
+            for map in &maps {
+                match map {
+                    Value::Null | Value::Omit => {}
+                    Value::Text(text) if text.as_str().is_empty() => {}
+                    Value::Unknown(cause) => return Err(Error::unknown(Arc::clone(cause))),
+                    Value::Map(entries) => {
+                        for (key, value) in entries.iter() {
+                            if let Value::Unknown(cause) = value {
+                                return Err(Error::unknown(Arc::clone(cause)));
+                            }
+                            self.masker.learn(value);
+                            let name = key.text().into_owned();
+                            merged.retain(|(known, _)| *known != name);
+                            merged.push((name, crate::module::arguments::text(value).map_err(Error::failed)?));
+                        }
+                    }
+                    other => return Err(Error::failed(format!("environment: expected a mapping, not {}", crate::module::arguments::article(other)))),
+                }
+            }
+        }
+        Ok(merged)
+    }
+
+    /// The task's arguments, evaluated: `module_defaults`, then `args: "{{ … }}"`, then the named ones; `omit` left out.
+    fn arguments(&self, item: &Item<'_>, entry: &Entry) -> Result<Map> {
+        let (context, locals, at) = (item.context, item.locals, item.at);
+        let spec = entry.spec();
+        let mut arguments = Map::new();
+        for link in context.chain().collect::<Vec<_>>().into_iter().rev() {
+            for (names, defaults) in &link.keywords.module_defaults {
+                let name = self.text_of(names, context, locals, at)?;
+                if name.is_some_and(|name| entry.names.contains(&&*name)) {
+                    let value = self.evaluate(defaults, context, locals, at)?;
+                    for (key, value) in value.as_map().into_iter().flatten() {
+                        arguments.insert(key.clone(), value.clone());
+                    }
+                }
+            }
+        }
+        if let Some(splat) = &item.task.arguments.splat {
+            match self.evaluate(splat, context, locals, at)? {
+                Value::Map(entries) => arguments.extend(entries.iter().map(|(key, value)| (key.clone(), value.clone()))),
+                Value::Unknown(cause) => return Err(Error::unknown(cause)),
+                Value::Null | Value::Omit => {}
+                other => return Err(Error::failed(format!("args: expected a mapping, not {}", crate::module::arguments::article(&other)))),
+            }
+        }
+        for argument in &item.task.arguments.named {
+            let field = spec.field(&argument.name);
+            let value = if field.is_some_and(|field| field.expression) {
+                // Raw: the module asks the engine to evaluate it as an expression.
+                Value::text(&*argument.name)
+            } else {
+                self.evaluate(&argument.value, context, locals, at).map_err(|error| error.at(argument.span))?
+            };
+            let name = if argument.name.contains("{{") {
+                let template = Tree::Template(crate::program::Template { source: Arc::clone(&argument.name), span: argument.span });
+                self.text_of(&template, context, locals, at)?.unwrap_or_else(|| Arc::clone(&argument.name))
+            } else {
+                Arc::clone(&argument.name)
+            };
+            // One argument under two names: the later one stands.
+            if let Some(field) = field {
+                for known in field.names() {
+                    arguments.shift_remove(known);
+                }
+            }
+            arguments.insert(Key::from(name), value);
+        }
+        if let Some(free_form) = &item.task.arguments.free_form {
+            let name = spec.free_form.unwrap_or("_raw_params");
+            let value = self.evaluate(free_form, context, locals, at)?;
+            arguments.entry(Key::from(name)).or_insert(value);
+        }
+        arguments.retain(|_, value| !matches!(value, Value::Omit));
+        Ok(arguments)
+    }
+
+    fn task_name(&self, item: &Item<'_>) -> Arc<str> {
+        let name = item.task.name.as_ref().and_then(|name| self.text_of(name, item.context, item.locals, item.at).ok().flatten());
+        name.map_or_else(|| Arc::clone(&item.task.module), |name| self.masker.mask(&name).into())
+    }
+
+    pub fn wait(&self, duration: Duration) -> std::result::Result<(), Ended> {
+        let until = Instant::now() + duration;
+        while Instant::now() < until {
+            if let Some(ended) = self.port.ended(&Position(vec![u32::MAX])) {
+                return Err(ended);
+            }
+            std::thread::sleep(Duration::from_millis(20).min(until.saturating_duration_since(Instant::now())));
+        }
+        Ok(())
+    }
+
+    // ---- one attempt ----
+
+    fn attempt(&mut self, item: &Item<'_>, entry: &'static Entry, arguments: Map, settings: &Settings, results: &[Value]) -> std::result::Result<Attempt, Stop> {
+        match entry.action {
+            ActionKind::System(_) => self.attempt_system(item, entry.name(), arguments, settings, results),
+            ActionKind::Engine(run) => {
+                if let Some(cause) = arguments.values().find_map(Value::first_unknown)
+                    && entry.name() != "debug"
+                    && entry.name() != "set_fact"
+                {
+                    return Err(Stop::Error(Error::unknown(Arc::clone(cause))));
+                }
+                let mut raw = arguments;
+                let mut handle = EngineHandle::new(self, item, settings.mode);
+                let controlled = run(&mut raw, &mut handle);
+                let flow = handle.flow.take();
+                if let Some(flow) = flow {
+                    return Err(Stop::Flow(flow));
+                }
+                match controlled {
+                    Ok(Controlled::Done(mut outcome)) => {
+                        if let Some(facts) = outcome.facts.take() {
+                            outcome.result.insert("ansible_facts".into(), facts.into());
+                        }
+                        Ok(outcome.into())
+                    }
+                    Ok(Controlled::Onward { module, arguments }) => {
+                        self.masker.learn(&Value::map(arguments.clone()));
+                        self.attempt_system(item, module, arguments, settings, results)
+                    }
+                    Ok(Controlled::Meta(meta)) => self.meta(item, meta),
+                    Err(failure) => failed(failure, item),
+                }
+            }
+        }
+    }
+
+    fn meta(&mut self, item: &Item<'_>, meta: Meta) -> std::result::Result<Attempt, Stop> {
+        let done = || Ok(Outcome::ok().into());
+        match meta {
+            Meta::Noop | Meta::RefreshInventory | Meta::ClearHostErrors => done(),
+            Meta::FlushHandlers => match self.flush_handlers(&super::context::Context::root(&item.context.chain().last().unwrap_or(item.context).keywords.clone()), item.at) {
+                Flow::Next => done(),
+                flow => Err(Stop::Flow(flow)),
+            },
+            Meta::ClearFacts => {
+                self.state.facts.clear();
+                self.state.injected.clear();
+                done()
+            }
+            Meta::EndHost => Err(Stop::Flow(Flow::EndHost)),
+            Meta::EndPlay | Meta::EndBatch => Err(Stop::Flow(Flow::EndPlay)),
+            Meta::EndRole => Err(Stop::Flow(Flow::EndRole)),
+            Meta::ResetConnection => {
+                self.performers.reset();
+                done()
+            }
+        }
+    }
+
+    fn attempt_system(&mut self, item: &Item<'_>, module: &'static str, arguments: Map, settings: &Settings, results: &[Value]) -> std::result::Result<Attempt, Stop> {
+        if let Some(cause) = arguments.values().find_map(Value::first_unknown) {
+            return Err(Stop::Error(Error::unknown(Arc::clone(cause))));
+        }
+        let (source, sources) = self.sources_of(item, module, &arguments)?;
+        if settings.really && self.is_anything_dirty(item)? {
+            let cause = format!("the steps before \"{}\"", self.task_name(item));
+            return Err(Stop::Error(Error::unknown(cause)));
+        }
+        let call = Call {
+            module: module.into(),
+            arguments,
+            mode: if settings.really { CallMode::Apply } else { settings.mode },
+            diff: settings.diff && !settings.no_log,
+            environment: settings.environment.clone(),
+            become_: match &settings.target {
+                Target::User(user) => Some(user.clone()),
+                Target::Host(_) => self.become_of(item, true)?,
+                Target::Login => None,
+            },
+            source,
+            sources,
+            label: self.task_name(item),
+            really: settings.really,
+        };
+        let digest = self.journal().digest(&item.task.digest, &call);
+        let planned = match self.performers.perform(&settings.target, Perform::Plan(Box::new(call)))? {
+            PerformReply::Planned(planned) => *planned,
+            PerformReply::Unknown(cause) => return Err(Stop::Error(Error::unknown(cause))),
+            PerformReply::Failed { outcome, .. } => return Ok(outcome.into()),
+            PerformReply::Applied { .. } | PerformReply::Done => return Err(Stop::Error(Error::failed("the worker answered out of turn"))),
+        };
+        self.learn_facts(&planned.outcome);
+        let Some(handle) = planned.handle else { return Ok(self.recalled(planned, &digest)) };
+        if settings.mode == CallMode::Plan && !settings.really {
+            return Ok(self.predicted(planned, settings));
+        }
+        if settings.mode == CallMode::Check {
+            self.drop_plan(settings, handle);
+            let mut attempt = Attempt::from(without_unknowns(planned.outcome));
+            attempt.diff = planned.diff;
+            return Ok(attempt);
+        }
+        if let Some(Action::Reboot { delay, test_command, timeout, .. }) = planned.actions.iter().find(|action| matches!(action, Action::Reboot { .. })) {
+            let settle = planned.actions.iter().map(|action| if let Action::Sleep { duration } = action { *duration } else { Duration::ZERO });
+            let request = super::reboot::Request { test_command: test_command.clone(), timeout: *timeout, delay: *delay, settle: settle.sum() };
+            return self.reboot(item, settings, &request, &planned, handle, &digest, results);
+        }
+        let quiet = settings.reads || settings.really || planned.actions.iter().all(|action| matches!(action, Action::Sleep { .. }));
+        let finished = if quiet { None } else { self.journal().finished(&digest) };
+        if let Some(outcome) = finished {
+            self.drop_plan(settings, handle);
+            return Ok(outcome.into());
+        }
+        if !quiet && let Err(message) = self.predictions.allows(item.at, item.index, &planned.digests) {
+            self.drop_plan(settings, handle);
+            let message: Arc<str> = format!("{message}: {}; run `provision plan` again", planned.sentences.join(", ")).into();
+            self.refusal = Some(Arc::clone(&message));
+            return Err(Stop::Flow(Flow::Ended(Ended::Refused(message.to_string()))));
+        }
+        self.may_act(item, settings, handle)?;
+        let mut attempt = self.apply(item, settings, &planned, handle, &digest, quiet)?;
+        // The apply runs it once more: what comes after it may then be otherwise.
+        if settings.really && !settings.reads {
+            attempt.opaque = planned.sentences.first().cloned();
+        }
+        Ok(attempt)
+    }
+
+    /// Waits for the other hosts where their order counts; the run may have ended meanwhile.
+    fn may_act(&mut self, item: &Item<'_>, settings: &Settings, handle: u64) -> std::result::Result<(), Stop> {
+        let waited = if self.keeps_order() { self.port.reach(item.at, self.state.dirty).map(drop) } else { Ok(()) };
+        let ended = waited.err().or_else(|| self.port.ended(item.at));
+        if let Some(ended) = ended {
+            self.drop_plan(settings, handle);
+            return Err(Stop::Flow(Flow::Ended(ended)));
+        }
+        Ok(())
+    }
+
+    fn intent(&self, item: &Item<'_>, digest: &Arc<str>, actions: &[Action]) -> Intent {
+        let handlers = item.task.notify.iter().filter_map(|tree| self.evaluate(tree, item.context, item.locals, item.at).ok());
+        let handlers = handlers.flat_map(|value| value.as_list().map_or_else(|| vec![value.clone()], <[Value]>::to_vec));
+        Intent {
+            digest: Arc::clone(digest),
+            name: self.task_name(item),
+            notify: handlers.filter_map(|value| value.as_str().map(Arc::from)).collect(),
+            play: self.play_name(),
+            restarts: actions.iter().any(|action| matches!(action, Action::Reboot { .. })),
+        }
+    }
+
+    fn apply(&mut self, item: &Item<'_>, settings: &Settings, planned: &Planned, handle: u64, digest: &Arc<str>, quiet: bool) -> std::result::Result<Attempt, Stop> {
+        let doing = planned.sentences.first().map(|sentence| Arc::from(if settings.no_log { "(hidden by no_log)".to_owned() } else { self.masker.mask(sentence) }));
+        self.port.event(Event::Started { position: item.at.clone(), name: self.task_name(item), doing });
+        if let Some(lock) = &self.lock {
+            lock.doing(&self.task_name(item));
+        }
+        if !quiet {
+            let intent = self.intent(item, digest, &planned.actions);
+            self.journal().intend(&intent).map_err(|error| Stop::Error(Error::failed(format!("write the journal: {error}"))))?;
+        }
+        self.masker.set_silent(settings.no_log);
+        let reply = self.performers.perform(&settings.target, Perform::Apply { handle });
+        self.masker.set_silent(false);
+        super::fault::point("before the record", &self.task_name(item));
+        let reply = reply?;
+        if !quiet {
+            self.state.dirty = true;
+        }
+        let (outcome, interrupted) = match reply {
+            PerformReply::Applied { outcome, .. } => (outcome, false),
+            PerformReply::Failed { outcome, interrupted } => (outcome, interrupted),
+            PerformReply::Unknown(cause) => return Err(Stop::Error(Error::unknown(cause))),
+            _ => return Err(Stop::Error(Error::failed("the worker answered out of turn"))),
+        };
+        self.learn_facts(&outcome);
+        if !quiet {
+            let storable = !interrupted && !outcome.failed && planned.actions.iter().any(|action| matches!(action, Action::Run(command) if command.effect == Effect::Opaque));
+            let storable = storable && !settings.no_log && !self.masker.finds_in(&outcome.value());
+            self.journal()
+                .done(digest, &outcome, storable, interrupted)
+                .map_err(|error| Stop::Error(Error::failed(format!("write the journal: {error}"))))?;
+        }
+        if interrupted && let Some(ended) = self.port.ended(item.at) {
+            return Err(Stop::Flow(Flow::Ended(ended)));
+        }
+        let mut attempt = Attempt::from(outcome);
+        attempt.sentences.clone_from(&planned.sentences);
+        attempt.digests.clone_from(&planned.digests);
+        attempt.diff.clone_from(&planned.diff);
+        Ok(attempt)
+    }
+
+    /// Nothing to do now; but after a run that did not end, "was changed" is given back.
+    fn recalled(&mut self, planned: Planned, digest: &Arc<str>) -> Attempt {
+        let mut outcome = planned.outcome;
+        if self.pass == Pass::Apply && !outcome.failed && !outcome.changed && self.journal().was_changed(digest) {
+            outcome.changed = true;
+        }
+        let mut attempt = Attempt::from(outcome);
+        attempt.diff = planned.diff;
+        attempt
+    }
+
+    fn predicted(&mut self, planned: Planned, settings: &Settings) -> Attempt {
+        let quiet = planned.actions.iter().all(|action| matches!(action, Action::Sleep { .. }));
+        if !quiet && !settings.reads {
+            self.state.dirty = true;
+        }
+        let mut attempt = Attempt::from(planned.outcome);
+        attempt.sentences = planned.sentences;
+        attempt.digests = planned.digests;
+        attempt.diff = planned.diff;
+        if planned.actions.iter().any(|action| matches!(action, Action::Run(command) if command.effect == Effect::Opaque)) {
+            attempt.opaque = attempt.sentences.first().cloned();
+        }
+        if let Some(cause) = attempt.outcome.result.get("changed").and_then(Value::first_unknown) {
+            attempt.unknown = Some(Arc::clone(cause));
+        }
+        attempt
+    }
+
+    fn drop_plan(&mut self, settings: &Settings, handle: u64) {
+        // A plan that is not dropped costs memory only.
+        let _ = self.performers.perform(&settings.target, Perform::Drop { handle });
+    }
+
+    fn learn_facts(&mut self, outcome: &Outcome) {
+        if let Some(facts) = &outcome.facts {
+            self.state.add_facts(facts);
+            self.publish(facts);
+        }
+    }
+
+    /// Whether this host or, in a plan, another one before this position has changed (or would have).
+    fn is_anything_dirty(&mut self, item: &Item<'_>) -> std::result::Result<bool, Stop> {
+        if self.state.dirty {
+            return Ok(true);
+        }
+        if self.keeps_order() {
+            return self.port.reach(item.at, false).map_err(|ended| Stop::Flow(Flow::Ended(ended)));
+        }
+        Ok(false)
+    }
+
+    pub fn play_name(&self) -> Arc<str> {
+        self.play.as_deref().map_or_else(|| "".into(), name_of)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an attempt's own parts")]
+    fn reboot(
+        &mut self,
+        item: &Item<'_>,
+        settings: &Settings,
+        request: &super::reboot::Request,
+        planned: &Planned,
+        handle: u64,
+        digest: &Arc<str>,
+        results: &[Value],
+    ) -> std::result::Result<Attempt, Stop> {
+        let journal_failed = |error: std::io::Error| Stop::Error(Error::failed(format!("write the journal: {error}")));
+        let returned = self.resume.take_if(|resume| resume.position == *item.at && resume.item == item.index).map(|resume| resume.since);
+        let since = match returned {
+            Some(since) => Some(since),
+            // By a run that was broken off meanwhile: it need not restart again.
+            None => self.journal().restarted(digest),
+        };
+        if let Some(since) = since {
+            self.drop_plan(settings, handle);
+            self.performers.reset();
+            let outcome = self.settled(settings, request)?;
+            let elapsed = (super::journal::now() - since).max(0.0);
+            let outcome = outcome.with("rebooted", true).with("elapsed", elapsed as i64);
+            self.journal().done(digest, &outcome, false, false).map_err(journal_failed)?;
+            let mut attempt = Attempt::from(outcome);
+            attempt.sentences.clone_from(&planned.sentences);
+            return Ok(attempt);
+        }
+        let refused = |message: &str| Ok(Outcome::failed(message).with("rebooted", false).into());
+        if matches!(settings.target, Target::Host(_)) {
+            return refused("reboot cannot be delegated: a play over that host restarts it");
+        }
+        if std::env::var_os("SSH_CONNECTION").is_none() {
+            return refused("Running reboot with local connection would reboot the control node.");
+        }
+        if let Err(message) = self.predictions.allows(item.at, item.index, &planned.digests) {
+            self.drop_plan(settings, handle);
+            self.refusal = Some(message.as_str().into());
+            return Err(Stop::Flow(Flow::Ended(Ended::Refused(message))));
+        }
+        self.may_act(item, settings, handle)?;
+        self.state.dirty = true;
+        let snapshot = super::reboot::snapshot(self, item, request, results)?;
+        let intent = self.intent(item, digest, &planned.actions);
+        self.journal().intend(&intent).map_err(journal_failed)?;
+        match self.performers.perform(&settings.target, Perform::Apply { handle })? {
+            PerformReply::Failed { outcome, interrupted } => {
+                self.journal().done(digest, &outcome, false, interrupted).map_err(journal_failed)?;
+                return Ok(outcome.into());
+            }
+            PerformReply::Unknown(cause) => return Err(Stop::Error(Error::unknown(cause))),
+            _ => {}
+        }
+        self.port.send(Up::Suspended(Box::new(snapshot)));
+        Err(Stop::Flow(Flow::Suspended))
+    }
+
+    /// The machine is back: what the task waits for beyond that.
+    fn settled(&mut self, settings: &Settings, request: &super::reboot::Request) -> std::result::Result<Outcome, Stop> {
+        self.wait(request.settle)?;
+        let Some(test) = &request.test_command else { return Ok(Outcome::changed()) };
+        let until = Instant::now() + request.timeout;
+        loop {
+            let call = Call {
+                module: "shell".into(),
+                arguments: crate::map! { "cmd" => test.as_str() },
+                mode: CallMode::Apply,
+                label: "the test of the restarted machine".into(),
+                become_: if let Target::User(user) = &settings.target { Some(user.clone()) } else { None },
+                ..Call::default()
+            };
+            let reply = match self.performers.perform(&settings.target, Perform::Plan(Box::new(call)))? {
+                PerformReply::Planned(planned) => match planned.handle {
+                    Some(handle) => self.performers.perform(&settings.target, Perform::Apply { handle })?,
+                    None => PerformReply::Applied { outcome: planned.outcome, sentences: Vec::new() },
+                },
+                other => other,
+            };
+            if matches!(&reply, PerformReply::Applied { outcome, .. } if !outcome.failed) {
+                return Ok(Outcome::changed());
+            }
+            if Instant::now() >= until {
+                let seconds = request.timeout.as_secs();
+                return Ok(Outcome::failed(format!("Timed out waiting for post-reboot test command (timeout={seconds})")));
+            }
+            self.wait(Duration::from_secs(1))?;
+        }
+    }
+}
+
+/// What a play is called in the journal.
+pub fn name_of(play: &crate::program::Play) -> Arc<str> {
+    match &play.name {
+        Some(Tree::Literal(Value::Text(text))) => text.shared(),
+        _ => Arc::clone(&play.pattern),
+    }
+}
+
+impl ItemRun {
+    fn fail_attempts(&mut self, retries: u32) {
+        self.failed = true;
+        self.status = Status::Failed;
+        if let Value::Map(entries) = &self.value {
+            let mut entries = (**entries).clone();
+            entries.insert("failed".into(), true.into());
+            entries.insert("attempts".into(), Value::Int(i64::from(retries)));
+            entries.entry("msg".into()).or_insert_with(|| "the task's `until` never held".into());
+            self.value = entries.into();
+        }
+    }
+}
+
+/// A program that is said to change nothing. A file that is written is written, whatever is said of it.
+pub fn is_read(task: &Task) -> bool {
+    let never_changed = |value: &Value| crate::module::arguments::boolean(value) == Ok(false);
+    matches!(&*task.module, "command" | "shell") && matches!(task.changed_when.as_slice(), [Tree::Literal(value)] if never_changed(value))
+}
+
+/// Why an attempt gave no outcome.
+pub enum Stop {
+    Flow(Flow),
+    Error(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Error(error)
+    }
+}
+
+impl From<Ended> for Stop {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Refused(message) => Stop::Error(Error::failed(message)),
+            other => Stop::Flow(Flow::Ended(other)),
+        }
+    }
+}
+
+fn failed(failure: Failure, item: &Item<'_>) -> std::result::Result<Attempt, Stop> {
+    let (outcome, span) = match failure {
+        Failure::System(error) => {
+            if let Some(cause) = error.unknown_cause() {
+                return Err(Stop::Error(Error::unknown(Arc::clone(cause))));
+            }
+            (outcome_of(&error), None)
+        }
+        Failure::Arguments(error) => {
+            let span = error.argument.as_ref().and_then(|name| item.task.arguments.named.iter().find(|argument| *argument.name == **name)).map(|argument| argument.span);
+            let mut outcome = Outcome::failed(error.to_string());
+            if let Some(hint) = error.hint {
+                outcome = outcome.with("hint", hint);
+            }
+            (outcome, span)
+        }
+    };
+    let mut attempt = Attempt::from(outcome);
+    attempt.span = span;
+    Ok(attempt)
+}
+
+/// A failure as a module's result.
+pub fn outcome_of(error: &crate::system::Error) -> Outcome {
+    let mut outcome = Outcome::failed(error.message.clone());
+    if let Some(hint) = &error.hint {
+        outcome = outcome.with("hint", hint.as_str());
+    }
+    for (key, value) in error.details.iter() {
+        outcome.result.insert(key.clone(), value.clone());
+    }
+    outcome
+}
+
+/// Check mode registers what is known; the rest is left out, as Ansible's modules leave it out.
+fn without_unknowns(mut outcome: Outcome) -> Outcome {
+    outcome.result.retain(|_, value| value.first_unknown().is_none());
+    outcome
+}
+
+/// Asks another host's agent; used by [`super::performers::Performers`].
+pub fn delegate(host: &Arc<str>, request: Perform) -> Question {
+    Question::Delegate { host: Arc::clone(host), request: Box::new(request) }
+}

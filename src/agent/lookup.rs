@@ -1,0 +1,133 @@
+//! Lookups: those on the program's files are answered here, the rest by the controller.
+
+use std::sync::Arc;
+
+use super::scope::TaskScope;
+use super::tags::glob;
+use crate::program::{File, Map, Value};
+use crate::template::{Error, Result};
+
+/// A lookup by short name.
+pub fn lookup(scope: &TaskScope<'_>, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>> {
+    let plugin = plugin.strip_prefix("ansible.builtin.").unwrap_or(plugin);
+    let flag = |name: &str, default: bool| options.get(name).map_or(default, Value::is_truthy);
+    match plugin {
+        "file" => terms
+            .iter()
+            .map(|term| {
+                let text = file_text(scope, "files", &text(plugin, term)?)?;
+                let text = if flag("rstrip", true) { text.trim_end().to_owned() } else { text };
+                Ok(Value::text(if flag("lstrip", false) { text.trim_start().to_owned() } else { text }))
+            })
+            .collect(),
+        "template" => terms.iter().map(|term| template(scope, &text(plugin, term)?, options)).collect(),
+        "fileglob" => {
+            let mut found = Vec::new();
+            for term in terms {
+                found.extend(file_glob(scope, &text(plugin, term)?));
+            }
+            Ok(found)
+        }
+        "first_found" => first_found(scope, terms, options),
+        "inventory_hostnames" | "env" | "pipe" | "lines" | "unvault" | "password" | "csvfile" | "ini" | "config" | "url" | "random_choice" | "filetree" => {
+            if plugin == "random_choice" {
+                return random_choice(scope, terms);
+            }
+            scope.ask_lookup(plugin, terms, options)
+        }
+        other => Err(Error::failed(format!("the lookup '{other}' was not found"))),
+    }
+}
+
+fn text(plugin: &str, term: &Value) -> Result<String> {
+    match term {
+        Value::Unknown(cause) => Err(Error::unknown(Arc::clone(cause))),
+        Value::List(_) | Value::Map(_) => Err(Error::failed(format!("the lookup '{plugin}' expects texts, not a {}", term.type_name()))),
+        other => crate::module::arguments::text(other).map_err(Error::failed),
+    }
+}
+
+fn file_text(scope: &TaskScope<'_>, kind: &str, name: &str) -> Result<String> {
+    let (path, _) = scope.executor.find_file(kind, name, scope.context)?;
+    let bytes = scope.executor.file_bytes(&path)?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| Error::failed(format!("{path} is not UTF-8 text")))
+}
+
+fn template(scope: &TaskScope<'_>, name: &str, options: &Map) -> Result<Value> {
+    let text = file_text(scope, "templates", name)?;
+    let extra: Map = options.get("template_vars").and_then(Value::as_map).cloned().unwrap_or_default();
+    let mut locals = scope.locals.clone();
+    locals.extend(extra);
+    let inner = TaskScope::new(scope.executor, scope.context, &locals, scope.position);
+    let template = crate::program::Template { source: text.into(), span: crate::program::Span::default() };
+    crate::template::jinja::Jinja::new(&inner).render(&template).map(Value::text)
+}
+
+/// Files of the program that match, as the controller names them.
+fn file_glob(scope: &TaskScope<'_>, pattern: &str) -> Vec<Value> {
+    let files = &scope.executor.program.files;
+    let folders = if pattern.starts_with('/') { vec![Arc::from("")] } else { scope.executor.search_folders("files", scope.context) };
+    for folder in folders {
+        let full = if folder.is_empty() { pattern.to_owned() } else { format!("{folder}/{pattern}") };
+        let is_match = |path: &str| full.split('/').count() == path.split('/').count() && full.split('/').zip(path.split('/')).all(|(pattern, part)| glob(pattern, part));
+        let found: Vec<Value> = files.iter().filter(|(path, file)| matches!(file, File::Plain { .. }) && is_match(path)).map(|(path, _)| Value::text(Arc::clone(path))).collect();
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    Vec::new()
+}
+
+fn first_found(scope: &TaskScope<'_>, terms: &[Value], options: &Map) -> Result<Vec<Value>> {
+    let mut names: Vec<String> = Vec::new();
+    let mut skip = options.get("skip").is_some_and(Value::is_truthy);
+    let words = |value: Option<&Value>| -> Vec<String> {
+        match value {
+            Some(Value::List(items)) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
+            Some(Value::Text(text)) => text.as_str().split([',', ';', ':']).map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect(),
+            _ => Vec::new(),
+        }
+    };
+    let mut add = |files: Vec<String>, paths: Vec<String>| {
+        if paths.is_empty() {
+            names.extend(files);
+        } else {
+            names.extend(paths.iter().flat_map(|path| files.iter().map(move |file| format!("{path}/{file}"))));
+        }
+    };
+    for term in terms {
+        match term {
+            Value::Map(entries) => {
+                skip |= entries.get("skip").is_some_and(Value::is_truthy);
+                add(words(entries.get("files")), words(entries.get("paths")));
+            }
+            Value::List(items) => items.iter().for_each(|item| add(item.as_str().map(str::to_owned).into_iter().collect(), Vec::new())),
+            other => add(vec![text("first_found", other)?], Vec::new()),
+        }
+    }
+    add(words(options.get("files")), words(options.get("paths")));
+    let known = &scope.executor.program;
+    for name in &names {
+        for kind in ["files", "templates", "vars", "tasks"] {
+            let folders = scope.executor.search_folders(kind, scope.context);
+            let of_files = super::include::find(&known.files, &folders, name).map(|(path, _)| path);
+            let of_vars = || super::include::find(&known.fragments.vars, &folders, name).map(|(path, _)| path);
+            let of_tasks = || super::include::find(&known.fragments.tasks, &folders, name).map(|(path, _)| path);
+            if let Some(path) = of_files.or_else(of_vars).or_else(of_tasks) {
+                return Ok(vec![Value::text(path)]);
+            }
+        }
+    }
+    if skip {
+        return Ok(Vec::new());
+    }
+    Err(Error::failed(format!("No file was found when using first_found: {}", names.join(", "))))
+}
+
+fn random_choice(scope: &TaskScope<'_>, terms: &[Value]) -> Result<Vec<Value>> {
+    if terms.is_empty() {
+        return Ok(Vec::new());
+    }
+    let number = crate::template::Scope::random(scope)?;
+    Ok(vec![terms[(number % terms.len() as u64) as usize].clone()])
+}

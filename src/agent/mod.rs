@@ -1,0 +1,49 @@
+//! What runs on the node: evaluate, plan, apply, journal, stream events.
+
+pub mod context;
+mod controlled;
+pub mod executor;
+mod facts;
+mod fault;
+mod feasible;
+pub mod frame;
+mod handlers;
+mod include;
+mod item;
+pub mod journal;
+pub mod link;
+mod lock;
+mod lookup;
+pub mod machine;
+pub mod mask;
+pub mod performers;
+pub mod port;
+mod predictions;
+mod reboot;
+mod resume;
+pub mod scope;
+pub mod session;
+mod signals;
+mod sources;
+pub mod state;
+mod tags;
+mod task;
+pub mod worker;
+
+/// The agent's command line: `agent run` (a session on stdin and stdout) or `agent worker` (the same as another user).
+/// The first word is left out or not: the agent may be a part of the controller's binary.
+pub fn main(arguments: impl Iterator<Item = String>) -> std::process::ExitCode {
+    use std::process::ExitCode;
+    let mut words = arguments.skip_while(|word| word == "agent");
+    match words.next().as_deref() {
+        Some("worker") => match worker::run(words.next().as_deref() == Some("locked")) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Some("run") => {
+            session::run();
+            ExitCode::SUCCESS
+        }
+        _ => ExitCode::from(2),
+    }
+}

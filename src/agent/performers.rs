@@ -1,0 +1,150 @@
+//! Who acts: this process as the login user, a worker for each become user, another host's agent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::frame::{Answer, Become, Perform, PerformReply};
+use super::journal::{Repair, SharedJournal};
+use super::machine::Machine;
+use super::mask::{HIDDEN, Masker};
+use super::port::{Ended, Port};
+use super::worker::Worker;
+use crate::program::Value;
+use crate::system::Action;
+
+/// Where a call goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Login,
+    User(Become),
+    Host(Arc<str>),
+}
+
+/// The ways to act on this node and others.
+pub struct Performers {
+    machine: Machine,
+    workers: HashMap<Become, Worker>,
+    port: Arc<dyn Port>,
+    password: Option<Value>,
+    /// What a plan did so far, for workers that come later.
+    absorbed: Vec<(Vec<Action>, Arc<str>)>,
+    is_root: bool,
+    journal: SharedJournal,
+    masker: Masker,
+    has_lock: bool,
+}
+
+impl Performers {
+    pub fn new(machine: Machine, port: Arc<dyn Port>, password: Option<Value>, journal: SharedJournal, masker: Masker, has_lock: bool) -> Self {
+        password.iter().for_each(|password| masker.learn(password));
+        Self { machine, workers: HashMap::new(), port, password, absorbed: Vec::new(), is_root: nix::unistd::geteuid().is_root(), journal, masker, has_lock }
+    }
+
+    /// What is secret in this run; a clone shares it.
+    pub fn masker(&self) -> Masker {
+        self.masker.clone()
+    }
+
+    /// Sends the request where it belongs and waits.
+    pub fn perform(&mut self, target: &Target, request: Perform) -> Result<PerformReply, Ended> {
+        let planned = matches!(request, Perform::Plan(_));
+        let cause = match &request {
+            Perform::Plan(call) => Arc::clone(&call.label),
+            _ => "".into(),
+        };
+        let overlays = matches!(&request, Perform::Plan(call) if call.mode == super::frame::CallMode::Plan && !call.really);
+        let reply = match target {
+            Target::Login => self.machine.perform(request),
+            Target::User(user) if self.is_root && &*user.user == "root" && user.flags.is_none() => self.machine.perform(request),
+            Target::User(user) => {
+                self.worker(user)?;
+                let (journal, masker) = (Arc::clone(&self.journal), self.masker.clone());
+                let watch = |child: &crate::system::Child, command: &crate::system::Command| {
+                    let label = masker.line(&command.label).unwrap_or_else(|| HIDDEN.to_owned());
+                    // A journal that cannot be written stops the run at its next intent.
+                    let _ = journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).child(child, &label, Repair::of(command, Some(user)));
+                };
+                let worker = self.workers.get_mut(user).ok_or_else(|| Ended::Refused("the worker is gone".to_owned()))?;
+                worker.perform(request, &self.port, &self.masker, &watch)?
+            }
+            Target::Host(host) => match self.port.ask(super::item::delegate(host, request))? {
+                Answer::Performed(reply) => reply,
+                Answer::Unknown(cause) => PerformReply::Unknown(cause),
+                Answer::Error { message, hint } => return Err(Ended::Refused(hint.map_or(message.clone(), |hint| format!("{message} (hint: {hint})")))),
+                _ => return Err(Ended::Refused("the controller answered out of turn".to_owned())),
+            },
+        };
+        // What one user's plan does, the others see.
+        if planned && overlays && !matches!(target, Target::Host(_)) {
+            if let PerformReply::Planned(planned) = &reply {
+                let actions = planned.actions.clone();
+                self.spread(target, &actions, &cause);
+            }
+        }
+        Ok(reply)
+    }
+
+    fn is_own(&self, target: &Target) -> bool {
+        match target {
+            Target::Login => true,
+            Target::User(user) => self.is_root && &*user.user == "root" && user.flags.is_none(),
+            Target::Host(_) => false,
+        }
+    }
+
+    fn spread(&mut self, from: &Target, actions: &[Action], cause: &Arc<str>) {
+        if actions.is_empty() {
+            return;
+        }
+        self.absorbed.push((actions.to_vec(), Arc::clone(cause)));
+        if !self.is_own(from) {
+            self.machine.absorb(actions, cause);
+        }
+        for (user, worker) in &mut self.workers {
+            if *from != Target::User(user.clone()) {
+                // A worker that died says so at its next call.
+                let _ = worker.perform(Perform::Absorb { actions: actions.to_vec(), cause: Arc::clone(cause) }, &self.port, &self.masker, &|_, _| {});
+            }
+        }
+    }
+
+    /// A plan goes on as if these were done.
+    pub fn absorb(&mut self, actions: &[Action], cause: &Arc<str>) {
+        self.machine.absorb(actions, cause);
+        self.spread(&Target::Login, actions, cause);
+    }
+
+    /// The plan is over: reads show the machine again.
+    pub fn forget_plan(&mut self) {
+        self.absorbed.clear();
+        self.machine.forget_plan();
+        self.workers.clear();
+    }
+
+    /// New workers from here on (`meta: reset_connection`): new groups of a user count.
+    pub fn reset(&mut self) {
+        self.workers.clear();
+    }
+
+    pub fn machine(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    fn worker(&mut self, user: &Become) -> Result<(), Ended> {
+        if !self.workers.contains_key(user) {
+            if self.password.is_none() {
+                self.password = match self.port.ask(super::frame::Question::BecomePassword) {
+                    Ok(Answer::Value(password)) => password,
+                    _ => None,
+                };
+                self.password.iter().for_each(|password| self.masker.learn(password));
+            }
+            let mut worker = Worker::start(user, self.password.as_ref(), self.port.cancel(), self.has_lock).map_err(|error| Ended::Refused(error))?;
+            for (actions, cause) in &self.absorbed {
+                worker.perform(Perform::Absorb { actions: actions.clone(), cause: Arc::clone(cause) }, &self.port, &self.masker, &|_, _| {})?;
+            }
+            self.workers.insert(user.clone(), worker);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! The controller's files as a task sees them: Ansible's search paths over what the program names.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::context::Context;
+use super::executor::Executor;
+use super::include::{find, normal};
+use super::item::{Item, Stop};
+use crate::module::arguments::boolean;
+use crate::program::{File, Map, Value};
+use crate::template::{Error, Result};
+
+impl Executor {
+    /// Folders that a relative name is searched in, first first: the roles around the task (`files/` or whatever the kind
+    /// is, then the role itself), then the playbook's folder.
+    pub fn search_folders(&self, kind: &str, context: &Context<'_>) -> Vec<Arc<str>> {
+        let mut folders: Vec<Arc<str>> = Vec::new();
+        let mut add = |folder: String| {
+            let folder: Arc<str> = folder.into();
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        };
+        for role in context.roles() {
+            add(format!("{}/{kind}", role.path));
+            add(role.path.to_string());
+            add(format!("{}/tasks/{kind}", role.path));
+            add(format!("{}/tasks", role.path));
+        }
+        let playbook = self.play.as_deref().and_then(|play| play.magic.get("playbook_dir")).or_else(|| self.program.magic.get("playbook_dir"));
+        if let Some(folder) = playbook.and_then(Value::as_str) {
+            add(format!("{folder}/{kind}"));
+            add(folder.to_owned());
+        }
+        folders
+    }
+
+    /// A file of the program by name.
+    pub fn find_file(&self, kind: &str, name: &str, context: &Context<'_>) -> Result<(Arc<str>, &File)> {
+        let folders = self.search_folders(kind, context);
+        find(&self.program.files, &folders, name).ok_or_else(|| {
+            let error = Error::failed(format!("could not find or access '{name}' on the controller"));
+            error.hint(format!("searched in {}", folders.join(", ")))
+        })
+    }
+
+    /// The bytes of a file of the program.
+    pub fn file_bytes(&self, path: &str) -> Result<Arc<[u8]>> {
+        match self.program.files.get(path) {
+            Some(File::Plain { content: Some(content), .. }) => Ok(Arc::clone(&content.0)),
+            Some(File::Plain { sha256, .. }) => {
+                let mut bytes = Vec::new();
+                self.port.content(sha256, &mut bytes).map_err(|error| Error::failed(format!("fetch {path}: {error}")))?;
+                if crate::system::describe::sha256(&bytes) != **sha256 {
+                    return Err(Error::failed(format!("fetch {path}: what came is not what the program names; the file changed during the run")));
+                }
+                Ok(bytes.into())
+            }
+            Some(File::Symlink { target }) => {
+                let target = normal(&Path::new(path).parent().unwrap_or(Path::new("/")).join(&**target));
+                self.file_bytes(&target)
+            }
+            Some(File::Directory { .. }) => Err(Error::failed(format!("{path} is a folder"))),
+            None => Err(Error::failed(format!("{path} was not sent with the program"))),
+        }
+    }
+
+    /// What `src` of a module names on the controller: its path and every entry below it.
+    pub fn sources_of(&self, item: &Item<'_>, module: &str, arguments: &Map) -> std::result::Result<(Option<Arc<str>>, BTreeMap<Arc<str>, File>), Stop> {
+        let nothing = (None, BTreeMap::new());
+        if module != "copy" {
+            return Ok(nothing);
+        }
+        let remote = arguments.get("remote_src").is_some_and(|value| boolean(value) == Ok(true));
+        let Some(name) = arguments.get("src").and_then(Value::as_str).filter(|name| !remote && !name.is_empty()) else { return Ok(nothing) };
+        let (path, file) = self.find_file("files", name.trim_end_matches('/'), item.context)?;
+        let mut sources = BTreeMap::from([(Arc::clone(&path), file.clone())]);
+        if matches!(file, File::Directory { .. }) {
+            let prefix = format!("{path}/");
+            let below = self.program.files.range(Arc::from(prefix.as_str())..).take_while(|(path, _)| path.starts_with(&prefix));
+            sources.extend(below.map(|(path, file)| (Arc::clone(path), file.clone())));
+        }
+        Ok((Some(path), sources))
+    }
+}

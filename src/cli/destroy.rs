@@ -1,0 +1,82 @@
+//! `provision destroy`: remove machines and all that belongs to them.
+
+use std::io::{BufRead, IsTerminal};
+
+use clap::Args;
+
+use super::Exit;
+use super::machines::{Folder, told};
+use crate::report;
+use crate::vm::{NodeName, Nodes, Provider, State};
+
+/// Remove machines, their disks and their network; downloads and images stay cached
+#[derive(Debug, Args)]
+pub struct Destroy {
+    /// Only these machines
+    #[arg(value_name = "NODE")]
+    nodes: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    folder: Folder,
+}
+
+impl Destroy {
+    pub fn run(self) -> Exit {
+        let ours = match self.folder.open() {
+            Ok(ours) => ours,
+            Err(exit) => return exit,
+        };
+        let there: Vec<_> = ours.status().into_iter().filter(|node| node.state != State::Absent).collect();
+        let mut named = Vec::new();
+        for name in &self.nodes {
+            match NodeName::try_from(name.as_str()) {
+                Ok(known) if there.iter().any(|node| node.name == known) || ours.machines.iter().any(|machine| machine.name == known) => named.push(known),
+                _ => {
+                    let names: Vec<&str> = there.iter().map(|node| node.name.as_str()).collect();
+                    let hint = crate::source::suggest(name, names.iter().copied()).map_or_else(|| "`provision status` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
+                    report::error(&format!("there is no machine `{name}` in {}", ours.environment.name), Some(&hint));
+                    return Exit::Usage;
+                }
+            }
+        }
+        let all = named.is_empty();
+        let going: Vec<&str> = there.iter().filter(|node| all || named.contains(&node.name)).map(|node| node.name.as_str()).collect();
+        let nodes = if all { Nodes::All } else { Nodes::Named(named) };
+        let provider = ours.container();
+        if going.is_empty() {
+            // What a dead run may have left (a network without nodes) goes without a question: nobody uses it.
+            if let Err(error) = provider.destroy(&nodes) {
+                return told(&error);
+            }
+            report::line(&format!("Nothing of {} is on this machine.", ours.environment.name));
+            return Exit::Success;
+        }
+        let size = provider.disk_usage(&nodes).unwrap_or_default();
+        let what = if all { " their disks and network" } else { " their disks" };
+        report::line(&format!("  - {},{what} ({:.1} MB)", going.join(", "), size as f64 / 1e6));
+        if !self.yes && !confirmed(&format!("Destroy {}? [y/N] ", ours.environment.name)) {
+            report::error("not confirmed: nothing was changed", Some("answer y, or give --yes where nobody can answer"));
+            return Exit::NotConfirmed;
+        }
+        let begun = std::time::Instant::now();
+        if let Err(error) = provider.destroy(&nodes) {
+            return told(&error);
+        }
+        let rest = if all { format!(" Nothing of {} is left on this machine.", ours.environment.name) } else { String::new() };
+        report::line(&format!("Gone in {:.1} s.{rest}", begun.elapsed().as_secs_f64()));
+        Exit::Success
+    }
+}
+
+/// Asks on the terminal; without one the answer is no.
+fn confirmed(question: &str) -> bool {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return false;
+    }
+    report::ask(question);
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}

@@ -1,0 +1,66 @@
+//! The command line: one file a command; arguments → settings → one call.
+
+mod begin;
+mod destroy;
+mod enter;
+mod exit;
+mod machines;
+mod making;
+mod plan;
+mod playbook;
+mod shared;
+pub mod ssh;
+mod status;
+mod up;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+
+/// From a folder of YAML to machines, a cluster and a monitored service
+#[derive(Debug, Parser)]
+#[command(name = "provision", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Up),
+    Plan(plan::Plan),
+    Playbook(playbook::Playbook),
+    Status(status::Status),
+    Destroy(destroy::Destroy),
+    Ssh(enter::Ssh),
+    SshConfig(enter::SshConfig),
+}
+
+/// Runs the command line; the exit status is documented in [`Exit`].
+pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no mistakes; clap writes them to stdout.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            crate::report::error(&format!("start: {error}"), None);
+            return Exit::Error;
+        }
+    };
+    match cli.command {
+        Command::Up(command) => runtime.block_on(command.run()),
+        Command::Plan(command) => runtime.block_on(command.run()),
+        Command::Playbook(command) => runtime.block_on(command.run()),
+        Command::Status(command) => command.run(),
+        Command::Destroy(command) => command.run(),
+        Command::Ssh(command) => Exit::Remote(runtime.block_on(command.run())),
+        Command::SshConfig(command) => command.run(),
+    }
+}

@@ -1,0 +1,75 @@
+//! `provision`: from a folder of YAML to machines, a cluster and a monitored service.
+//!
+//! # How work reaches a node
+//!
+//! A playbook is compiled, for each host, to a typed [`program::Program`]: plays, tasks, an ordered stack of variable
+//! scopes, fragments that may be included, files by content hash, each with its place in the user's text. One SSH
+//! connection and one session a host: a static agent, pushed once and named by its SHA-256, takes the program on its
+//! standard input and sends events back ([`agent::frame`]). It evaluates conditions, loops, `register` and handlers on the
+//! node, so the time on the wire does not grow with the number of tasks.
+//!
+//! A module ([`module`]) is one file: typed arguments and a pure plan over [`system::System`]. It never writes: the engine
+//! applies the [`system::Action`]s, so check mode, diff, no_log, become and the journal are the engine's.
+//!
+//! # What holds
+//!
+//! - Variables stay lazy: [`program::Tree`]s are evaluated on the node, at the point of use, in Ansible's precedence
+//!   ([`agent::scope`]). Only what comes from a user's file is ever a template; values that come from a node never are.
+//! - Agents run ahead through tasks that change nothing; before the first action at a [`program::Position`] they need the
+//!   controller's word that every other host of the batch is past everything before it ([`run`]).
+//! - A plan runs the same program over an overlay ([`system::overlay`]) that answers reads as after the planned actions;
+//!   what cannot be known is an error kind that passes through `?`. An apply of a plan stops before an action that was
+//!   neither predicted nor lies after something unknown.
+//! - Before a task's first action its intent is on the node's disk, after the last one its record ([`agent::journal`]). After a
+//!   run that did not end, "was changed", finished commands' results and owed handlers are given back. A run that changes
+//!   nothing writes nothing.
+//! - Secrets are marked values; they and every text that holds one are masked before anything leaves the agent
+//!   ([`agent::mask`]). A node is sent only what its own program can read.
+//!
+//! # Who may import whom
+//!
+//! Imports go one way; a test reads the sources against this table.
+//!
+//! ```text
+//! both sides of the wire
+//! program
+//! template   program
+//! system     program
+//! module     program system template
+//! agent      program system template module
+//!
+//! the controller's side
+//! source     program
+//! project    program source vm
+//! playbook   program module project source template
+//! vm
+//! ssh        program
+//! run        program module template agent playbook ssh
+//! up         program project playbook run vm ssh report
+//! report     program agent project playbook run
+//! cli        program agent source project playbook run vm ssh report up
+//! ```
+
+pub mod agent;
+#[cfg(feature = "controller")]
+pub mod cli;
+pub mod module;
+#[cfg(feature = "controller")]
+pub mod playbook;
+pub mod program;
+#[cfg(feature = "controller")]
+pub mod report;
+#[cfg(feature = "controller")]
+pub mod run;
+#[cfg(feature = "controller")]
+pub mod project;
+pub mod self_check;
+pub mod source;
+#[cfg(feature = "controller")]
+pub mod ssh;
+pub mod system;
+pub mod template;
+#[cfg(feature = "controller")]
+pub mod up;
+#[cfg(feature = "controller")]
+pub mod vm;

@@ -1,0 +1,85 @@
+//! What modules of the run (`debug`, `set_fact`, `template`, …) may ask of the engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Outcome;
+use crate::program::{Map, Tree, Value};
+use crate::system::Result;
+
+/// What a module of the run gives.
+pub enum Controlled {
+    Done(Outcome),
+    /// Go on as a module of the machine with these arguments (`template` becomes `copy`); the outcome passes through `then`.
+    Onward { module: &'static str, arguments: Map },
+    /// A `meta` action.
+    Meta(Meta),
+}
+
+/// `meta:` actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meta {
+    Noop,
+    FlushHandlers,
+    RefreshInventory,
+    ClearFacts,
+    ClearHostErrors,
+    EndHost,
+    EndPlay,
+    EndBatch,
+    EndRole,
+    ResetConnection,
+}
+
+/// The engine's side. Evaluation is in the task's scope, with the loop's variables.
+pub trait Engine {
+    fn evaluate(&mut self, tree: &Tree) -> Result<Value>;
+    /// A bare expression given as text (`debug: var=`), from the user's own file.
+    fn evaluate_expression(&mut self, expression: &str) -> Result<Value>;
+    /// A condition as the user wrote it (`assert: that`).
+    fn condition(&mut self, condition: &Tree) -> Result<bool>;
+    /// An argument of the task as the user wrote it, not evaluated.
+    fn written(&self, argument: &str) -> Option<Tree>;
+    /// A variable as a user's file gave it, not evaluated; `None` for what is not from a user's file (facts, registered
+    /// results): texts inside of the answer may be taken as expressions.
+    fn written_variable(&self, name: &str) -> Option<Tree> {
+        let _ = name;
+        None
+    }
+    /// Whether the task's result is kept: what only `register` shows need not be evaluated otherwise.
+    fn is_registered(&self) -> bool {
+        true
+    }
+    fn verbosity(&self) -> u8;
+    /// `inventory_hostname`.
+    fn host(&self) -> Arc<str>;
+    /// A file of the controller by Ansible's search paths (`templates/`, `files/`, `vars/` of the role, then of the
+    /// playbook): its absolute path there. The error names what was searched.
+    fn find_source(&mut self, kind: &str, name: &str) -> Result<Arc<str>>;
+    /// Its permission bits (`mode: preserve`).
+    fn source_mode(&mut self, path: &str) -> Result<u32> {
+        Err(crate::system::Error::failed(format!("the mode of {path} is not known here")))
+    }
+    /// Its bytes.
+    fn source_bytes(&mut self, path: &str) -> Result<Arc<[u8]>>;
+    /// A directory's files below it, recursively, paths relative to it, sorted.
+    fn source_files(&mut self, path: &str) -> Result<Vec<String>>;
+    /// A vars file's variables, unevaluated.
+    fn vars_file(&mut self, path: &str) -> Result<Arc<crate::program::Layer>>;
+    /// Puts variables at the level of `include_vars`.
+    fn include_vars(&mut self, layer: Arc<crate::program::Layer>) -> Result<()>;
+    /// Renders a template file with the options of the `template` module, in the task's scope with `extra` variables.
+    fn render_file(&mut self, path: &str, options: &crate::template::Options, extra: Map) -> Result<String>;
+    /// Renders a Handlebars file (`*.hbs`).
+    fn render_handlebars(&mut self, path: &str, extra: Map) -> Result<String>;
+    /// Sets facts for this host (`set_fact`); `cacheable` as Ansible.
+    fn set_facts(&mut self, facts: Map, cacheable: bool) -> Result<()>;
+    /// Adds this host to groups, for the following plays.
+    fn group_by(&mut self, group: &str, parents: &[String]) -> Result<bool>;
+    /// Adds a host to the run's inventory.
+    fn add_host(&mut self, name: &str, groups: &[String], variables: Map) -> Result<bool>;
+    /// A temporary place on the controller is never needed; paths that `backup` makes are the node's.
+    fn home(&self) -> PathBuf {
+        PathBuf::from("/")
+    }
+}

@@ -1,0 +1,178 @@
+//! Modules: one file each, typed arguments and a pure plan over [`System`](crate::system::System).
+//!
+//! A new module is one file here and one word in the list below.
+//!
+//! A module never writes. It returns a [`Plan`]; the engine applies the actions, so check mode, diff, no_log, become and
+//! the journal are the engine's and cannot be forgotten by a module.
+
+#[macro_use]
+pub mod arguments;
+mod copy_tree;
+pub mod engine;
+pub mod expand;
+pub mod file_arguments;
+pub mod outcome;
+
+use std::sync::OnceLock;
+
+pub use arguments::{ArgumentError, Arguments, Choice, Field, FieldType, Kind, PathText, Raw, Rest, Rule, Spec};
+pub use engine::{Engine, Controlled};
+pub use outcome::{Diff, Next, Outcome, Plan};
+
+use crate::program::File;
+use crate::system::System;
+
+/// What a module's plan may look at besides its arguments.
+pub struct Context<'run> {
+    pub system: &'run dyn System,
+    pub mode: Mode,
+    /// `--diff` or `diff: true`: diffs are wanted (computed by the engine from actions; a module may add its own).
+    pub diff: bool,
+    /// The controller's file or folder that `src` named, resolved by Ansible's search paths: its key and all entries below it.
+    pub source: Option<Source<'run>>,
+    /// `environment:` of the task, merged.
+    pub environment: &'run [(String, String)],
+}
+
+/// A file of the controller's project.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'run> {
+    /// Absolute path on the controller.
+    pub path: &'run str,
+    pub file: &'run File,
+    /// For folders: every path below.
+    pub below: &'run std::collections::BTreeMap<std::sync::Arc<str>, File>,
+}
+
+/// What the engine wants the plan for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Mode {
+    /// `provision plan` and the first half of `up`: the overlay answers reads; unknowns are said.
+    Plan,
+    /// The actions will be done.
+    Apply,
+    /// Ansible's `--check`, as Ansible has it.
+    Check,
+}
+
+/// A module of the machine.
+pub trait Module: Arguments {
+    /// Reads, decides, changes nothing.
+    fn plan(&self, context: &Context<'_>) -> crate::system::Result<Plan>;
+}
+
+/// A module of the run: it works on variables, hosts and the flow of tasks, not on the machine.
+pub trait EngineModule: Arguments {
+    fn run(&self, engine: &mut dyn Engine) -> crate::system::Result<Controlled>;
+}
+
+/// One module as the registry knows it.
+pub struct Entry {
+    /// Short name first, then every name a playbook may write.
+    pub names: &'static [&'static str],
+    spec: fn() -> Spec,
+    cached: OnceLock<Spec>,
+    pub action: ActionKind,
+}
+
+/// How the engine calls it.
+pub enum ActionKind {
+    System(fn(&mut Raw, &Context<'_>) -> Result<Plan, Failure>),
+    Engine(fn(&mut Raw, &mut dyn Engine) -> Result<Controlled, Failure>),
+}
+
+/// Bad arguments, or a plan that could not be made.
+#[derive(Debug)]
+pub enum Failure {
+    Arguments(ArgumentError),
+    System(crate::system::Error),
+}
+
+impl Entry {
+    pub const fn system<M: Module>(names: &'static [&'static str]) -> Self {
+        Self {
+            names,
+            spec: M::spec,
+            cached: OnceLock::new(),
+            action: ActionKind::System(|raw, context| {
+                known(raw, |_| false)?;
+                M::construct(raw).map_err(Failure::Arguments)?.plan(context).map_err(Failure::System)
+            }),
+        }
+    }
+
+    pub const fn engine<M: EngineModule>(names: &'static [&'static str]) -> Self {
+        Self {
+            names,
+            spec: M::spec,
+            cached: OnceLock::new(),
+            action: ActionKind::Engine(|raw, engine| {
+                let spec = M::spec();
+                known(raw, |name| spec.field(name).is_none_or(|field| field.expression || field.kind == Kind::Raw))?;
+                M::construct(raw).map_err(Failure::Arguments)?.run(engine).map_err(Failure::System)
+            }),
+        }
+    }
+
+    /// Argument names, kinds, choices, rules and documentation.
+    pub fn spec(&self) -> &Spec {
+        self.cached.get_or_init(self.spec)
+    }
+
+    /// The canonical short name.
+    pub fn name(&self) -> &'static str {
+        self.names[0]
+    }
+}
+
+/// An argument that a plan cannot know makes the whole task unknown, unless the module only passes it on.
+fn known(raw: &Raw, passed_on: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    let unknown = raw.iter().filter(|(name, _)| !passed_on(&name.text())).find_map(|(_, value)| value.first_unknown());
+    unknown.map_or(Ok(()), |cause| Err(Failure::System(crate::system::Error::unknown(std::sync::Arc::clone(cause)))))
+}
+
+/// Declares the files and the registry.
+macro_rules! modules {
+    ($($name:ident)*) => {
+        $(pub mod $name;)*
+
+        /// Every module, by file name.
+        pub static MODULES: &[&Entry] = &[$(&$name::MODULE),*];
+    };
+}
+
+modules! {
+    add_host
+    apt
+    assert
+    command
+    copy
+    debug
+    fail
+    file
+    group_by
+    hostname
+    include_vars
+    meta
+    modprobe
+    package
+    ping
+    reboot
+    service
+    set_fact
+    setup
+    sysctl
+    systemd
+    wait_for
+    shell
+    stat
+    template
+}
+
+/// The module of a name as a playbook writes it: `copy`, `ansible.builtin.copy`, `ansible.legacy.copy`.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    let short = name.strip_prefix("ansible.legacy.").or_else(|| name.strip_prefix("ansible.builtin."));
+    MODULES.iter().copied().find(|entry| {
+        entry.names.contains(&name) || short.is_some_and(|short| entry.names.contains(&short) && !short.contains('.'))
+    })
+}

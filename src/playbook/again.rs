@@ -1,0 +1,89 @@
+//! Compiling anew when a run adds hosts or groups to its inventory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::compile::{Compiled, Options, compile};
+use crate::program::{Layer, Map, Tree, Variable};
+use crate::project::Project;
+use crate::source::NOWHERE;
+
+/// A project and what is run of it, with what the run has added so far.
+pub struct Again {
+    pub project: Project,
+    pub playbooks: Vec<PathBuf>,
+    pub options: Options,
+}
+
+impl Again {
+    pub fn new(project: Project, playbooks: Vec<PathBuf>, options: Options) -> Self {
+        Self { project, playbooks, options }
+    }
+
+    /// `add_host`. False: the host was there with these groups and variables.
+    pub fn add_host(&mut self, name: &str, groups: &[Arc<str>], variables: &Map) -> bool {
+        let layer = Layer {
+            origin: "add_host".into(),
+            variables: variables
+                .iter()
+                .map(|(name, value)| Variable { name: name.text().into_owned().into(), value: Arc::new(Tree::Literal(value.clone())), span: NOWHERE })
+                .collect(),
+        };
+        let Project { inventory, files, .. } = &mut self.project;
+        inventory.add_host(files, name, groups, layer)
+    }
+
+    /// `group_by`. False: the host was in the group.
+    pub fn group_by(&mut self, host: &str, group: &str, parents: &[Arc<str>]) -> bool {
+        let Project { inventory, files, .. } = &mut self.project;
+        inventory.add_to_group(files, host, group, parents)
+    }
+
+    /// Everything as it is now; the error is the report of what is wrong.
+    pub fn compile(&mut self) -> Result<Compiled, String> {
+        self.project.files.diagnostics = crate::source::Diagnostics::default();
+        let compiled = compile(&mut self.project, &self.playbooks, &self.options);
+        let files = &self.project.files;
+        if files.diagnostics.has_errors() { Err(files.diagnostics.render(&files.sources)) } else { Ok(compiled) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project;
+
+    #[test]
+    fn added_hosts_and_groups_take_part_in_later_plays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(path, text).expect("written");
+        };
+        write("inventory.ini", "[seeds]\nseed-1\nseed-2\n");
+        write("group_vars/os_Debian.yml", "package: apt\n");
+        write(
+            "site.yml",
+            "- hosts: seeds\n  tasks:\n    - group_by: {key: \"os_{{ ansible_facts['distribution'] }}\"}\n    - add_host: {name: new-1, groups: fresh, answer: 42}\n\
+             - hosts: os_Debian\n  tasks:\n    - debug: msg=\"{{ package }}\"\n- hosts: fresh\n  tasks:\n    - debug: msg=\"{{ answer }}\"\n",
+        );
+        let options = project::Options { inventory: vec!["inventory.ini".to_owned()], ..project::Options::default() };
+        let (project, _) = Project::load(folder.path(), &options, &mut |_| None);
+        let mut again = Again::new(project, vec![folder.path().join("site.yml")], Options::default());
+        let hosts = |compiled: &Compiled, play: usize| compiled.plays[play].batches.concat().join(" ");
+        let first = again.compile().expect("no mistakes");
+        assert_eq!((hosts(&first, 0), hosts(&first, 1), hosts(&first, 2)), ("seed-1 seed-2".into(), String::new(), String::new()));
+
+        assert!(again.group_by("seed-2", "os_Debian", &[]));
+        assert!(!again.group_by("seed-2", "os_Debian", &[]));
+        let variables = crate::map! { "answer" => 42 };
+        assert!(again.add_host("new-1", &["fresh".into()], &variables));
+        assert!(!again.add_host("new-1", &["fresh".into()], &variables));
+        let then = again.compile().expect("no mistakes");
+        assert_eq!((hosts(&then, 1), hosts(&then, 2)), ("seed-2".into(), "new-1".into()));
+        let of = |host: &str, name: &str| then.programs[host].inventory.iter().any(|layer| layer.get(name).is_some());
+        assert!(of("seed-2", "package") && of("new-1", "answer") && !of("seed-1", "package"));
+        assert!(then.connections.contains_key("new-1"));
+    }
+}

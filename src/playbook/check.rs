@@ -1,0 +1,275 @@
+//! Mistakes inside templates, found before anything runs: syntax, filters and tests that are not there, variables that nothing
+//! could define, handlers that nobody wrote.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::closure::{Cache, Definitions, define};
+use super::loader::Loader;
+use super::play::LoadedPlay;
+use super::role::vars_below;
+use super::walk::Found;
+use crate::module;
+use crate::program::{Layer, Span, Template, Tree, Value};
+use crate::source::Diagnostic;
+use crate::source::suggest::suggest;
+use crate::template::analysis::{self, Form};
+use crate::template::reads::{self, Reads};
+
+/// Variables that the engine defines by itself.
+const MAGIC: &[&str] = &[
+    "groups", "group_names", "hostvars", "inventory_hostname", "inventory_hostname_short", "inventory_file", "inventory_dir", "playbook_dir",
+    "role_path", "role_name", "role_names", "role_uuid", "play_hosts", "omit", "environment", "vars", "item", "undef",
+];
+
+/// Checks all plays, everything they may include, and the variables that these read. `inventory`: all layers of all hosts.
+/// Says whether some task adds hosts or groups to the inventory; then variables of groups that are not there yet (in the
+/// folders) count too.
+pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], folders: &[PathBuf]) -> bool {
+    let fragments = loader.fragments.clone();
+    let mut found = Found::default();
+    plays.iter().for_each(|play| found.play(&play.play));
+    found.fragments(&fragments);
+
+    let dynamic = found.tasks.iter().any(|task| matches!(&*task.module, "add_host" | "group_by"));
+    let mut later: Vec<Layer> = Vec::new();
+    if dynamic {
+        for path in folders.iter().flat_map(|folder| ["group_vars", "host_vars"].map(|kind| folder.join(kind))) {
+            later.extend(vars_below(&path).iter().filter_map(|file| loader.files.vars_file(file)));
+        }
+    }
+    let mut definitions = Definitions::new();
+    let layers = loader.layers.clone();
+    let extra = Arc::clone(&loader.extra);
+    let of_fragments = fragments.vars.values().map(|layer| &**layer);
+    let all: Vec<&Layer> = inventory.iter().chain(&later).chain(&layers).chain([&*extra]).chain(of_fragments).chain(found.vars.iter().copied()).collect();
+    all.iter().for_each(|layer| define(&mut definitions, layer));
+
+    let mut places: BTreeMap<&str, Span> = BTreeMap::new();
+    for variable in all.iter().flat_map(|layer| &layer.variables) {
+        places.entry(&variable.name).or_insert(variable.span);
+    }
+
+    let mut checker = Checker { cache: Cache::default(), tested: BTreeSet::new(), reads: Vec::new(), seen: HashSet::new() };
+    let mut open: Vec<Arc<str>> = Vec::new();
+    for root in &found.roots {
+        checker.tree(loader, root, &mut open);
+    }
+    let templates: Vec<(Arc<str>, Span)> = loader.files_found.templates.values().cloned().collect();
+    for (text, span) in templates {
+        checker.text(loader, &Template { source: text, span }, false, &mut open);
+    }
+    let mut followed: BTreeSet<Arc<str>> = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if !followed.insert(Arc::clone(&name)) {
+            continue;
+        }
+        for definition in definitions.get(&*name).into_iter().flatten() {
+            checker.tree(loader, definition, &mut open);
+        }
+    }
+
+    if !found.open {
+        undefined(loader, &checker, &found, &definitions, &places);
+    }
+    for play in plays {
+        handlers(loader, play);
+    }
+    for task in &found.tasks {
+        rules(loader, task);
+    }
+    dynamic
+}
+
+struct Checker {
+    cache: Cache,
+    /// Names that some text tests with `is defined`: their author knows that they may be missing.
+    tested: BTreeSet<Arc<str>>,
+    /// Names that are read without a guard, with the texts they stand in.
+    reads: Vec<(Arc<str>, Template, u32)>,
+    seen: HashSet<(Arc<str>, Span, bool)>,
+}
+
+impl Checker {
+    fn tree(&mut self, loader: &mut Loader, tree: &Tree, open: &mut Vec<Arc<str>>) {
+        tree.templates(&mut |template, expression| self.text(loader, template, expression, open));
+    }
+
+    fn text(&mut self, loader: &mut Loader, template: &Template, expression: bool, open: &mut Vec<Arc<str>>) {
+        if !self.seen.insert((Arc::clone(&template.source), template.span, expression)) {
+            return;
+        }
+        let form = if expression { Form::Condition } else { Form::Template };
+        let analysis = analysis::analyze(&template.source, form);
+        for problem in analysis.problems {
+            let offset = offset_of(&template.source, problem.place);
+            let span = loader.files.sources.locate(template, offset);
+            let width = quoted(&problem.message).filter(|word| template.source[offset..].starts_with(*word)).map_or(1, |word| word.chars().count());
+            let mut mistake = Diagnostic::error(problem.message, span, width as u32);
+            mistake.hint = problem.hint;
+            loader.mistake(mistake);
+        }
+        let Some(found) = self.cache.reads(template, expression) else { return };
+        Self::unknown(loader, template, &found);
+        self.tested.extend(found.tested.iter().cloned());
+        for name in &found.names {
+            open.push(Arc::clone(&name.name));
+            if !name.guarded {
+                self.reads.push((Arc::clone(&name.name), template.clone(), name.at));
+            }
+        }
+    }
+
+    fn unknown(loader: &mut Loader, template: &Template, found: &Reads) {
+        // Filters and tests are the analysis' own.
+        for unknown in found.unknown.iter().filter(|unknown| unknown.what == "lookup") {
+            let known: Vec<&'static str> = reads::lookup_names().collect();
+            let span = place(loader, template, unknown.at, &unknown.name);
+            let mistake = Diagnostic::error(format!("unknown {} `{}`", unknown.what, unknown.name), span, unknown.name.chars().count() as u32);
+            let mistake = mistake.suggest(&unknown.name, known.iter().copied());
+            loader.mistake(match unknown.name.rsplit_once('.') {
+                Some((collection, _)) if mistake.label.is_none() => mistake.hint(format!("plugins of the collection {collection} are not there")),
+                _ => mistake,
+            });
+        }
+    }
+}
+
+/// The byte of a place in a text.
+fn offset_of(source: &str, place: analysis::Place) -> usize {
+    let mut offset = 0;
+    for line in source.split_inclusive('\n').take(place.line.saturating_sub(1) as usize) {
+        offset += line.len();
+    }
+    let rest = &source[offset..];
+    offset + rest.char_indices().nth(place.column.saturating_sub(1) as usize).map_or(rest.len(), |(index, _)| index)
+}
+
+/// The first word in quotes of a message: what it is about.
+fn quoted(message: &str) -> Option<&str> {
+    let rest = message.split_once(['\'', '`'])?.1;
+    rest.split_once(['\'', '`']).map(|(word, _)| word)
+}
+
+/// The file's place of a word that stands at or after the byte of a template.
+fn place(loader: &Loader, template: &Template, at: u32, word: &str) -> Span {
+    let at = at as usize;
+    // The parser's places are those of expressions: the word is at it or shortly behind it (`x | filter`).
+    let offset = template.source.get(at..).and_then(|rest| rest.find(word)).map_or(at, |position| at + position);
+    loader.files.sources.locate(template, offset)
+}
+
+fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions: &Definitions, places: &BTreeMap<&str, Span>) {
+    let known = |name: &str| {
+        name.starts_with("ansible_")
+            || name.starts_with('_')
+            || MAGIC.contains(&name)
+            || definitions.contains_key(name)
+            || found.defined.contains(name)
+            || checker.tested.contains(name)
+            || found.patterns.iter().any(|pattern| pattern.matches(name))
+    };
+    let names: Vec<&str> = definitions.keys().copied().chain(found.defined.iter().map(|name| &**name)).collect();
+    for (name, template, at) in &checker.reads {
+        if known(name) || loader.defined_anyway.contains(name) {
+            continue;
+        }
+        let span = place(loader, template, *at, name);
+        let mut mistake = Diagnostic::error(format!("undefined variable `{name}`"), span, name.chars().count() as u32);
+        if let Some(near) = suggest(name, names.iter().copied()) {
+            let whence = match places.get(near) {
+                Some(span) if loader.files.sources.file(span.file).is_some() => format!(" ({}:{})", loader.files.sources.file(span.file).map_or("", |file| &file.name), span.line),
+                _ => String::new(),
+            };
+            mistake = mistake.label(format!("defined and similar: `{near}`{whence}"));
+        } else if loader.incomplete {
+            continue;
+        } else {
+            mistake = mistake.hint("no inventory, variable file, play, role or task defines it: give it a value, or write `| default(…)`");
+        }
+        loader.mistake(mistake);
+    }
+}
+
+/// `notify` of a handler that nobody wrote.
+fn handlers(loader: &mut Loader, loaded: &LoadedPlay) {
+    let fragments = loader.fragments.clone();
+    let reach = super::compile::reach(loader, [Arc::clone(&loaded.owner)].into_iter());
+    let mut found = Found::default();
+    found.play(&loaded.play);
+    let own = crate::program::Fragments {
+        tasks: fragments.tasks.into_iter().filter(|(key, _)| reach.fragments.contains(key)).collect(),
+        vars: BTreeMap::new(),
+        roles: fragments.roles.into_iter().filter(|(name, _)| reach.fragments.contains(format!("role {name}").as_str())).collect(),
+    };
+    found.fragments(&own);
+    let text = |tree: &Tree| tree.literal().and_then(Value::as_str).map(str::to_owned);
+    if found.handlers.iter().any(|tree| text(tree).is_none()) {
+        return;
+    }
+    let names: BTreeSet<String> = found.handlers.iter().filter_map(|tree| text(tree)).collect();
+    for (tree, task) in &found.notified {
+        let Some(name) = text(tree) else { continue };
+        // `role : handler` names a role's handler.
+        let bare = name.split_once(" : ").map_or(name.as_str(), |(_, bare)| bare);
+        if names.contains(&name) || names.contains(bare) {
+            continue;
+        }
+        let span = find_line(loader, task.span, &name).unwrap_or(task.span);
+        let mistake = Diagnostic::error(format!("no handler is named `{name}`"), span, name.chars().count() as u32);
+        let mistake = mistake.suggest(&name, names.iter().map(String::as_str));
+        loader.mistake(if mistake.label.is_none() { mistake.hint("handlers stand in `handlers:` of the play or in a role's handlers/main.yml") } else { mistake });
+    }
+}
+
+/// Where a word stands in a task, from its first line on.
+fn find_line(loader: &Loader, start: Span, word: &str) -> Option<Span> {
+    let file = loader.files.sources.file(start.file)?;
+    for (index, line) in file.text.lines().enumerate().skip(start.line.checked_sub(1)? as usize).take(80) {
+        if let Some(position) = line.find(word)
+            && (index + 1 > start.line as usize || line.contains("notify"))
+            && !line.trim_start().starts_with("- name:")
+        {
+            return Some(Span { file: start.file, line: index as u32 + 1, column: line[..position].chars().count() as u32 + 1 });
+        }
+    }
+    None
+}
+
+/// Rules over several arguments, where nothing is hidden behind a template.
+fn rules(loader: &mut Loader, task: &crate::program::Task) {
+    let Some(entry) = module::find(&task.module) else { return };
+    let arguments = &task.arguments;
+    if arguments.splat.is_some() || loader.has_module_defaults || loader.broken.contains(&task.span) {
+        return;
+    }
+    let spec = entry.spec();
+    let mut given: Vec<String> = arguments.named.iter().map(|argument| argument.name.to_string()).collect();
+    if arguments.free_form.is_some() {
+        given.extend(spec.free_form.map(str::to_owned));
+    }
+    // `omit` may take an argument away: only literals are surely there, and only what is not written is surely missing.
+    for field in &spec.fields {
+        if field.required && !field.names().any(|name| given.iter().any(|given| given == name)) {
+            let mistake = Diagnostic::error(format!("module `{}` needs the argument `{}`", entry.name(), field.name), task.span, 1);
+            loader.mistake(mistake.hint(first_line(field.documentation)));
+            return;
+        }
+    }
+    let holes = arguments.named.iter().any(|argument| !matches!(argument.value, Tree::Literal(_) | Tree::Expression(_)));
+    if holes {
+        return;
+    }
+    let values: crate::module::Raw =
+        arguments.named.iter().filter_map(|argument| Some((crate::program::Key::from(Arc::clone(&argument.name)), argument.value.literal()?.clone()))).collect();
+    if let Err(error) = module::arguments::finish(spec, &given, &crate::module::Raw::new(), &values) {
+        let mut mistake = Diagnostic::error(format!("module `{}`: {}", entry.name(), error.message), task.span, 1);
+        mistake.hint = error.hint;
+        loader.mistake(mistake);
+    }
+}
+
+fn first_line(documentation: &str) -> String {
+    documentation.trim().lines().next().unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,217 @@
+//! What a program can read: the closure of names from its tasks over its variables. What nothing reads is not sent.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::walk::Found;
+use crate::program::{File, Layer, Program, Published, Span, Template, Tree};
+use crate::template::Options;
+use crate::template::reads::{self, HostRead, Reads};
+
+/// Reads of texts, found once.
+#[derive(Default)]
+pub struct Cache {
+    known: HashMap<(Arc<str>, Span, bool), Option<Rc<Reads>>>,
+}
+
+impl Cache {
+    /// What a text reads; `None`: its syntax is wrong.
+    pub fn reads(&mut self, template: &Template, expression: bool) -> Option<Rc<Reads>> {
+        let key = (Arc::clone(&template.source), template.span, expression);
+        self.known
+            .entry(key)
+            .or_insert_with(|| {
+                let found = if expression { reads::of_expression(template) } else { reads::of_template(template, &Options::default()) };
+                found.ok().map(Rc::new)
+            })
+            .clone()
+    }
+}
+
+/// Everything that can be read.
+#[derive(Debug, Default)]
+pub struct Closure {
+    pub names: BTreeSet<Arc<str>>,
+    /// Any variable may be read.
+    pub everything: bool,
+    /// Variables of other hosts.
+    pub hosts: Vec<HostRead>,
+}
+
+/// Variables by name, with all their definitions.
+pub type Definitions<'p> = HashMap<&'p str, Vec<&'p Arc<Tree>>>;
+
+/// Adds a layer's variables.
+pub fn define<'p>(definitions: &mut Definitions<'p>, layer: &'p Layer) {
+    for variable in &layer.variables {
+        definitions.entry(&variable.name).or_default().push(&variable.value);
+    }
+}
+
+/// Follows names from the roots through their definitions.
+pub fn close<'p>(cache: &mut Cache, roots: impl IntoIterator<Item = &'p Tree>, templates: &[Template], definitions: &Definitions<'p>) -> Closure {
+    let mut closure = Closure::default();
+    let mut open: Vec<Arc<str>> = Vec::new();
+    for root in roots {
+        tree(cache, root, &mut closure, &mut open);
+    }
+    for template in templates {
+        if let Some(reads) = cache.reads(template, false) {
+            add(&reads, &mut closure, &mut open);
+        }
+    }
+    follow(cache, &mut closure, open, definitions);
+    closure
+}
+
+/// Goes on from more names.
+pub fn follow(cache: &mut Cache, closure: &mut Closure, mut open: Vec<Arc<str>>, definitions: &Definitions<'_>) {
+    while let Some(name) = open.pop() {
+        if !closure.names.insert(Arc::clone(&name)) {
+            continue;
+        }
+        for definition in definitions.get(&*name).into_iter().flatten() {
+            tree(cache, definition, closure, &mut open);
+        }
+    }
+}
+
+fn tree(cache: &mut Cache, tree: &Tree, closure: &mut Closure, open: &mut Vec<Arc<str>>) {
+    tree.templates(&mut |template, expression| {
+        // A condition that is a text with templates is read as an expression, with embedded templates.
+        if let Some(reads) = cache.reads(template, expression) {
+            add(&reads, closure, open);
+        }
+    });
+}
+
+fn add(reads: &Reads, closure: &mut Closure, open: &mut Vec<Arc<str>>) {
+    open.extend(reads.names.iter().map(|name| Arc::clone(&name.name)));
+    closure.everything |= reads.everything;
+    for host in &reads.hosts {
+        if !closure.hosts.contains(host) {
+            closure.hosts.push(host.clone());
+        }
+    }
+}
+
+/// A program's own closure: from its plays and fragments over all variables that it has.
+pub fn of_program(cache: &mut Cache, program: &Program) -> Closure {
+    let mut found = Found::default();
+    program.plays.iter().for_each(|play| found.play(play));
+    found.fragments(&program.fragments);
+    let mut definitions = Definitions::new();
+    let layers = program.inventory.iter().chain(&program.layers).chain([&program.extra]);
+    let fragments = program.fragments.vars.values().map(|layer| &**layer);
+    layers.chain(fragments).chain(found.vars.iter().copied()).for_each(|layer| define(&mut definitions, layer));
+    let mut closure = close(cache, found.roots.iter().copied(), &templates(program), &definitions);
+    // `debug: var="{{ name }}"` reads whatever the name is.
+    let named_at_run_time = |task: &&crate::program::Task| {
+        &*task.module == "debug" && task.arguments.named.iter().any(|argument| &*argument.name == "var" && matches!(argument.value, Tree::Template(_)))
+    };
+    closure.everything |= found.tasks.iter().any(|task| named_at_run_time(task));
+    // Handlebars, and templates with delimiters of their own: every word may be a name.
+    let mut words = Vec::new();
+    for (path, file) in &program.files {
+        if let File::Plain { content: Some(content), .. } = file
+            && let Ok(text) = std::str::from_utf8(&content.0)
+            && (path.ends_with(".hbs") || cache.reads(&Template { source: text.into(), span: Span::default() }, false).is_none())
+        {
+            words.extend(text.split(|letter: char| letter != '_' && !letter.is_alphanumeric()).filter(|word| !word.is_empty()).map(Arc::<str>::from));
+        }
+    }
+    follow(cache, &mut closure, words, &definitions);
+    closure
+}
+
+/// Texts of the program's files that are templates.
+fn templates(program: &Program) -> Vec<Template> {
+    program
+        .files
+        .values()
+        .filter_map(|file| match file {
+            File::Plain { content: Some(content), .. } => std::str::from_utf8(&content.0).ok(),
+            _ => None,
+        })
+        .map(|text| Template { source: text.into(), span: Span::default() })
+        .collect()
+}
+
+/// Names that the agent reads by itself.
+fn always(name: &str) -> bool {
+    // How a host is reached and its passwords are the controller's.
+    const CONTROLLERS: &[&str] = &[
+        "ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_become_password", "ansible_become_pass", "ansible_sudo_pass",
+        "ansible_sudo_password", "ansible_ssh_private_key_file", "ansible_private_key_file", "ansible_ssh_args", "ansible_ssh_common_args",
+        "ansible_ssh_extra_args",
+    ];
+    name.starts_with("ansible_") && !CONTROLLERS.contains(&name)
+}
+
+/// Takes out of each program what it cannot read, and says what each host must publish for the others.
+pub fn prune<'p>(programs: impl Iterator<Item = &'p mut Program>) {
+    let mut cache = Cache::default();
+    let mut programs: Vec<(&mut Program, Closure)> = programs.map(|program| {
+        let closure = of_program(&mut cache, program);
+        (program, closure)
+    }).collect();
+    let mut asked: BTreeMap<Option<Arc<str>>, Vec<(Arc<str>, Option<Arc<str>>)>> = BTreeMap::new();
+    for (program, closure) in &programs {
+        for read in &closure.hosts {
+            asked.entry(read.host.clone()).or_default().push((Arc::clone(&program.host), read.variable.clone()));
+        }
+    }
+    for (program, closure) in &mut programs {
+        let host = Arc::clone(&program.host);
+        let mut by_others: BTreeSet<Option<Arc<str>>> = BTreeSet::new();
+        by_others.extend(asked.get(&Some(Arc::clone(&host))).into_iter().flatten().map(|(_, variable)| variable.clone()));
+        // A host that is not written out may be the reader itself: nothing of it is sent up for that alone.
+        by_others.extend(asked.get(&None).into_iter().flatten().filter(|(reader, _)| *reader != host).map(|(_, variable)| variable.clone()));
+        // What it reads of itself through `hostvars[name]`.
+        let own = closure.hosts.iter().filter(|read| read.host.as_ref().is_none_or(|host| *host == program.host)).map(|read| read.variable.clone()).collect::<Vec<_>>();
+        let mut definitions = Definitions::new();
+        let inventory = program.inventory.clone();
+        let extra = program.extra.clone();
+        inventory.iter().chain([&extra]).for_each(|layer| define(&mut definitions, layer));
+        // Inventory variables of every host are the controller's; from this host it needs what the run finds out: facts,
+        // registered and set variables, also those that the inventory's own templates read.
+        if by_others.contains(&None) {
+            program.published = Published::Everything;
+        } else if !by_others.is_empty() {
+            let mut published = Closure::default();
+            follow(&mut cache, &mut published, by_others.iter().flatten().cloned().collect(), &definitions);
+            let all = published.everything || published.names.contains("ansible_facts");
+            program.published = if all { Published::Everything } else { Published::Names(published.names.into_iter().collect()) };
+        }
+        for variable in own {
+            match variable {
+                Some(name) => follow(&mut cache, closure, vec![name], &definitions),
+                None => closure.everything = true,
+            }
+        }
+        if closure.everything {
+            // The controller's own: how a host is reached is not a task's business even then.
+            for layer in &mut program.inventory {
+                layer.variables.retain(|variable| !variable.name.starts_with("ansible_") || always(&variable.name) || closure.names.contains(&variable.name));
+            }
+            continue;
+        }
+        let keeps = |name: &Arc<str>| always(name) || closure.names.contains(name);
+        let layers = program.inventory.iter_mut().chain(&mut program.layers).chain([&mut program.extra]);
+        for layer in layers {
+            layer.variables.retain(|variable| keeps(&variable.name));
+        }
+        program.inventory.retain(|layer| !layer.variables.is_empty());
+        for layer in program.fragments.vars.values_mut() {
+            if layer.variables.iter().any(|variable| !keeps(&variable.name)) {
+                Arc::make_mut(layer).variables.retain(|variable| keeps(&variable.name));
+            }
+        }
+        for play in &mut program.plays {
+            if play.keywords.vars.variables.iter().any(|variable| !keeps(&variable.name)) {
+                Arc::make_mut(play).keywords.vars.variables.retain(|variable| keeps(&variable.name));
+            }
+        }
+    }
+}

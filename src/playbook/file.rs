@@ -1,0 +1,439 @@
+//! Files of the user's that modules and lookups read: found beforehand, by what names them, and carried by digest.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::loader::{Loader, reason};
+use super::modules::literal_text;
+use super::possible::{Pattern, patterns};
+use super::task::Context;
+use crate::program::{Bytes, File, Layer, Loop, Span, Task, Tree, Value};
+use crate::project::files::normal;
+use crate::project::vault;
+use crate::source::Diagnostic;
+use crate::template::reads::Lookup;
+
+/// Where the bytes of a digest are.
+#[derive(Clone)]
+pub enum Content {
+    Path(PathBuf),
+    /// Decrypted: never on disk.
+    Secret(Arc<[u8]>),
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Content::Path(path) => write!(f, "{}", path.display()),
+            Content::Secret(_) => f.write_str("***"),
+        }
+    }
+}
+
+/// How a module or lookup uses a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// `files`, `templates`, `vars`: the folder that is searched first.
+    pub kind: &'static str,
+    /// Its bytes are always needed: they are sent along.
+    pub inline: bool,
+    /// A vault file is opened (`decrypt`, by default).
+    pub decrypt: bool,
+}
+
+impl Use {
+    pub const FILE: Self = Self { kind: "files", inline: false, decrypt: true };
+    pub const TEMPLATE: Self = Self { kind: "templates", inline: true, decrypt: true };
+    /// `lookup('file', …)`.
+    pub const TEXT: Self = Self { kind: "files", inline: true, decrypt: true };
+}
+
+/// Larger texts are fetched when they are needed.
+const INLINE_LIMIT: u64 = 256 << 10;
+
+/// All files that were found, by path on the controller.
+#[derive(Default)]
+pub struct Catalog {
+    pub files: BTreeMap<Arc<str>, File>,
+    pub contents: HashMap<Arc<str>, Content>,
+    /// Template files, for the analysis of what they read.
+    pub templates: BTreeMap<Arc<str>, (Arc<str>, Span)>,
+}
+
+impl Loader<'_> {
+    /// Notes the files that a task names; what is not there is a mistake.
+    pub fn files_of_task(&mut self, task: &Task, context: &Context) {
+        let argument = |name: &str| task.arguments.named.iter().find(|argument| *argument.name == *name);
+        let literal = |name: &str| argument(name).map(|argument| argument.value.literal().map(|value| crate::module::arguments::boolean(value).ok()));
+        // Another machine's file, or perhaps one.
+        let remote = literal("remote_src");
+        if matches!(remote, Some(Some(Some(true)))) {
+            return;
+        }
+        let unsure = matches!(remote, Some(None | Some(None)));
+        match &*task.module {
+            "copy" | "unarchive" | "assemble" | "uri" | "template" => {
+                let Some(src) = argument("src") else { return };
+                let decrypt = !matches!(literal("decrypt"), Some(Some(Some(false))));
+                let of = if &*task.module == "template" { Use::TEMPLATE } else { Use { decrypt, ..Use::FILE } };
+                let (value, span) = (src.value.clone(), src.span);
+                self.named_files(&value, span, of, task.looping.as_ref(), context, unsure);
+            }
+            "script" => {
+                let first = task.arguments.free_form.as_ref().and_then(literal_text).and_then(|text| text.split_whitespace().next());
+                if let Some(first) = first {
+                    self.named_files(&Tree::Literal(Value::text(first)), task.span, Use::FILE, task.looping.as_ref(), context, unsure);
+                }
+            }
+            "include_vars" => self.vars_of_task(task, context),
+            _ => {}
+        }
+        if let Some(looping) = &task.looping {
+            self.files_of_loop(looping, context);
+        }
+    }
+
+    /// Notes the files that lookups inside a tree name. `unsure`: it may never be read, so nothing is missing.
+    pub fn lookups_of_tree(&mut self, tree: &Tree, context: &Context, unsure: bool) {
+        let mut found = Vec::new();
+        let cache = &mut self.cache;
+        tree.templates(&mut |template, expression| {
+            if let Some(reads) = cache.reads(template, expression) {
+                found.extend(reads.lookups.iter().cloned());
+            }
+        });
+        for lookup in found {
+            self.lookup(&lookup, context, unsure);
+        }
+    }
+
+    pub fn lookups_of_layer(&mut self, layer: &Layer, context: &Context) {
+        for variable in &layer.variables {
+            self.lookups_of_tree(&variable.value, context, true);
+        }
+    }
+
+    /// Lookups in inventory variables: any play may read them.
+    pub fn lookups_of_inventory(&mut self, plays: &[super::play::LoadedPlay], layers: &[Layer]) {
+        for play in plays {
+            let mut context = self.context(&play.playbook_dir, Vec::new(), false);
+            context.owner = Arc::clone(&play.owner);
+            layers.iter().for_each(|layer| self.lookups_of_layer(layer, &context));
+        }
+    }
+
+    fn lookup(&mut self, lookup: &Lookup, context: &Context, unsure: bool) {
+        let (span, terms) = (lookup.span, &lookup.terms);
+        match &*lookup.plugin {
+            "file" => terms.iter().for_each(|term| self.named_files(term, span, Use::TEXT, None, context, unsure)),
+            "template" | "include" => terms.iter().for_each(|term| self.named_files(term, span, Use::TEMPLATE, None, context, unsure)),
+            "unvault" => terms.iter().for_each(|term| self.named_files(term, span, Use { decrypt: true, ..Use::TEXT }, None, context, unsure)),
+            "fileglob" => {
+                for pattern in terms.iter().flat_map(|term| patterns(term, None)) {
+                    self.globbed(&pattern, context);
+                }
+            }
+            "first_found" => self.first_found(&Tree::List(terms.clone()), context),
+            _ => {}
+        }
+    }
+
+    fn first_found(&mut self, items: &Tree, context: &Context) {
+        for pattern in super::possible::first_found(items) {
+            for kind in ["files", "templates", "vars", "tasks"] {
+                let of = Use { kind, ..Use::FILE };
+                for path in self.matching(&pattern, &search_folders(context, kind)) {
+                    self.want(&path, of, context);
+                }
+            }
+        }
+    }
+
+    /// `with_fileglob`, `with_file`, `with_first_found`, `with_filetree`.
+    pub fn files_of_loop(&mut self, looping: &Loop, context: &Context) {
+        match looping.with.as_deref() {
+            Some("file") => self.named_files(&looping.items, looping.span, Use::TEXT, None, context, false),
+            Some("template") => self.named_files(&looping.items, looping.span, Use::TEMPLATE, None, context, false),
+            Some("fileglob") => {
+                for pattern in patterns(&looping.items, None) {
+                    self.globbed(&pattern, context);
+                }
+            }
+            Some("first_found") => self.first_found(&looping.items, context),
+            Some("filetree") => {
+                for pattern in patterns(&looping.items, None) {
+                    for path in self.matching(&pattern, &search_folders(context, "files")) {
+                        self.want(&path, Use::FILE, context);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Files that `fileglob` finds: `*`, `?` and `[…]` are the user's own wildcards.
+    pub fn globbed(&mut self, pattern: &Pattern, context: &Context) {
+        let (start, _) = pattern.folder();
+        // Everything in the folder that the literal part names: the glob itself is read on the node.
+        let cut = start.find(['*', '?', '[']).map_or(start.len(), |position| start[..position].rfind('/').map_or(0, |slash| slash + 1));
+        for folder in search_folders(context, "files") {
+            let folder = normal(&folder.join(&start[..cut]));
+            if folder == Path::new("/") || !folder.is_dir() || (start[..cut].is_empty() && !folder.ends_with("files")) {
+                continue;
+            }
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+                self.want(&path, Use::FILE, context);
+            }
+        }
+    }
+
+    /// Files that a tree may name. `unsure`: it may mean another machine's file, so nothing is missing.
+    pub fn named_files(&mut self, name: &Tree, span: Span, of: Use, looping: Option<&Loop>, context: &Context, unsure: bool) {
+        let folders = search_folders(context, of.kind);
+        let any = looping.is_some_and(|looping| looping.with.as_deref() == Some("first_found"));
+        for pattern in patterns(name, looping) {
+            let Some(exact) = pattern.exact() else {
+                // A path that starts with what is not known cannot be the project's unless it is below a searched folder.
+                for path in self.matching(&pattern, &folders) {
+                    self.want(&path, of, context);
+                }
+                continue;
+            };
+            if exact.is_empty() {
+                continue;
+            }
+            let home = Pattern::literal(&self.files.resolve(Path::new(""), exact).to_string_lossy());
+            let pattern = if exact.starts_with('~') { home } else { pattern.clone() };
+            match self.matching(&pattern, &folders).into_iter().next() {
+                Some(path) => self.want(&path, of, context),
+                None if unsure || any => {}
+                None => self.file_is_missing(exact, span, of, &folders),
+            }
+        }
+    }
+
+    fn file_is_missing(&mut self, name: &str, span: Span, of: Use, folders: &[PathBuf]) {
+        let wanted = Path::new(name);
+        let file = wanted.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut near: Vec<String> = Vec::new();
+        for folder in folders {
+            let Ok(entries) = std::fs::read_dir(folder.join(wanted.parent().unwrap_or(Path::new("")))) else { continue };
+            near.extend(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        }
+        near.sort();
+        let searched: Vec<String> = folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
+        let what = if of.kind == "templates" { "template" } else { "file" };
+        let mut mistake = Diagnostic::error(format!("there is no {what} `{name}`"), span, name.chars().count() as u32).suggest(&file, near.iter().map(String::as_str));
+        mistake = mistake.hint(format!("searched in {}", searched.join(", ")));
+        self.mistake(mistake);
+    }
+
+    /// `include_vars`: files become fragments.
+    fn vars_of_task(&mut self, task: &Task, context: &Context) {
+        let folders = search_folders(context, "vars");
+        let argument = |name: &str| task.arguments.named.iter().find(|argument| *argument.name == *name);
+        let file = task.arguments.free_form.as_ref().map(|tree| (tree, task.span)).or_else(|| argument("file").map(|argument| (&argument.value, argument.span)));
+        if let Some((name, span)) = file {
+            let any = task.looping.as_ref().is_some_and(|looping| looping.with.as_deref() == Some("first_found"));
+            for pattern in patterns(name, task.looping.as_ref()) {
+                let found = self.matching(&pattern, &folders);
+                if found.is_empty()
+                    && !any
+                    && let Some(exact) = pattern.exact()
+                {
+                    let exact = exact.to_owned();
+                    let span = if span == task.span { name_span(name).unwrap_or(span) } else { span };
+                    self.file_is_missing(&exact, span, Use { kind: "vars", ..Use::FILE }, &folders);
+                }
+                for path in found {
+                    let origin = self.shown(&path);
+                    let document = self.document(&path, None);
+                    if pattern.is_open() && document.is_none_or(|document| document.node.as_map().is_none()) {
+                        continue;
+                    }
+                    self.vars_fragment(&path, &origin, None, &context.owner);
+                }
+            }
+        }
+        if let Some(dir) = argument("dir") {
+            for pattern in patterns(&dir.value, task.looping.as_ref()) {
+                let found: Vec<PathBuf> = folders
+                    .iter()
+                    .flat_map(|folder| match pattern.exact() {
+                        Some(exact) => vec![normal(&folder.join(exact))],
+                        None => vec![folder.clone()],
+                    })
+                    .filter(|path| path.is_dir())
+                    .take(1)
+                    .collect();
+                if found.is_empty()
+                    && let Some(exact) = pattern.exact()
+                {
+                    let message = format!("there is no folder `{exact}`");
+                    self.mistake(Diagnostic::error(message, dir.span, exact.chars().count() as u32));
+                }
+                for folder in found {
+                    for path in super::role::vars_below(&folder) {
+                        let origin = self.shown(&path);
+                        self.vars_fragment(&path, &origin, None, &context.owner);
+                        self.want(&folder, Use { kind: "vars", ..Use::FILE }, context);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts a file, or a folder with all below it, into the catalog and the play's list.
+    pub fn want(&mut self, path: &Path, of: Use, context: &Context) {
+        self.uses.entry(Arc::clone(&context.owner)).or_default().files.insert(path.to_owned());
+        self.catalog(path, of);
+        // A template's own lookups and includes, once for each owner.
+        if of.kind == "templates" && self.followed.insert((Arc::clone(&context.owner), path.to_owned())) {
+            let key: Arc<str> = path.display().to_string().into();
+            if let Some((text, span)) = self.files_found.templates.get(&key).cloned() {
+                let tree = Tree::Template(crate::program::Template { source: text, span });
+                self.lookups_of_tree(&tree, context, false);
+            }
+        }
+    }
+
+    fn catalog(&mut self, path: &Path, of: Use) {
+        let key: Arc<str> = path.display().to_string().into();
+        let known = self.files_found.files.get(&key);
+        let needs = matches!(known, Some(File::Plain { content: None, .. })) && of.inline;
+        if known.is_some() && !needs {
+            return;
+        }
+        let failed = |loader: &mut Self, error: &std::io::Error| {
+            let message = format!("read {}: {}", loader.shown(path), reason(error));
+            loader.mistake(Diagnostic::nowhere(message));
+        };
+        let metadata = match std::fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) => return failed(self, &error),
+        };
+        let mode = metadata.permissions().mode() & 0o7777;
+        if metadata.is_dir() {
+            let mut entries: Vec<Arc<str>> = Vec::new();
+            match std::fs::read_dir(path) {
+                Ok(list) => entries.extend(list.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned().into())),
+                Err(error) => return failed(self, &error),
+            }
+            entries.sort();
+            self.files_found.files.insert(key, File::Directory { mode, entries: entries.clone() });
+            for entry in entries {
+                let inner = path.join(&*entry);
+                match std::fs::read_link(&inner) {
+                    Ok(target) => {
+                        let link: Arc<str> = inner.display().to_string().into();
+                        self.files_found.files.insert(link, File::Symlink { target: target.display().to_string().into() });
+                        let aim = normal(&path.join(&target));
+                        if aim.exists() && !aim.starts_with(path) && !path.starts_with(&aim) {
+                            self.catalog(&aim, of);
+                        }
+                    }
+                    Err(_) => self.catalog(&inner, of),
+                }
+            }
+            return;
+        }
+        if !metadata.is_file() {
+            return;
+        }
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => return failed(self, &error),
+        };
+        let secret = of.decrypt && vault::is_encrypted(&bytes);
+        let bytes: Arc<[u8]> = if secret {
+            match self.files.vault.open_bytes(&bytes) {
+                Ok(plain) => plain.into(),
+                Err(refusal) => {
+                    let mut mistake = Diagnostic::nowhere(format!("{}: {}", self.shown(path), refusal.message));
+                    mistake.hint = refusal.hint;
+                    return self.mistake(mistake);
+                }
+            }
+        } else {
+            bytes.into()
+        };
+        let sha256: Arc<str> = hex::encode(Sha256::digest(&bytes)).into();
+        let size = bytes.len() as u64;
+        let content = (of.inline && size <= INLINE_LIMIT).then(|| Bytes(Arc::clone(&bytes)));
+        if of.kind == "templates"
+            && path.extension().is_none_or(|extension| extension != "hbs")
+            && let Ok(text) = std::str::from_utf8(&bytes)
+        {
+            let name = self.shown(path);
+            let file = if secret { self.files.sources.add_secret(name, path, text) } else { self.files.sources.add(name, path, text) };
+            self.files_found.templates.insert(Arc::clone(&key), (text.into(), Span { file, line: 1, column: 1 }));
+        }
+        let place = if secret { Content::Secret(Arc::clone(&bytes)) } else { Content::Path(path.to_owned()) };
+        self.files_found.contents.insert(Arc::clone(&sha256), place);
+        self.files_found.files.insert(key, File::Plain { sha256, size, mode, content });
+    }
+}
+
+fn name_span(tree: &Tree) -> Option<Span> {
+    match tree {
+        Tree::Template(template) => Some(template.span),
+        _ => None,
+    }
+}
+
+/// Folders that a task's relative names are searched in, first first: those of the roles around it, the task file's, the
+/// playbook's.
+///
+/// Source: `DataLoader.path_dwim_relative_stack` and `Base.get_search_path` of ansible-core 2.19.
+pub fn search_folders(context: &Context, kind: &str) -> Vec<PathBuf> {
+    let mut stack: Vec<PathBuf> = context.role.as_ref().map(|role| role.chain()).unwrap_or_default();
+    if let Some(file) = context.importing.iter().rev().find(|path| path.extension().is_some()) {
+        stack.extend(file.parent().map(Path::to_owned));
+    }
+    let mut folders = Vec::new();
+    for folder in &stack {
+        folders.push(folder.join(kind));
+        folders.push(folder.clone());
+        if folder.ends_with("tasks") {
+            continue;
+        }
+        folders.push(folder.join("tasks").join(kind));
+        folders.push(folder.join("tasks"));
+    }
+    folders.push(context.playbook_dir.join(kind));
+    folders.push(context.playbook_dir.clone());
+    let mut seen = BTreeSet::new();
+    folders.retain(|folder| seen.insert(folder.clone()));
+    folders
+}
+
+/// The catalog's part that a list of files and folders means, with what links in it point to.
+pub fn part<'path>(catalog: &Catalog, wanted: impl Iterator<Item = &'path PathBuf>) -> BTreeMap<Arc<str>, File> {
+    let mut files = BTreeMap::new();
+    let mut open: Vec<PathBuf> = wanted.cloned().collect();
+    while let Some(path) = open.pop() {
+        let key: Arc<str> = path.display().to_string().into();
+        if files.contains_key(&key) {
+            continue;
+        }
+        if let Some(file) = catalog.files.get(&key) {
+            if matches!(file, File::Directory { .. }) {
+                let prefix = format!("{key}/");
+                let below = catalog.files.range(Arc::from(prefix.as_str())..).take_while(|(path, _)| path.starts_with(&prefix));
+                for (inner, file) in below {
+                    if let File::Symlink { target } = file {
+                        open.push(normal(&Path::new(&**inner).parent().unwrap_or(Path::new("/")).join(&**target)));
+                    }
+                    files.insert(Arc::clone(inner), file.clone());
+                }
+            }
+            files.insert(key, file.clone());
+        }
+    }
+    files
+}

@@ -1,0 +1,222 @@
+//! Keywords that plays, roles, blocks and tasks share, read where the user wrote them.
+
+use std::sync::Arc;
+
+use super::keyword::{self, Place, Support};
+use super::loader::Loader;
+use crate::module::Kind;
+use crate::program::{Keywords, Tree, Value};
+use crate::source::{Diagnostic, Node, NodeKind};
+
+impl Loader<'_> {
+    /// Reads one shared keyword. False: it is none of them.
+    pub fn shared_keyword(&mut self, keywords: &mut Keywords, key: &Node, value: &Node, secret: bool, origin: &str) -> bool {
+        let Some(name) = key.text() else { return false };
+        match name {
+            "vars" => {
+                let layer = self.variables(value, Arc::from(origin), secret, "`vars`");
+                keywords.vars.origin = layer.origin;
+                keywords.vars.variables.extend(layer.variables);
+            }
+            "when" => keywords.when = self.conditions(value, "when", secret),
+            "tags" => keywords.tags = self.tags(value, secret),
+            "environment" => keywords.environment = self.environment(value, secret),
+            "module_defaults" => keywords.module_defaults = self.module_defaults(value, secret),
+            "become" => keywords.become_ = self.typed(key, value, &Kind::Bool, secret),
+            "become_user" => keywords.become_user = self.typed(key, value, &Kind::Text, secret),
+            "become_method" => keywords.become_method = self.typed(key, value, &Kind::Text, secret),
+            "become_flags" => keywords.become_flags = self.typed(key, value, &Kind::Text, secret),
+            "become_exe" => keywords.become_exe = self.typed(key, value, &Kind::Text, secret),
+            "check_mode" => keywords.check_mode = self.typed(key, value, &Kind::Bool, secret),
+            "diff" => keywords.diff = self.typed(key, value, &Kind::Bool, secret),
+            "no_log" => keywords.no_log = self.typed(key, value, &Kind::Bool, secret),
+            "ignore_errors" => keywords.ignore_errors = self.typed(key, value, &Kind::Bool, secret),
+            "ignore_unreachable" => keywords.ignore_unreachable = self.typed(key, value, &Kind::Bool, secret),
+            "any_errors_fatal" => keywords.any_errors_fatal = self.typed(key, value, &Kind::Bool, secret),
+            "run_once" => keywords.run_once = self.typed(key, value, &Kind::Bool, secret),
+            "delegate_to" => keywords.delegate_to = self.typed(key, value, &Kind::Text, secret),
+            "delegate_facts" => keywords.delegate_facts = self.typed(key, value, &Kind::Bool, secret),
+            "connection" => keywords.connection = self.typed(key, value, &Kind::Text, secret),
+            "remote_user" => keywords.remote_user = self.typed(key, value, &Kind::Text, secret),
+            "port" => keywords.port = self.typed(key, value, &Kind::Int, secret),
+            "timeout" => keywords.timeout = self.typed(key, value, &Kind::Int, secret),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether the keyword may stand at the place; what is not supported is said with its reason. False: it is not
+    /// to be read (a mistake was recorded).
+    pub fn keyword_allowed(&mut self, key: &Node, value: &Node, place: Place) -> bool {
+        let Some(name) = key.text() else {
+            self.mistake(Diagnostic::at(key, format!("a keyword of {} must be a text, found {}", place.article(), key.describe())));
+            return false;
+        };
+        let Some(known) = keyword::find(name) else {
+            self.mistake(
+                Diagnostic::at(key, format!("unknown keyword `{name}` in {}", place.article())).suggest(name, keyword::names(place)),
+            );
+            return false;
+        };
+        if !known.places.contains(&place) {
+            let places: Vec<&str> = known.places.iter().map(|place| place.article()).collect();
+            self.mistake(
+                Diagnostic::at(key, format!("`{name}` cannot stand in {}", place.article())).label(format!("it belongs in {}", either(&places))),
+            );
+            return false;
+        }
+        if let Support::No(reason) = known.support {
+            let harmless = match name {
+                "async" => matches!(value.value(), Value::Int(0)),
+                "debugger" => value.text() == Some("never"),
+                "poll" => true,
+                _ => false,
+            };
+            if !harmless {
+                self.mistake(Diagnostic::at(key, format!("the keyword `{name}` is not supported")).hint(reason));
+            }
+            return false;
+        }
+        true
+    }
+
+    /// A keyword's value: a template, or a literal of the kind. `None`: nothing was given, or a mistake was recorded.
+    pub fn typed(&mut self, key: &Node, value: &Node, kind: &Kind, secret: bool) -> Option<Tree> {
+        let tree = self.tree(value, secret);
+        match &tree {
+            Tree::Literal(Value::Null) => None,
+            Tree::Literal(literal) => match kind.check(literal) {
+                Ok(()) if matches!(kind, Kind::Text) && !matches!(value.kind, NodeKind::Scalar(_)) => {
+                    self.mistake(Diagnostic::at(value, format!("`{}` must be a text, found {}", key.text().unwrap_or_default(), value.describe())));
+                    None
+                }
+                Ok(()) => Some(tree),
+                Err(message) => {
+                    self.mistake(Diagnostic::at(value, format!("`{}`: {message}", key.text().unwrap_or_default())));
+                    None
+                }
+            },
+            Tree::Template(_) | Tree::Expression(_) => Some(tree),
+            Tree::List(_) | Tree::Map(_) => {
+                if matches!(kind, Kind::List(_) | Kind::Raw | Kind::Dict) {
+                    return Some(tree);
+                }
+                self.mistake(Diagnostic::at(value, format!("`{}` must be one value, found {}", key.text().unwrap_or_default(), value.describe())));
+                None
+            }
+        }
+    }
+
+    /// A condition or a list of them: bare expressions. A text with `{{ }}` is rendered first, as ansible-core 2.19 still does.
+    pub fn conditions(&mut self, value: &Node, name: &str, secret: bool) -> Vec<Tree> {
+        value.items().iter().filter_map(|item| self.condition(item, name, secret)).collect()
+    }
+
+    fn condition(&mut self, node: &Node, name: &str, secret: bool) -> Option<Tree> {
+        let NodeKind::Scalar(scalar) = &node.kind else {
+            self.mistake(Diagnostic::at(node, format!("a condition of `{name}` must be an expression, found {}", node.describe())));
+            return None;
+        };
+        if scalar.text.trim().is_empty() && !node.is_null() {
+            self.mistake(Diagnostic::at(node, format!("empty condition in `{name}`")).hint("write `true`, or leave it out"));
+            return None;
+        }
+        if node.is_template() {
+            self.mistake(
+                Diagnostic::at(node, format!("`{name}` is an expression already: `{{{{ }}}}` around it makes a text of it first"))
+                    .hint(format!("write `{name}: {}`", bare(&scalar.text)))
+                    .as_warning(),
+            );
+            return Some(self.tree(node, secret));
+        }
+        match node.value() {
+            Value::Int(_) | Value::Float(_) => {
+                self.mistake(
+                    Diagnostic::at(node, format!("the condition `{}` in `{name}` is a number, not a truth value", scalar.text)).hint("write `true` or `false`"),
+                );
+                None
+            }
+            Value::Null => None,
+            _ => node.expression(),
+        }
+    }
+
+    /// `tags: a, b` or a list.
+    pub fn tags(&mut self, value: &Node, secret: bool) -> Vec<Tree> {
+        let mut tags = Vec::new();
+        for item in value.items() {
+            match &item.kind {
+                NodeKind::Scalar(_) if item.is_template() || secret => tags.push(self.tree(item, secret)),
+                // Ansible splits at commas in a text, not inside a list; nobody means a comma in a tag.
+                NodeKind::Scalar(scalar) => {
+                    tags.extend(scalar.text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(|tag| Tree::Literal(Value::text(tag))));
+                }
+                NodeKind::List(inner) => inner.iter().for_each(|tag| tags.push(Tree::Literal(tag.value()))),
+                NodeKind::Map(_) => self.mistake(Diagnostic::at(item, "a tag must be a text, found a mapping")),
+            }
+        }
+        tags
+    }
+
+    fn environment(&mut self, value: &Node, secret: bool) -> Vec<Tree> {
+        let mut layers = Vec::new();
+        for item in value.items() {
+            if item.as_map().is_some() || item.is_template() {
+                layers.push(self.tree(item, secret));
+            } else {
+                self.mistake(Diagnostic::at(item, format!("`environment` must be a mapping, found {}", item.describe())));
+            }
+        }
+        layers
+    }
+
+    /// `module_defaults: {copy: {mode: "0644"}, group/x: {…}}`.
+    fn module_defaults(&mut self, value: &Node, secret: bool) -> Vec<(Tree, Tree)> {
+        let mut defaults = Vec::new();
+        for part in value.items() {
+            let Some(entries) = part.as_map() else {
+                self.mistake(Diagnostic::at(part, format!("`module_defaults` must be a mapping of modules to arguments, found {}", part.describe())));
+                continue;
+            };
+            for (name, arguments) in entries {
+                let module = name.text().unwrap_or_default();
+                if module.starts_with("group/") {
+                    self.mistake(
+                        Diagnostic::at(name, format!("the group of modules `{module}` is not known"))
+                            .hint("groups are defined by collections, which are not read: name the modules"),
+                    );
+                    continue;
+                }
+                let Some(entry) = self.module(name, module) else { continue };
+                if let Some(given) = arguments.as_map() {
+                    for (argument, value) in given {
+                        self.check_argument(entry, argument, value);
+                    }
+                } else if !arguments.is_template() && !arguments.is_null() {
+                    self.mistake(Diagnostic::at(arguments, format!("the defaults of `{module}` must be a mapping, found {}", arguments.describe())));
+                }
+                self.has_module_defaults = true;
+                defaults.push((Tree::Literal(Value::text(entry.name())), self.tree(arguments, secret)));
+            }
+        }
+        defaults
+    }
+}
+
+/// "a, b or c".
+pub fn either(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [head @ .., last] => format!("{} or {last}", head.join(", ")),
+    }
+}
+
+/// `{{ x }}` → `x`, for the hint.
+fn bare(text: &str) -> String {
+    let text = text.trim();
+    match text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) {
+        Some(inner) if !inner.contains("{{") => inner.trim().to_owned(),
+        _ => text.replace("{{", "").replace("}}", "").split_whitespace().collect::<Vec<_>>().join(" "),
+    }
+}

@@ -1,0 +1,252 @@
+//! What reading a run's playbooks needs and gathers: files, mistakes, layers, the places where names are looked for.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::closure::Cache;
+use super::file::Catalog;
+use super::include::Pending;
+use super::role::LoadedRole;
+use crate::program::{Fragments, Layer, LayerId, Span, Step, Template, Tree, Value, Variable};
+use crate::project::files::{Document, Files, bad_name};
+use crate::source::node::has_template;
+use crate::source::{Diagnostic, Node, NodeKind, Scalar};
+
+/// Everything that is gathered while the playbooks are read.
+pub struct Loader<'p> {
+    pub files: &'p mut Files,
+    pub roles_path: Vec<PathBuf>,
+    /// `-e`.
+    pub extra: Arc<Layer>,
+    documents: HashMap<PathBuf, Option<Rc<Document>>>,
+    pub layers: Vec<Layer>,
+    /// Layers of files, by path.
+    pub layer_of: HashMap<PathBuf, LayerId>,
+    pub roles: HashMap<PathBuf, Rc<LoadedRole>>,
+    /// Of the play that is being read.
+    pub play: PlayParts,
+    /// Includes whose files are still to be read.
+    pub pending: Vec<Pending>,
+    pub fragments: Fragments,
+    pub files_found: Catalog,
+    /// Some `module_defaults` stand somewhere: arguments may come from there.
+    pub has_module_defaults: bool,
+    pub cache: Cache,
+    /// Something that could define variables is missing: only what looks like a slip is called undefined.
+    pub incomplete: bool,
+    /// Tasks whose arguments could not be read.
+    pub broken: BTreeSet<Span>,
+    /// Registered by tasks that could not be read.
+    pub defined_anyway: BTreeSet<Arc<str>>,
+    /// Templates whose lookups were followed, by owner.
+    pub followed: HashSet<(Arc<str>, PathBuf)>,
+    /// Plays read so far.
+    pub plays: usize,
+    /// By fragment, and by play (`play 1`).
+    pub uses: HashMap<Arc<str>, Uses>,
+}
+
+/// What roles and imports bring to the play that is being read.
+#[derive(Default)]
+pub struct PlayParts {
+    pub role_handlers: Vec<Step>,
+    pub import_handlers: Vec<Step>,
+    pub role_defaults: Vec<LayerId>,
+    pub role_vars: Vec<LayerId>,
+    pub role_names: Vec<String>,
+    pub dependency_names: Vec<String>,
+}
+
+/// What a play or a fragment may bring in at run time.
+#[derive(Debug, Default)]
+pub struct Uses {
+    /// Keys of other uses: fragments of tasks by path, roles as `role NAME`.
+    pub fragments: BTreeSet<Arc<str>>,
+    /// Keys of [`Fragments::vars`].
+    pub vars: BTreeSet<Arc<str>>,
+    /// Files and folders that tasks name.
+    pub files: BTreeSet<PathBuf>,
+}
+
+impl<'p> Loader<'p> {
+    pub fn new(files: &'p mut Files, roles_path: Vec<PathBuf>, extra: Layer) -> Self {
+        Self {
+            files,
+            roles_path,
+            extra: Arc::new(extra),
+            documents: HashMap::new(),
+            layers: Vec::new(),
+            layer_of: HashMap::new(),
+            roles: HashMap::new(),
+            play: PlayParts::default(),
+            pending: Vec::new(),
+            fragments: Fragments::default(),
+            files_found: Catalog::default(),
+            has_module_defaults: false,
+            cache: Cache::default(),
+            incomplete: false,
+            broken: BTreeSet::new(),
+            defined_anyway: BTreeSet::new(),
+            followed: HashSet::new(),
+            plays: 0,
+            uses: HashMap::new(),
+        }
+    }
+
+    /// The file's document, read once. `None`: it could not be read, and the mistake is recorded at `wanted`.
+    pub fn document(&mut self, path: &Path, wanted: Option<&Node>) -> Option<Rc<Document>> {
+        if let Some(known) = self.documents.get(path) {
+            return known.clone();
+        }
+        let readable = match wanted {
+            Some(node) => match std::fs::File::open(path) {
+                Ok(_) => true,
+                Err(error) => {
+                    let message = format!("read {}: {}", self.shown(path), reason(&error));
+                    self.mistake(Diagnostic::at(node, message));
+                    false
+                }
+            },
+            None => true,
+        };
+        self.incomplete |= !readable;
+        let document = if readable { self.files.yaml(path).map(Rc::new) } else { None };
+        self.documents.insert(path.to_owned(), document.clone());
+        document
+    }
+
+    /// The path as the user sees it: relative to the project's folder where it lies in it.
+    pub fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.files.root).unwrap_or(path).display().to_string()
+    }
+
+    pub fn mistake(&mut self, diagnostic: Diagnostic) {
+        self.files.diagnostics.push(diagnostic);
+    }
+
+    /// The node as a tree; texts of an encrypted file are secret.
+    pub fn tree(&mut self, node: &Node, secret: bool) -> Tree {
+        self.files.tree(node, secret)
+    }
+
+    /// A text as a tree, from somewhere inside a scalar.
+    pub fn text_tree(text: &str, scalar: &Scalar, offset: usize, secret: bool) -> Tree {
+        if has_template(text) {
+            Tree::Template(Template { source: text.into(), span: span_in(scalar, offset) })
+        } else if secret {
+            Tree::Literal(Value::text(text).into_secret())
+        } else {
+            Tree::Literal(Value::text(text))
+        }
+    }
+
+    /// A mapping of variables as a layer. Names that are none are mistakes.
+    pub fn variables(&mut self, node: &Node, origin: impl Into<Arc<str>>, secret: bool, what: &str) -> Layer {
+        let mut layer = Layer { origin: origin.into(), variables: Vec::new() };
+        let NodeKind::Map(entries) = &node.kind else {
+            if !node.is_null() {
+                self.mistake(Diagnostic::at(node, format!("{what} must be a mapping of names to values, found {}", node.describe())));
+            }
+            return layer;
+        };
+        for (name, value) in entries {
+            if let Some(mistake) = bad_name(name) {
+                self.mistake(mistake);
+                continue;
+            }
+            let text = name.text().unwrap_or_default();
+            let value = self.tree(value, secret);
+            layer.variables.push(Variable { name: text.into(), value: Arc::new(value), span: name.span });
+        }
+        layer
+    }
+
+    /// A vars file as a layer, read once. Empty files are empty layers.
+    pub fn layer_of_file(&mut self, path: &Path, origin: &str, wanted: Option<&Node>) -> Option<LayerId> {
+        if let Some(id) = self.layer_of.get(path) {
+            return Some(*id);
+        }
+        let document = self.document(path, wanted)?;
+        let mut layer = Layer { origin: origin.into(), variables: Vec::new() };
+        let what = format!("the vars file {}", self.shown(path));
+        // A list of mappings is read too (`vars_files`).
+        let node = &document.node;
+        for part in if matches!(node.kind, NodeKind::List(_)) { node.items() } else { std::slice::from_ref(node) } {
+            let more = self.variables(part, origin, document.secret, &what);
+            layer.variables.extend(more.variables);
+        }
+        let id = self.add_layer(layer);
+        self.layer_of.insert(path.to_owned(), id);
+        Some(id)
+    }
+
+    pub fn add_layer(&mut self, layer: Layer) -> LayerId {
+        self.layers.push(layer);
+        (self.layers.len() - 1) as LayerId
+    }
+
+    pub fn layer(&self, id: LayerId) -> &Layer {
+        &self.layers[id as usize]
+    }
+}
+
+/// A cause of failed reading as users know it.
+pub fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The place of a byte of a scalar's text: exact on one line and in literal block scalars, the nearest line else.
+pub fn span_in(scalar: &Scalar, offset: usize) -> Span {
+    let before = scalar.text.get(..offset).unwrap_or(&scalar.text);
+    let lines = before.matches('\n').count() as u32;
+    let mut span = scalar.content;
+    if lines == 0 {
+        span.column += before.chars().count() as u32;
+    } else {
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        span.line += lines;
+        span.column = scalar.indent + 1 + line.chars().count() as u32;
+    }
+    span
+}
+
+/// Digest of what the user wrote: a task's identity for the journal.
+pub fn digest(node: &Node) -> Arc<str> {
+    fn feed(hash: &mut Sha256, node: &Node) {
+        if let Some(tag) = &node.tag {
+            hash.update(tag.as_bytes());
+        }
+        match &node.kind {
+            NodeKind::Scalar(scalar) => {
+                hash.update([0, u8::from(scalar.plain)]);
+                hash.update((scalar.text.len() as u64).to_le_bytes());
+                hash.update(scalar.text.as_bytes());
+            }
+            NodeKind::List(items) => {
+                hash.update([1]);
+                hash.update((items.len() as u64).to_le_bytes());
+                items.iter().for_each(|item| feed(hash, item));
+            }
+            NodeKind::Map(entries) => {
+                hash.update([2]);
+                hash.update((entries.len() as u64).to_le_bytes());
+                for (key, value) in entries {
+                    feed(hash, key);
+                    feed(hash, value);
+                }
+            }
+        }
+    }
+    let mut hash = Sha256::new();
+    feed(&mut hash, node);
+    hex::encode(&hash.finalize()[..16]).into()
+}

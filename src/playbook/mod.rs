@@ -1,0 +1,27 @@
+//! Playbooks: from YAML files to a program for each host, with every mistake that can be seen beforehand.
+
+pub mod action;
+pub mod again;
+pub mod argument_specs;
+pub mod check;
+pub mod closure;
+pub mod compile;
+pub mod connection;
+pub mod early;
+pub mod file;
+pub mod fragment;
+pub mod include;
+pub mod inherit;
+pub mod keyword;
+pub mod list;
+pub mod loader;
+pub mod modules;
+pub mod play;
+pub mod possible;
+pub mod role;
+pub mod task;
+pub mod walk;
+
+pub use crate::project::extra;
+pub use crate::source::free_form;
+pub use compile::{Compiled, Options, PlaySummary, compile};

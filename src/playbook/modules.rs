@@ -1,0 +1,190 @@
+//! Which module a name means, and its arguments against what it takes, with templates as holes.
+
+use super::loader::Loader;
+use crate::module::{self, Entry, Field, Kind};
+use crate::program::{Tree, Value};
+use crate::source::node::has_template;
+use crate::source::{Diagnostic, Node, NodeKind};
+
+/// Modules of `ansible.builtin` that are not there, with what to do instead.
+const ABSENT: &[(&str, &str)] = &[
+    ("apt_key", "put the key below /etc/apt/keyrings with `copy` or `get_url` and name it in `signed-by`; apt-key is gone from Debian 12"),
+    ("apt_repository", "write the .list or .sources file below /etc/apt/sources.list.d with `copy`"),
+    ("assemble", "a `template` with a loop over the parts writes the same file"),
+    ("async_status", "there are no background jobs (`async`): a long task holds no connection open"),
+    ("blockinfile", "write the whole file with `copy` or `template`"),
+    ("cron", "write a file below /etc/cron.d with `copy`"),
+    ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
+    ("debconf", "run debconf-set-selections with `command`"),
+    ("dnf", "`package` installs with whatever package manager the host has, where it is supported"),
+    ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
+    ("dpkg_selections", "run apt-mark with `command`"),
+    ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
+    ("fetch", "files of a node are read with `slurp`-like registers; `provision ssh NODE -- cat FILE` gets one"),
+    ("find", "use `command: find …` with `changed_when: false`"),
+    ("get_url", "name the file as an artifact: it is fetched once, verified, and copied"),
+    ("getent", "use `command: getent …` with `changed_when: false`"),
+    ("git", "run git with `command` and `creates`"),
+    ("group", "run groupadd with `command` and `creates`, or `getent` in `changed_when`"),
+    ("iptables", "run iptables with `command`, its `-C` in `when`"),
+    ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),
+    ("lineinfile", "write the whole file with `copy` or `template`"),
+    ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),
+    ("package_facts", "use `command` with the package manager's list"),
+    ("pause", "wait for what you wait for: `wait_for`, or `until` with `retries` and `delay`"),
+    ("pip", "run pip with `command`"),
+    ("raw", "use `command` or `shell`: no Python is needed on a node here"),
+    ("replace", "write the whole file with `copy` or `template`"),
+    ("rpm_key", "run rpm --import with `command`"),
+    ("script", "`copy` the script and run it with `command`"),
+    ("service_facts", "`systemd_service` and `service` read the state themselves"),
+    ("set_stats", "there are no custom statistics; `set_fact` keeps values over plays"),
+    ("slurp", "use `command: cat …` with `changed_when: false`"),
+    ("subversion", "run svn with `command`"),
+    ("sysvinit", "use `service`"),
+    ("tempfile", "use `command: mktemp` with `register`"),
+    ("unarchive", "run tar with `command` and `creates`"),
+    ("uri", "use `command: curl …`, or `wait_for` for a port"),
+    ("user", "run useradd with `command` and `creates`"),
+    ("validate_argument_spec", "a role's meta/argument_specs.yml is checked where the role is called"),
+    ("wait_for_connection", "the engine waits for a host by itself; after a restart use `reboot`"),
+    ("yum_repository", "write the .repo file below /etc/yum.repos.d with `copy`"),
+];
+
+/// Modules that are statements of the language, not in the registry.
+pub const STATEMENTS: &[&str] = &["include_tasks", "include_role", "import_tasks", "import_role", "import_playbook"];
+
+/// The short name of a builtin: `ansible.builtin.copy` → `copy`.
+pub fn short(name: &str) -> &str {
+    name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name)
+}
+
+/// Whether the name is a module or statement, ours or one of `ansible.builtin` that is not there.
+pub fn is_known(name: &str) -> bool {
+    module::find(name).is_some() || STATEMENTS.contains(&short(name)) || is_absent(short(name)) || short(name) == "include"
+}
+
+fn is_absent(short: &str) -> bool {
+    ABSENT.iter().any(|(absent, _)| *absent == short)
+}
+
+impl Loader<'_> {
+    /// The module of a name; what is unknown or not there is a mistake.
+    pub fn module(&mut self, node: &Node, name: &str) -> Option<&'static Entry> {
+        if let Some(entry) = module::find(name) {
+            return Some(entry);
+        }
+        if short(name) == "include" {
+            self.mistake(
+                Diagnostic::at(node, "`include` is gone from Ansible").hint("write `import_tasks` (read beforehand) or `include_tasks` (decided at run time)"),
+            );
+            return None;
+        }
+        if let Some((_, instead)) = ABSENT.iter().find(|(absent, _)| *absent == short(name)) {
+            self.mistake(Diagnostic::at(node, format!("the module `{name}` is not supported yet")).hint(*instead));
+            return None;
+        }
+        let known = module::MODULES.iter().flat_map(|entry| entry.names.iter().copied()).chain(STATEMENTS.iter().copied());
+        let mistake = Diagnostic::at(node, format!("unknown module `{name}`")).suggest(name, known);
+        self.mistake(match name.rsplit_once('.') {
+            Some((collection, _)) if mistake.label.is_none() => mistake.hint(format!("modules of the collection {collection} are not there")),
+            _ => mistake,
+        });
+        None
+    }
+
+    /// One argument as the user wrote it, against the module's declaration.
+    pub fn check_argument(&mut self, entry: &Entry, name: &Node, value: &Node) {
+        let spec = entry.spec();
+        let Some(text) = name.text() else {
+            self.mistake(Diagnostic::at(name, format!("an argument's name must be a text, found {}", name.describe())));
+            return;
+        };
+        if text == "_raw_params" && spec.free_form.is_some() {
+            return;
+        }
+        let Some(field) = spec.field(text) else {
+            if !spec.open && !has_template(text) {
+                let mistake = Diagnostic::at(name, format!("module `{}` has no argument `{text}`", entry.name())).suggest(text, spec.names());
+                let names: Vec<&str> = spec.fields.iter().map(|field| field.name).collect();
+                let listed = format!("its arguments are {}", names.join(", "));
+                self.mistake(if mistake.label.is_none() { mistake.hint(listed) } else { mistake });
+            }
+            return;
+        };
+        self.check_mode(text, value);
+        if let Err((place, message)) = fits(&field.kind, value, field) {
+            self.mistake(Diagnostic::at(place, format!("argument `{text}` of `{}`: {message}", entry.name())));
+        }
+    }
+
+    /// `mode: 644` is the number 644, in octal 01204: nobody means that.
+    fn check_mode(&mut self, name: &str, value: &Node) {
+        let NodeKind::Scalar(scalar) = &value.kind else { return };
+        let number = matches!(name, "mode" | "directory_mode") && scalar.plain && matches!(value.value(), Value::Int(_));
+        if number && scalar.text.len() >= 3 && !scalar.text.starts_with('0') && scalar.text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let written: u32 = scalar.text.parse().unwrap_or_default();
+            self.mistake(
+                Diagnostic::at(value, format!("`{name}: {}` is a decimal number: it would set the permissions {:04o}", scalar.text, written & 0o7777))
+                    .label(format!("write \"{:0>4}\"", scalar.text)),
+            );
+        }
+    }
+
+    /// The same for `key=value`.
+    pub fn check_pair(&mut self, entry: &Entry, key: &str, value: &str, at: &Node) {
+        let spec = entry.spec();
+        let Some(field) = spec.field(key) else {
+            if !spec.open {
+                self.mistake(Diagnostic::at(at, format!("module `{}` has no argument `{key}`", entry.name())).suggest(key, spec.names()));
+            }
+            return;
+        };
+        if !has_template(value)
+            && let Err(message) = field.kind.check(&Value::text(value))
+        {
+            self.mistake(Diagnostic::at(at, format!("argument `{key}` of `{}`: {message}", entry.name())));
+        }
+    }
+}
+
+/// Whether the node could be of the kind; texts with templates are holes.
+fn fits<'node>(kind: &Kind, node: &'node Node, field: &Field) -> Result<(), (&'node Node, String)> {
+    if node.is_template() || node.is_vault() || node.is_null() || field.expression {
+        return Ok(());
+    }
+    match (kind, &node.kind) {
+        (Kind::List(inner), NodeKind::List(items)) => items.iter().try_for_each(|item| fits(inner, item, field)),
+        (Kind::Dict | Kind::Raw, NodeKind::Map(_)) => Ok(()),
+        (Kind::Raw, _) => Ok(()),
+        // A text of a list or mapping is its JSON (`content:` of `copy`), so any node is a text; a path is not.
+        (Kind::Text, _) => Ok(()),
+        (_, NodeKind::Scalar(_)) => kind.check(&node.value()).map_err(|message| (node, message)),
+        (Kind::Dict, NodeKind::List(_)) => Err((node, "expected a mapping, found a list".to_owned())),
+        (Kind::List(_), NodeKind::Map(_)) => Err((node, "expected a list, found a mapping".to_owned())),
+        (_, NodeKind::List(_) | NodeKind::Map(_)) => Err((node, format!("expected {}, found {}", expected(kind), node.describe()))),
+    }
+}
+
+fn expected(kind: &Kind) -> String {
+    match kind {
+        Kind::Text | Kind::Raw => "a text".to_owned(),
+        Kind::Path => "a path".to_owned(),
+        Kind::Bool => "yes or no".to_owned(),
+        Kind::Int => "an integer".to_owned(),
+        Kind::Float => "a number".to_owned(),
+        Kind::List(_) => "a list".to_owned(),
+        Kind::Dict => "a mapping".to_owned(),
+        Kind::Choice(words) => format!("one of {}", words.join(", ")),
+    }
+}
+
+/// Whether an argument's value is an expression by the module's declaration.
+pub fn is_expression(entry: &Entry, name: &str) -> bool {
+    entry.spec().field(name).is_some_and(|field| field.expression)
+}
+
+/// A literal text, for what must be known beforehand.
+pub fn literal_text(tree: &Tree) -> Option<&str> {
+    tree.literal().and_then(Value::as_str)
+}

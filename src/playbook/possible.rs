@@ -1,0 +1,274 @@
+//! What a template that names a file may become: its literal parts, with `*` where a value is not known.
+
+use crate::program::{Loop, Tree, Value};
+
+/// A name as far as it is known: `setup-*.yml`. `*` stands for anything, slashes too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// Literal parts; between each two of them is a hole.
+    parts: Vec<String>,
+}
+
+impl Pattern {
+    pub fn literal(text: &str) -> Self {
+        Self { parts: vec![text.to_owned()] }
+    }
+
+    /// The whole name, if it has no hole.
+    pub fn exact(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [whole] => Some(whole),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing of it is known but an extension.
+    pub fn is_open(&self) -> bool {
+        self.exact().is_none() && self.parts.iter().all(|part| part.is_empty() || part == ".yml" || part == ".yaml" || part == ".j2")
+    }
+
+    pub fn matches(&self, name: &str) -> bool {
+        let Some((first, rest)) = self.parts.split_first() else { return false };
+        let Some(mut name) = name.strip_prefix(first.as_str()) else { return false };
+        let Some((last, middle)) = rest.split_last() else { return name.is_empty() };
+        for part in middle {
+            let Some(position) = name.find(part.as_str()) else { return false };
+            name = &name[position + part.len()..];
+        }
+        name.ends_with(last.as_str())
+    }
+
+    /// As shown to a user: `setup-*.yml`.
+    pub fn shown(&self) -> String {
+        self.parts.join("*")
+    }
+
+    /// The literal folder that all matches lie in, and the rest of the pattern.
+    pub fn folder(&self) -> (&str, Self) {
+        let first = self.parts.first().map_or("", String::as_str);
+        let cut = first.rfind('/').map_or(0, |position| position + 1);
+        let mut rest = self.clone();
+        if let Some(part) = rest.parts.first_mut() {
+            part.drain(..cut);
+        }
+        (&first[..cut], rest)
+    }
+}
+
+/// All that the tree may become as a name: of a loop's items where the name is the loop's variable.
+pub fn patterns(tree: &Tree, looping: Option<&Loop>) -> Vec<Pattern> {
+    let mut found = Vec::new();
+    match tree {
+        Tree::Literal(value) => texts(value, &mut found),
+        Tree::Template(template) => found = of_text(&template.source, looping),
+        Tree::Expression(_) => found.push(hole()),
+        Tree::List(items) => items.iter().for_each(|item| found.extend(patterns(item, looping))),
+        Tree::Map(entries) => entries.iter().for_each(|(_, item)| found.extend(patterns(item, looping))),
+    }
+    let mut unique = Vec::new();
+    for pattern in found {
+        if !unique.contains(&pattern) {
+            unique.push(pattern);
+        }
+    }
+    unique
+}
+
+fn hole() -> Pattern {
+    Pattern { parts: vec![String::new(), String::new()] }
+}
+
+fn texts(value: &Value, found: &mut Vec<Pattern>) {
+    match value {
+        Value::Text(text) => found.push(Pattern::literal(text.as_str())),
+        Value::Int(number) => found.push(Pattern::literal(&number.to_string())),
+        Value::List(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Map(entries) => entries.values().for_each(|item| texts(item, found)),
+        _ => {}
+    }
+}
+
+fn of_text(source: &str, looping: Option<&Loop>) -> Vec<Pattern> {
+    if source.contains("{%") {
+        return vec![hole()];
+    }
+    let mut found = vec![Pattern::literal("")];
+    let mut rest = source;
+    while let Some(start) = rest.find("{{") {
+        let Some(length) = rest[start..].find("}}") else { break };
+        append(&mut found, &rest[..start]);
+        let expression = rest[start + 2..start + length].trim_matches(['-', '+', ' ', '\n', '\t']);
+        match looping.and_then(|looping| of_item(expression, looping)) {
+            Some(values) => {
+                found = found
+                    .iter()
+                    .flat_map(|before| {
+                        values.iter().map(move |value| {
+                            let mut joined = before.clone();
+                            let (first, rest) = value.parts.split_first().expect("a pattern has a part");
+                            joined.parts.last_mut().expect("a pattern has a part").push_str(first);
+                            joined.parts.extend(rest.iter().cloned());
+                            joined
+                        })
+                    })
+                    .collect();
+            }
+            None => found.iter_mut().for_each(|pattern| pattern.parts.push(String::new())),
+        }
+        rest = &rest[start + length + 2..];
+    }
+    append(&mut found, rest);
+    found
+}
+
+fn append(found: &mut [Pattern], text: &str) {
+    for pattern in found {
+        pattern.parts.last_mut().expect("a pattern has a part").push_str(text);
+    }
+}
+
+/// Values of the loop's variable, or of one member of it, where the items are written out.
+fn of_item(expression: &str, looping: &Loop) -> Option<Vec<Pattern>> {
+    let name = match &looping.loop_var {
+        None => "item",
+        Some(Tree::Literal(value)) => value.as_str()?,
+        Some(_) => return None,
+    };
+    let rest = expression.strip_prefix(name)?;
+    let member = match rest {
+        "" => None,
+        _ => Some(rest.strip_prefix('.').or_else(|| rest.strip_prefix("['").and_then(|rest| rest.strip_suffix("']")))?),
+    };
+    if member.is_some_and(|member| !member.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())) {
+        return None;
+    }
+    let items: Vec<Tree> = match &looping.items {
+        Tree::Literal(Value::List(items)) => items.iter().cloned().map(Tree::Literal).collect(),
+        Tree::List(items) => items.clone(),
+        tree if looping.with.is_some() => vec![tree.clone()],
+        _ => return None,
+    };
+    let mut values = Vec::new();
+    for item in &items {
+        match (member, looping.with.as_deref()) {
+            (None, Some("first_found")) => values.extend(first_found(item)),
+            (None, Some("fileglob")) => values.push(hole()),
+            (None, None | Some("items" | "list" | "flattened")) => values.extend(patterns(item, None)),
+            (Some(member), None | Some("items" | "list" | "flattened")) => {
+                let value = item.get(member)?;
+                values.extend(patterns(&value, None));
+            }
+            _ => return None,
+        }
+    }
+    (!values.is_empty()).then_some(values)
+}
+
+/// Names that `with_first_found` may give: its texts, or `files` in `paths`.
+pub fn first_found(item: &Tree) -> Vec<Pattern> {
+    let list = |name: &str| -> Vec<Pattern> {
+        item.get(name)
+            .map(|tree| patterns(&tree, None))
+            .unwrap_or_default()
+            .into_iter()
+            // A text is split at commas, semicolons and, for paths, colons.
+            .flat_map(|pattern| match pattern.exact() {
+                Some(text) => text.split([',', ';']).map(|part| Pattern::literal(part.trim())).collect::<Vec<_>>(),
+                None => vec![pattern],
+            })
+            .collect()
+    };
+    match item {
+        Tree::Map(_) | Tree::Literal(Value::Map(_)) => {
+            let (files, paths) = (list("files"), list("paths"));
+            if paths.is_empty() {
+                return files;
+            }
+            let mut joined = Vec::new();
+            for path in &paths {
+                for file in &files {
+                    let mut both = path.clone();
+                    let last = both.parts.last_mut().expect("a pattern has a part");
+                    if !last.ends_with('/') {
+                        last.push('/');
+                    }
+                    last.push_str(&file.parts[0]);
+                    both.parts.extend(file.parts[1..].iter().cloned());
+                    joined.push(both);
+                }
+            }
+            joined
+        }
+        Tree::List(items) => items.iter().flat_map(first_found).collect(),
+        Tree::Literal(Value::List(items)) => items.iter().flat_map(|item| first_found(&Tree::Literal(item.clone()))).collect(),
+        other => patterns(other, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::{Span, Template};
+
+    fn template(text: &str) -> Tree {
+        Tree::Template(Template { source: text.into(), span: Span::default() })
+    }
+
+    fn shown(tree: &Tree, looping: Option<&Loop>) -> Vec<String> {
+        patterns(tree, looping).iter().map(Pattern::shown).collect()
+    }
+
+    fn over(with: Option<&str>, items: Tree) -> Loop {
+        Loop {
+            with: with.map(Into::into),
+            items,
+            span: Span::default(),
+            loop_var: None,
+            index_var: None,
+            label: None,
+            pause: None,
+            extended: None,
+            extended_allitems: None,
+            break_when: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn holes_match_anything_between_the_known_parts() {
+        let pattern = &patterns(&template("setup-{{ ansible_facts['os_family'] }}.yml"), None)[0];
+        assert_eq!(pattern.shown(), "setup-*.yml");
+        assert!(pattern.matches("setup-Debian.yml") && pattern.matches("setup-.yml"));
+        assert!(!pattern.matches("setup.yml") && !pattern.matches("a-setup-x.yml"));
+        assert!(!pattern.is_open() && patterns(&template("{{ x }}.yml"), None)[0].is_open());
+    }
+
+    #[test]
+    fn a_loop_over_written_items_gives_exact_names() {
+        let looping = over(None, Tree::Literal(vec!["a", "b"].into()));
+        assert_eq!(shown(&template("{{ item }}.yml"), Some(&looping)), ["a.yml", "b.yml"]);
+        assert_eq!(shown(&template("{{ item.src }}"), Some(&over(None, Tree::Literal(vec![Value::map(crate::map! {"src" => "x"})].into())))), ["x"]);
+        assert_eq!(shown(&template("{{ item }}"), Some(&over(None, template("{{ list }}")))), ["*"]);
+    }
+
+    #[test]
+    fn first_found_joins_its_files_and_paths() {
+        let items = Tree::List(vec![Tree::Map(vec![
+            ("files".into_tree(), Tree::List(vec![template("{{ ansible_distribution }}.yml"), "default.yml".into_tree()])),
+            ("paths".into_tree(), Tree::Literal(vec!["../vars"].into())),
+        ])]);
+        assert_eq!(
+            shown(&template("{{ item }}"), Some(&over(Some("first_found"), items))),
+            ["../vars/*.yml", "../vars/default.yml"]
+        );
+    }
+
+    trait IntoTree {
+        fn into_tree(self) -> Tree;
+    }
+
+    impl IntoTree for &str {
+        fn into_tree(self) -> Tree {
+            Tree::Literal(self.into())
+        }
+    }
+}

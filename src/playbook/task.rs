@@ -1,0 +1,376 @@
+//! Lists of tasks: tasks, blocks, handlers; includes and imports are in `include`.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::action::Action;
+use super::keyword::{self, Place};
+use super::loader::{Loader, digest};
+use crate::project::files::is_variable_name;
+use super::modules::{is_known, short};
+use super::role::RoleContext;
+use crate::module::Kind;
+use crate::program::{Block, Keywords, Layer, Loop, Step, Task, Tree};
+use crate::source::{Diagnostic, Node, NodeKind};
+
+/// Lookups that `with_…` may name.
+pub const WITH: &[&str] = &[
+    "items", "list", "indexed_items", "nested", "cartesian", "together", "dict", "fileglob", "filetree", "first_found", "subelements",
+    "sequence", "lines", "random_choice", "flattened", "inventory_hostnames", "vars", "varnames", "file", "template", "env", "pipe",
+];
+
+/// What holds around a list of tasks while it is read.
+#[derive(Clone)]
+pub struct Context {
+    pub playbook_dir: PathBuf,
+    pub role: Option<Rc<RoleContext>>,
+    /// Tasks here are handlers.
+    pub handlers: bool,
+    /// Folders that the includes around were written with, innermost first (`sub` of `import_tasks: sub/a.yml`).
+    pub folders: Vec<PathBuf>,
+    /// The enclosing block's `notify`, for tasks that have none.
+    pub notify: Option<Vec<Tree>>,
+    /// What names of static imports may be made of, lowest precedence first.
+    pub known: Vec<Arc<Layer>>,
+    /// Files and roles that are being imported, for cycles.
+    pub importing: Vec<PathBuf>,
+    pub collections: Rc<Vec<String>>,
+    /// The file was encrypted as a whole.
+    pub secret: bool,
+    /// Whose files these are: `play 0`, or the key of a fragment.
+    pub owner: Arc<str>,
+}
+
+impl Context {
+    pub fn place(&self) -> Place {
+        if self.handlers { Place::Handler } else { Place::Task }
+    }
+}
+
+impl Loader<'_> {
+    /// A list of tasks. Null is an empty list.
+    pub fn steps(&mut self, node: &Node, context: &Context, what: &str) -> Vec<Step> {
+        match &node.kind {
+            NodeKind::List(items) => {
+                let mut steps = Vec::new();
+                for item in items {
+                    // PyYAML gives None for an empty entry (`-`); Ansible refuses it.
+                    steps.extend(self.step(item, context));
+                }
+                steps
+            }
+            _ if node.is_null() => Vec::new(),
+            _ => {
+                self.mistake(Diagnostic::at(node, format!("{what} must be a list of tasks, found {}", node.describe())));
+                Vec::new()
+            }
+        }
+    }
+
+    fn step(&mut self, node: &Node, context: &Context) -> Vec<Step> {
+        let NodeKind::Map(entries) = &node.kind else {
+            self.mistake(Diagnostic::at(node, format!("a task must be a mapping, found {}", node.describe())));
+            return Vec::new();
+        };
+        if entries.iter().any(|(key, _)| matches!(key.text(), Some("block" | "rescue" | "always"))) {
+            return self.block(node, entries, context).into_iter().map(|block| Step::Block(Box::new(block))).collect();
+        }
+        let Some(action) = self.action(node, entries, context) else {
+            self.other_keywords(entries, context);
+            return Vec::new();
+        };
+        match short(&action.name) {
+            "import_tasks" => self.import_tasks(node, entries, &action, context),
+            "import_role" => self.import_role(node, entries, &action, context),
+            "include_tasks" | "include_role" => self.include(node, entries, &action, context),
+            _ => self.task(node, entries, action, context).map(|task| Step::Task(Box::new(task))).into_iter().collect(),
+        }
+    }
+
+    /// What else is wrong in a task whose module is not known.
+    fn other_keywords(&mut self, entries: &[(Node, Node)], context: &Context) {
+        let mut keywords = Keywords::default();
+        for (key, value) in entries {
+            if key.text() == Some("register") {
+                let register = self.register(key, value);
+                self.defined_anyway.extend(register);
+                continue;
+            }
+            if key.text().is_some_and(|name| keyword::find(name).is_some()) && self.keyword_allowed(key, value, context.place()) {
+                self.shared_keyword(&mut keywords, key, value, context.secret, "");
+            }
+        }
+    }
+
+    fn block(&mut self, node: &Node, entries: &[(Node, Node)], context: &Context) -> Option<Block> {
+        if context.handlers {
+            self.mistake(Diagnostic::at(node, "a block cannot be a handler").hint("`include_tasks` as a handler runs several tasks"));
+            return None;
+        }
+        let mut block = Block { span: node.span, ..Block::default() };
+        let mut inside = context.clone();
+        for (key, value) in entries {
+            if !self.keyword_allowed(key, value, Place::Block) {
+                continue;
+            }
+            if self.shared_keyword(&mut block.keywords, key, value, context.secret, "vars of a block") {
+                continue;
+            }
+            match key.text() {
+                Some("name") => block.name = self.typed(key, value, &Kind::Text, context.secret),
+                Some("notify") => inside.notify = Some(self.names(value, "notify", context.secret)),
+                Some("collections") => inside.collections = self.collections(value),
+                _ => {}
+            }
+        }
+        self.lookups_of_layer(&block.keywords.vars, context);
+        if !block.keywords.vars.variables.is_empty() {
+            inside.known.push(Arc::new(block.keywords.vars.clone()));
+        }
+        for (key, value) in entries {
+            match key.text() {
+                Some("block") => block.block = self.steps(value, &inside, "`block`"),
+                Some("rescue") => block.rescue = self.steps(value, &inside, "`rescue`"),
+                Some("always") => block.always = self.steps(value, &inside, "`always`"),
+                _ => {}
+            }
+        }
+        let has = |name: &str| entries.iter().any(|(key, _)| key.text() == Some(name));
+        if !has("block") {
+            let (key, _) = entries.iter().find(|(key, _)| matches!(key.text(), Some("rescue" | "always")))?;
+            self.mistake(Diagnostic::at(key, format!("`{}` without `block`", key.text().unwrap_or_default())));
+            return None;
+        }
+        Some(block)
+    }
+
+    fn task(&mut self, node: &Node, entries: &[(Node, Node)], action: Action, context: &Context) -> Option<Task> {
+        let Some(entry) = self.module_in(&action, context) else {
+            self.other_keywords(entries, context);
+            if short(&action.name) == "set_fact" {
+                self.incomplete = true;
+            }
+            return None;
+        };
+        let arguments = self.arguments(entry, &action, context.secret);
+        let mut task = Task {
+            span: node.span,
+            module: entry.name().into(),
+            module_as_written: action.name.as_str().into(),
+            arguments,
+            digest: digest(node),
+            ..Task::default()
+        };
+        if action.local {
+            task.keywords.delegate_to = Some(Tree::Literal("localhost".into()));
+        }
+        task.looping = self.looping(entries, context.secret);
+        let mut notified = false;
+        for (key, value) in entries {
+            let Some(name) = key.text() else { continue };
+            if action.is_key(key) || name.starts_with("with_") || matches!(name, "args" | "loop" | "loop_control") {
+                continue;
+            }
+            if !self.keyword_allowed(key, value, context.place()) {
+                continue;
+            }
+            if self.shared_keyword(&mut task.keywords, key, value, context.secret, "vars of the task") {
+                continue;
+            }
+            match name {
+                "name" => task.name = self.typed(key, value, &Kind::Text, context.secret),
+                "register" => task.register = self.register(key, value),
+                "changed_when" => task.changed_when = self.conditions(value, name, context.secret),
+                "failed_when" => task.failed_when = self.conditions(value, name, context.secret),
+                "until" => task.until = self.conditions(value, name, context.secret),
+                "retries" => task.retries = self.typed(key, value, &Kind::Int, context.secret),
+                "delay" => task.delay = self.typed(key, value, &Kind::Float, context.secret),
+                "notify" => {
+                    notified = true;
+                    task.notify = self.names(value, name, context.secret);
+                }
+                "listen" => task.listen = self.names(value, name, context.secret),
+                _ => {}
+            }
+        }
+        if !notified && let Some(notify) = &context.notify {
+            task.notify.clone_from(notify);
+        }
+        self.files_of_task(&task, context);
+        self.lookups_of_task(&task, context);
+        if context.handlers && task.name.is_none() && task.listen.is_empty() && context.owner.starts_with("play ") {
+            self.mistake(
+                Diagnostic::at(node, "a handler without `name` and `listen` can never be notified").hint("give it a `name`").as_warning(),
+            );
+        }
+        Some(task)
+    }
+
+    fn lookups_of_task(&mut self, task: &Task, context: &Context) {
+        let mut found = super::walk::Found::default();
+        found.task(task, context.handlers);
+        found.roots.iter().for_each(|root| self.lookups_of_tree(root, context, false));
+        found.vars.iter().for_each(|layer| self.lookups_of_layer(layer, context));
+    }
+
+    /// `register: name`.
+    pub fn register(&mut self, key: &Node, value: &Node) -> Option<Arc<str>> {
+        let text = value.text().filter(|_| !value.is_null());
+        match text {
+            Some(text) if is_variable_name(text) => Some(text.into()),
+            Some(text) if value.is_template() => {
+                self.mistake(Diagnostic::at(value, format!("`register` takes a variable's name, not the template `{text}`")));
+                None
+            }
+            Some(text) => {
+                self.mistake(
+                    Diagnostic::at(value, format!("`{text}` cannot be a variable's name"))
+                        .hint("a name has letters, digits and underscores, does not start with a digit and is no word of Python's"),
+                );
+                None
+            }
+            None => {
+                self.mistake(Diagnostic::at(key, "`register` needs a variable's name"));
+                None
+            }
+        }
+    }
+
+    /// One name or a list of them (`notify`, `listen`).
+    pub fn names(&mut self, value: &Node, what: &str, secret: bool) -> Vec<Tree> {
+        let mut names = Vec::new();
+        for item in value.items() {
+            if item.scalar().is_some() {
+                let tree = self.tree(item, secret);
+                names.push(match (&tree, item.text()) {
+                    // `notify: 1` means the handler of that name.
+                    (Tree::Literal(value), Some(text)) if value.as_str().is_none() => Tree::Literal(text.into()),
+                    _ => tree,
+                });
+            } else {
+                self.mistake(Diagnostic::at(item, format!("`{what}` takes names, found {}", item.describe())));
+            }
+        }
+        names
+    }
+
+    pub fn collections(&mut self, value: &Node) -> Rc<Vec<String>> {
+        Rc::new(value.items().iter().filter_map(Node::text).map(str::to_owned).collect())
+    }
+
+    /// `loop`, `with_…` and `loop_control`.
+    pub fn looping(&mut self, entries: &[(Node, Node)], secret: bool) -> Option<Loop> {
+        let mut found: Option<(&Node, Loop)> = None;
+        for (key, value) in entries {
+            let Some(name) = key.text() else { continue };
+            let with = name.strip_prefix("with_");
+            if with.is_none() && name != "loop" {
+                continue;
+            }
+            if let Some(with) = with {
+                let with = short(with);
+                if !WITH.contains(&with) {
+                    self.mistake(
+                        Diagnostic::at(key, format!("there is no lookup `{with}` to loop with"))
+                            .suggest(name, WITH_NAMES.iter().copied()),
+                    );
+                    continue;
+                }
+            }
+            if value.is_null() {
+                self.mistake(Diagnostic::at(key, format!("`{name}` needs a value")));
+                continue;
+            }
+            if with.is_none() && value.as_list().is_none() && !value.is_template() {
+                self.mistake(Diagnostic::at(value, format!("`loop` must be a list, found {}", value.describe())).hint(
+                    if value.as_map().is_some() { "loop over a mapping with `loop: \"{{ mapping | dict2items }}\"`" } else { "write it as a list: `loop: [a, b]`" },
+                ));
+                continue;
+            }
+            if let Some((first, _)) = &found {
+                self.mistake(Diagnostic::at(key, "a task has one loop only").other(first.span, first.width, "the first is here"));
+                continue;
+            }
+            let items = self.loop_items(value, secret);
+            let looping = Loop {
+                with: with.map(|with| short(with).into()),
+                items,
+                span: value.span,
+                loop_var: None,
+                index_var: None,
+                label: None,
+                pause: None,
+                extended: None,
+                extended_allitems: None,
+                break_when: Vec::new(),
+            };
+            found = Some((key, looping));
+        }
+        let control = entries.iter().find(|(key, _)| key.text() == Some("loop_control"));
+        let mut looping = found.map(|(_, looping)| looping);
+        if let Some((key, value)) = control {
+            let mut unused = Loop { with: None, items: Tree::Literal(crate::program::Value::Null), span: value.span, loop_var: None, index_var: None, label: None, pause: None, extended: None, extended_allitems: None, break_when: Vec::new() };
+            self.loop_control(key, value, looping.as_mut().unwrap_or(&mut unused), secret);
+        }
+        looping
+    }
+
+    /// Bare names in `with_items: packages` were variables once; ansible-core 2.19 takes them as texts, and so do we.
+    fn loop_items(&mut self, value: &Node, secret: bool) -> Tree {
+        self.tree(value, secret)
+    }
+
+    fn loop_control(&mut self, key: &Node, value: &Node, looping: &mut Loop, secret: bool) {
+        const KEYS: &[&str] = &["loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"];
+        let Some(entries) = value.as_map() else {
+            self.mistake(Diagnostic::at(if value.is_null() { key } else { value }, format!("`loop_control` must be a mapping, found {}", value.describe())));
+            return;
+        };
+        for (key, value) in entries {
+            match key.text() {
+                Some("loop_var") => looping.loop_var = self.loop_name(key, value, secret),
+                Some("index_var") => looping.index_var = self.loop_name(key, value, secret),
+                Some("label") => looping.label = Some(self.tree(value, secret)),
+                Some("pause") => looping.pause = self.typed(key, value, &Kind::Float, secret),
+                Some("extended") => looping.extended = self.typed(key, value, &Kind::Bool, secret),
+                Some("extended_allitems") => looping.extended_allitems = self.typed(key, value, &Kind::Bool, secret),
+                Some("break_when") => looping.break_when = self.conditions(value, "break_when", secret),
+                name => {
+                    let name = name.unwrap_or_default();
+                    self.mistake(Diagnostic::at(key, format!("unknown key `{name}` in `loop_control`")).suggest(name, KEYS.iter().copied()));
+                }
+            }
+        }
+    }
+
+    fn loop_name(&mut self, key: &Node, value: &Node, secret: bool) -> Option<Tree> {
+        match value.text() {
+            Some(text) if !value.is_template() && !is_variable_name(text) => {
+                self.mistake(Diagnostic::at(value, format!("`{text}` cannot be a variable's name")));
+                None
+            }
+            _ => self.typed(key, value, &Kind::Text, secret),
+        }
+    }
+
+    /// Which of a task's keys are neither keywords nor `with_…`: its module, or mistakes.
+    pub fn candidates<'node>(entries: &'node [(Node, Node)]) -> Vec<&'node (Node, Node)> {
+        entries
+            .iter()
+            .filter(|(key, _)| {
+                key.text().is_none_or(|name| {
+                    let of_tasks = keyword::find(name).is_some_and(|known| !matches!(known.places, [Place::Import]));
+                    !(of_tasks || name.starts_with("with_")) || (name == "user" && is_known(name))
+                })
+            })
+            .collect()
+    }
+}
+
+/// `with_…`, for suggestions.
+const WITH_NAMES: &[&str] = &[
+    "with_items", "with_list", "with_indexed_items", "with_nested", "with_cartesian", "with_together", "with_dict", "with_fileglob",
+    "with_filetree", "with_first_found", "with_subelements", "with_sequence", "with_lines", "with_random_choice", "with_flattened",
+    "with_inventory_hostnames", "with_vars", "with_varnames", "with_file", "with_template", "with_env", "with_pipe",
+];

@@ -1,0 +1,185 @@
+//! Every tree that tasks evaluate, and every name that they define.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::possible::{Pattern, patterns};
+use crate::program::{Block, Fragments, Include, Included, Keywords, Layer, Loop, Play, Step, Task, Tree, Value};
+
+/// What a walk finds.
+#[derive(Default)]
+pub struct Found<'p> {
+    /// Trees that are evaluated when the task runs.
+    pub roots: Vec<&'p Tree>,
+    /// Variables given in tasks and blocks: evaluated when they are read.
+    pub vars: Vec<&'p Layer>,
+    /// Names that tasks define: `register`, `set_fact`, loop variables.
+    pub defined: BTreeSet<Arc<str>>,
+    /// Names that they define as far as these are known.
+    pub patterns: Vec<Pattern>,
+    /// Something may define any name.
+    pub open: bool,
+    /// Handlers: names and topics.
+    pub handlers: Vec<&'p Tree>,
+    pub notified: Vec<(&'p Tree, &'p Task)>,
+    pub tasks: Vec<&'p Task>,
+}
+
+impl<'p> Found<'p> {
+    pub fn play(&mut self, play: &'p Play) {
+        self.keywords(&play.keywords);
+        self.roots.extend(play.name.iter().chain(&play.gather_facts).chain(&play.gather_subset).chain(&play.gather_timeout).chain(&play.fact_path));
+        self.roots.extend(play.force_handlers.iter().chain(&play.max_fail_percentage));
+        self.roots.extend(play.vars_files.iter().flat_map(|file| &file.candidates));
+        for section in [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks] {
+            self.steps(section, false);
+        }
+        self.steps(&play.handlers, true);
+    }
+
+    pub fn fragments(&mut self, fragments: &'p Fragments) {
+        for (key, steps) in &fragments.tasks {
+            let handlers = key.contains("/handlers/") || key.ends_with("/handlers");
+            self.steps(steps, handlers);
+        }
+        for role in fragments.roles.values() {
+            self.steps(&role.dependencies, false);
+        }
+    }
+
+    fn steps(&mut self, steps: &'p [Step], handlers: bool) {
+        for step in steps {
+            match step {
+                Step::Task(task) => self.task(task, handlers),
+                Step::Block(block) => self.block(block, handlers),
+                Step::Include(include) => self.include(include, handlers),
+            }
+        }
+    }
+
+    fn block(&mut self, block: &'p Block, handlers: bool) {
+        self.keywords(&block.keywords);
+        for steps in [&block.block, &block.rescue, &block.always] {
+            self.steps(steps, handlers);
+        }
+    }
+
+    fn keywords(&mut self, keywords: &'p Keywords) {
+        if !keywords.vars.variables.is_empty() {
+            self.vars.push(&keywords.vars);
+        }
+        self.roots.extend(keywords.when.iter().chain(&keywords.tags).chain(&keywords.environment));
+        self.roots.extend(keywords.module_defaults.iter().map(|(_, arguments)| arguments));
+        let single = [
+            &keywords.become_,
+            &keywords.become_user,
+            &keywords.become_method,
+            &keywords.become_flags,
+            &keywords.become_exe,
+            &keywords.check_mode,
+            &keywords.diff,
+            &keywords.no_log,
+            &keywords.ignore_errors,
+            &keywords.ignore_unreachable,
+            &keywords.any_errors_fatal,
+            &keywords.run_once,
+            &keywords.delegate_to,
+            &keywords.delegate_facts,
+            &keywords.connection,
+            &keywords.remote_user,
+            &keywords.port,
+            &keywords.timeout,
+        ];
+        self.roots.extend(single.into_iter().flatten());
+    }
+
+    pub fn task(&mut self, task: &'p Task, handlers: bool) {
+        self.tasks.push(task);
+        self.keywords(&task.keywords);
+        self.roots.extend(task.name.iter().chain(&task.arguments.free_form).chain(&task.arguments.splat));
+        self.roots.extend(task.arguments.named.iter().map(|argument| &argument.value));
+        self.roots.extend(task.changed_when.iter().chain(&task.failed_when).chain(&task.until).chain(&task.retries).chain(&task.delay));
+        self.roots.extend(task.notify.iter().chain(&task.listen));
+        self.looping(task.looping.as_ref());
+        self.defined.extend(task.register.clone());
+        self.notified.extend(task.notify.iter().map(|name| (name, task)));
+        if handlers {
+            self.handlers.extend(task.name.iter().chain(&task.listen));
+        }
+        match &*task.module {
+            "set_fact" => {
+                self.open |= task.arguments.splat.is_some() || task.arguments.free_form.is_some();
+                for argument in &task.arguments.named {
+                    self.name(&argument.name);
+                }
+            }
+            "include_vars" => {
+                if let Some(name) = task.arguments.named.iter().find(|argument| &*argument.name == "name")
+                    && let Some(text) = name.value.literal().and_then(Value::as_str)
+                {
+                    self.defined.insert(text.into());
+                }
+                self.open |= task.arguments.splat.is_some();
+            }
+            "add_host" => {
+                self.open |= task.arguments.splat.is_some();
+                self.defined.extend(task.arguments.named.iter().map(|argument| Arc::clone(&argument.name)));
+            }
+            "package_facts" | "service_facts" => self.defined.extend(["packages", "services"].map(Arc::from)),
+            _ => {}
+        }
+    }
+
+    /// A defined name, which may be a template.
+    fn name(&mut self, name: &Arc<str>) {
+        if !crate::source::node::has_template(name) {
+            self.defined.insert(Arc::clone(name));
+            return;
+        }
+        let tree = Tree::Template(crate::program::Template { source: Arc::clone(name), span: crate::program::Span::default() });
+        for pattern in patterns(&tree, None) {
+            if pattern.is_open() {
+                self.open = true;
+            }
+            self.patterns.push(pattern);
+        }
+    }
+
+    pub fn include(&mut self, include: &'p Include, handlers: bool) {
+        self.keywords(&include.keywords);
+        self.keywords(&include.apply);
+        self.roots.extend(include.name.iter().chain(&include.listen));
+        self.looping(include.looping.as_ref());
+        self.defined.extend(include.register.clone());
+        if handlers {
+            self.handlers.extend(include.name.iter().chain(&include.listen));
+        }
+        match &include.what {
+            Included::Tasks(name) => self.roots.push(name),
+            Included::Role { name, tasks_from, vars_from, defaults_from, handlers_from, public, allow_duplicates, rolespec_validate } => {
+                self.roots.push(name);
+                let optional = [tasks_from, vars_from, defaults_from, handlers_from, public, allow_duplicates, rolespec_validate];
+                self.roots.extend(optional.into_iter().flatten());
+            }
+        }
+    }
+
+    fn looping(&mut self, looping: Option<&'p Loop>) {
+        let Some(looping) = looping else { return };
+        self.roots.push(&looping.items);
+        self.roots.extend(looping.label.iter().chain(&looping.pause).chain(&looping.extended).chain(&looping.extended_allitems).chain(&looping.break_when));
+        self.defined.insert("item".into());
+        self.defined.insert("ansible_loop".into());
+        for name in [&looping.loop_var, &looping.index_var].into_iter().flatten() {
+            match name.literal().and_then(Value::as_str) {
+                Some(name) => {
+                    self.defined.insert(name.into());
+                }
+                None => {
+                    self.open = true;
+                    self.roots.push(name);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What a node is sent: plays, tasks, scopes, values.
+//!
+//! Everything here is data: no I/O, no evaluation. The controller builds it (`playbook`), the agent runs it.
+
+pub mod play;
+pub mod position;
+pub mod tree;
+pub mod value;
+
+pub use play::*;
+pub use position::Position;
+pub use tree::{Span, Template, Tree};
+pub use value::{Key, Map, Text, Value};

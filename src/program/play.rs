@@ -1,0 +1,432 @@
+//! A program: what one host is sent for a whole run.
+//!
+//! The structure keeps Ansible's own: plays with sections, blocks, tasks; roles and imports are blocks with scopes.
+//! Keywords stay where the user wrote them and stay unevaluated; the agent inherits and evaluates them at the point of use.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::tree::{Span, Tree};
+use super::value::{Map, Value};
+
+/// Everything that one host's agent runs, and all that it may read.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Program {
+    /// `inventory_hostname`.
+    pub host: Arc<str>,
+    /// The project's folder on the controller, absolute: what relative names in `sources` are relative to.
+    pub root: Arc<str>,
+    /// Names of the user's files, indexed by [`Span::file`], relative to the project's folder where they lie in it.
+    pub sources: Vec<Arc<str>>,
+    pub settings: Settings,
+    /// Inventory variables of this host, lowest precedence first: group_vars/all … host_vars, connection variables too.
+    pub inventory: Vec<Layer>,
+    /// `-e`.
+    pub extra: Layer,
+    /// Magic variables that hold for the whole run: `groups`, `group_names`, `inventory_dir`, `playbook_dir` (per play
+    /// in [`Play::magic`]), `ansible_version`, `omit` is the evaluator's own.
+    pub magic: Map,
+    pub plays: Vec<Arc<Play>>,
+    /// Layers that steps refer to by index: role defaults, role vars, parameters.
+    pub layers: Vec<Layer>,
+    /// What may be included at run time.
+    pub fragments: Fragments,
+    /// The user's files that modules and lookups may read, by the path that `src` resolution ends in
+    /// (absolute, on the controller).
+    pub files: BTreeMap<Arc<str>, File>,
+    /// Variables of this host that other hosts' programs read through `hostvars`.
+    pub published: Published,
+}
+
+impl Program {
+    /// Whether any task may add hosts or groups.
+    pub fn changes_inventory(&self) -> bool {
+        fn any(steps: &[Step]) -> bool {
+            steps.iter().any(|step| match step {
+                Step::Task(task) => matches!(&*task.module, "add_host" | "group_by"),
+                Step::Block(block) => [&block.block, &block.rescue, &block.always].into_iter().any(|steps| any(steps)),
+                Step::Include(_) => false,
+            })
+        }
+        let plays = self.plays.iter().flat_map(|play| [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks, &play.handlers]);
+        plays.chain(self.fragments.tasks.values().map(|steps| &**steps)).any(|steps| any(steps))
+    }
+}
+
+/// Settings of a run, as the command line gave them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Settings {
+    /// `--check`: Ansible's own mode.
+    pub check: bool,
+    pub diff: bool,
+    pub tags: Vec<Arc<str>>,
+    pub skip_tags: Vec<Arc<str>>,
+    pub start_at_task: Option<Arc<str>>,
+    /// 0 … 4.
+    pub verbosity: u8,
+    /// `--become`, `--become-user`, `--user`: lower than any keyword and variable.
+    pub become_: bool,
+    pub become_user: Option<Arc<str>>,
+    pub become_method: Option<Arc<str>>,
+    /// `--force-handlers`.
+    pub force_handlers: bool,
+}
+
+/// Which of a host's facts and registered variables are sent up as they change.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub enum Published {
+    #[default]
+    Nothing,
+    Names(Vec<Arc<str>>),
+    Everything,
+}
+
+/// Variables from one place, unevaluated.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Layer {
+    /// What the user would call it: `group_vars/all.yaml`, `role defaults of nginx`, `extra vars`.
+    pub origin: Arc<str>,
+    pub variables: Vec<Variable>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Variable {
+    pub name: Arc<str>,
+    pub value: Arc<Tree>,
+    pub span: Span,
+}
+
+impl Layer {
+    /// The last definition of the name.
+    pub fn get(&self, name: &str) -> Option<&Variable> {
+        self.variables.iter().rev().find(|variable| &*variable.name == name)
+    }
+}
+
+/// Index into [`Program::layers`].
+pub type LayerId = u32;
+
+/// Index into [`Fragments::roles`].
+pub type RoleId = u32;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Play {
+    pub name: Option<Tree>,
+    pub span: Span,
+    /// As the user wrote `hosts:`.
+    pub pattern: Arc<str>,
+    /// Index in the list of the run's plays: the first step of every [`super::Position`]. The same on all hosts.
+    pub index: u32,
+    /// All hosts of the play, in inventory order.
+    pub hosts: Arc<Vec<Arc<str>>>,
+    /// This host's batch (`serial`): its number, and its hosts. One batch: all hosts.
+    pub batch: u32,
+    pub batch_hosts: Arc<Vec<Arc<str>>>,
+    /// `None`: by default (true).
+    pub gather_facts: Option<Tree>,
+    pub gather_subset: Option<Tree>,
+    pub gather_timeout: Option<Tree>,
+    /// Where local facts are on the node (`fact_path`).
+    pub fact_path: Option<Tree>,
+    pub keywords: Keywords,
+    pub vars_files: Vec<VarsFile>,
+    /// `playbook_dir`, `role_names`, `ansible_play_name` …
+    pub magic: Map,
+    pub force_handlers: Option<Tree>,
+    pub max_fail_percentage: Option<Tree>,
+    pub strategy: Strategy,
+    /// Layers every task of the play reads: all roles' defaults and vars (Ansible shares them over the play unless private).
+    pub role_defaults: Vec<LayerId>,
+    pub role_vars: Vec<LayerId>,
+    pub pre_tasks: Vec<Step>,
+    pub roles: Vec<Step>,
+    pub tasks: Vec<Step>,
+    pub post_tasks: Vec<Step>,
+    /// The play's own and its roles' handlers. The last one of a name wins; `listen` topics reach all.
+    pub handlers: Vec<Step>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Strategy {
+    #[default]
+    Linear,
+    /// No order between hosts.
+    Free,
+}
+
+/// One entry of `vars_files`: candidates, the first that exists is read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VarsFile {
+    pub candidates: Vec<Tree>,
+    pub span: Span,
+}
+
+/// Keywords that plays, roles, blocks and tasks share, where the user wrote them. `None` inherits.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Keywords {
+    pub vars: Layer,
+    /// All must hold; added to the parents' conditions.
+    pub when: Vec<Tree>,
+    /// Added to the parents' tags.
+    pub tags: Vec<Tree>,
+    pub environment: Vec<Tree>,
+    pub module_defaults: Vec<(Tree, Tree)>,
+    pub become_: Option<Tree>,
+    pub become_user: Option<Tree>,
+    pub become_method: Option<Tree>,
+    pub become_flags: Option<Tree>,
+    pub become_exe: Option<Tree>,
+    pub check_mode: Option<Tree>,
+    pub diff: Option<Tree>,
+    pub no_log: Option<Tree>,
+    pub ignore_errors: Option<Tree>,
+    pub ignore_unreachable: Option<Tree>,
+    pub any_errors_fatal: Option<Tree>,
+    pub run_once: Option<Tree>,
+    pub delegate_to: Option<Tree>,
+    pub delegate_facts: Option<Tree>,
+    pub connection: Option<Tree>,
+    pub remote_user: Option<Tree>,
+    pub port: Option<Tree>,
+    pub timeout: Option<Tree>,
+}
+
+/// One entry of a list of tasks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Step {
+    Task(Box<Task>),
+    Block(Box<Block>),
+    /// `include_tasks`, `include_role`: decided at run time.
+    Include(Box<Include>),
+}
+
+impl Step {
+    pub fn span(&self) -> Span {
+        match self {
+            Step::Task(task) => task.span,
+            Step::Block(block) => block.span,
+            Step::Include(include) => include.span,
+        }
+    }
+}
+
+/// A block; also what a role, `import_tasks` and `import_role` compile to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Block {
+    pub name: Option<Tree>,
+    pub span: Span,
+    pub keywords: Keywords,
+    /// Set where the block is a role: its scope holds inside.
+    pub role: Option<RoleScope>,
+    /// Variables given to an import (`import_tasks: … vars:`): as include parameters.
+    pub parameters: Option<LayerId>,
+    pub block: Vec<Step>,
+    pub rescue: Vec<Step>,
+    pub always: Vec<Step>,
+}
+
+/// What a role brings into scope for its own tasks and handlers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RoleScope {
+    pub name: Arc<str>,
+    /// The role's folder: `role_path`, and where `files/`, `templates/`, `tasks/`, `vars/` are searched first.
+    pub path: Arc<str>,
+    /// Defaults, its dependencies' first.
+    pub defaults: Vec<LayerId>,
+    pub vars: Vec<LayerId>,
+    /// `roles: [{role: x, a: 1}]`.
+    pub parameters: Option<LayerId>,
+    /// A dependency or a role that ran before with the same parameters is skipped unless `allow_duplicates`.
+    pub allow_duplicates: bool,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Task {
+    pub name: Option<Tree>,
+    pub span: Span,
+    pub keywords: Keywords,
+    /// Canonical short name: `copy` for `ansible.builtin.copy`, `sysctl` for `ansible.posix.sysctl`.
+    pub module: Arc<str>,
+    /// As the user wrote it.
+    pub module_as_written: Arc<str>,
+    pub arguments: Arguments,
+    pub looping: Option<Loop>,
+    pub register: Option<Arc<str>>,
+    pub changed_when: Vec<Tree>,
+    pub failed_when: Vec<Tree>,
+    pub until: Vec<Tree>,
+    /// Default 3 where `until` is given.
+    pub retries: Option<Tree>,
+    /// Seconds; default 5.
+    pub delay: Option<Tree>,
+    /// Handler names or `listen` topics.
+    pub notify: Vec<Tree>,
+    /// For a handler.
+    pub listen: Vec<Tree>,
+    /// Digest of the task's source text, for the journal.
+    pub digest: Arc<str>,
+}
+
+/// A task's arguments before evaluation.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Arguments {
+    /// Free text (`command: ls -l`), after `key=value` pairs that the module's `free_form` knows were taken out.
+    pub free_form: Option<Tree>,
+    pub named: Vec<Argument>,
+    /// `args: "{{ mapping }}"` or a module's whole argument as a template: evaluated, then merged below `named`.
+    pub splat: Option<Tree>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Argument {
+    pub name: Arc<str>,
+    pub value: Tree,
+    pub span: Span,
+}
+
+/// `loop` or one of the `with_*`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Loop {
+    /// `None` for `loop:`; `items`, `dict`, `fileglob`, … for `with_…`.
+    pub with: Option<Arc<str>>,
+    pub items: Tree,
+    pub span: Span,
+    /// `loop_control`.
+    pub loop_var: Option<Tree>,
+    pub index_var: Option<Tree>,
+    pub label: Option<Tree>,
+    pub pause: Option<Tree>,
+    pub extended: Option<Tree>,
+    pub extended_allitems: Option<Tree>,
+    pub break_when: Vec<Tree>,
+}
+
+/// `include_tasks`, `include_role`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Include {
+    pub name: Option<Tree>,
+    pub span: Span,
+    pub keywords: Keywords,
+    pub looping: Option<Loop>,
+    pub register: Option<Arc<str>>,
+    pub what: Included,
+    /// `apply:`, inherited by what is included.
+    pub apply: Keywords,
+    /// For a handler.
+    pub listen: Vec<Tree>,
+    /// Where a relative name is searched, first first (absolute folders on the controller).
+    pub search: Vec<Arc<str>>,
+    pub digest: Arc<str>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Included {
+    /// A task file's name.
+    Tasks(Tree),
+    Role {
+        name: Tree,
+        tasks_from: Option<Tree>,
+        vars_from: Option<Tree>,
+        defaults_from: Option<Tree>,
+        handlers_from: Option<Tree>,
+        public: Option<Tree>,
+        allow_duplicates: Option<Tree>,
+        rolespec_validate: Option<Tree>,
+    },
+}
+
+impl Default for Included {
+    fn default() -> Self {
+        Included::Tasks(Tree::Literal(Value::Null))
+    }
+}
+
+/// Files that may be included at run time, by absolute path on the controller.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Fragments {
+    pub tasks: BTreeMap<Arc<str>, Arc<Vec<Step>>>,
+    /// Vars files: `include_vars`, `vars_files`, roles' `vars_from` and `defaults_from`.
+    pub vars: BTreeMap<Arc<str>, Arc<Layer>>,
+    /// Roles that `include_role` may name.
+    pub roles: BTreeMap<Arc<str>, Arc<Role>>,
+}
+
+/// A role as `include_role` needs it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Role {
+    pub scope: RoleScope,
+    /// Dependencies, as blocks with their own scopes; run before the tasks.
+    pub dependencies: Vec<Step>,
+    /// Keys into [`Fragments::tasks`]: file stem (`main`, `install`, …) to path.
+    pub tasks: BTreeMap<Arc<str>, Arc<str>>,
+    /// Keys into [`Fragments::vars`].
+    pub vars: BTreeMap<Arc<str>, Arc<str>>,
+    pub defaults: BTreeMap<Arc<str>, Arc<str>>,
+    /// Keys into [`Fragments::tasks`].
+    pub handlers: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// A file or folder on the controller that a program names.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum File {
+    /// Its bytes are asked for only when they are needed.
+    Plain {
+        sha256: Arc<str>,
+        /// Bytes.
+        size: u64,
+        /// Permission bits, for `mode: preserve`.
+        mode: u32,
+        /// Sent along where the bytes are always needed (templates, small files for lookups).
+        content: Option<Bytes>,
+    },
+    Directory {
+        mode: u32,
+        /// Names inside, sorted; each one's path is a key of [`Program::files`] too.
+        entries: Vec<Arc<str>>,
+    },
+    Symlink { target: Arc<str> },
+}
+
+/// Bytes that travel as bytes.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Bytes(pub Arc<[u8]>);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Bytes;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.into()))
+            }
+            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.into()))
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Bytes, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = seq.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(Bytes(bytes.into()))
+            }
+        }
+        deserializer.deserialize_bytes(Visitor)
+    }
+}

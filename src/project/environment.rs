@@ -1,0 +1,203 @@
+//! `provision.yaml`: the environment's name, machines, inventory, playbooks and releases; every key has a default.
+
+use std::path::{Path, PathBuf};
+
+use super::Files;
+use super::keys::Keys;
+use crate::program::Span;
+use crate::source::{Diagnostic, NOWHERE, Node};
+use crate::vm::machines::check_label;
+
+/// The file's name.
+pub const FILE: &str = "provision.yaml";
+const KEYS: [&str; 5] = ["name", "machines", "inventory", "playbooks", "releases"];
+const RELEASE: [&str; 4] = ["name", "chart", "namespace", "values"];
+
+/// What the user wrote, or the defaults of the bundled layout.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    pub name: String,
+    /// None where every host is there already.
+    pub machines: Option<Part>,
+    pub inventory: Vec<Part>,
+    pub playbooks: Vec<Part>,
+    pub releases: Vec<Release>,
+}
+
+/// A file or folder of the environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// As written: `playbooks/site.yaml`.
+    pub written: String,
+    /// Absolute; for a list of hosts (`a,b,`) as written.
+    pub path: PathBuf,
+    pub origin: Origin,
+    pub span: Span,
+}
+
+/// Where a part comes from; the plan says which are built in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The user's folder, the command line or a setting.
+    File,
+    /// The copy of the bundled layout inside of this program: the user's folder has none.
+    BuiltIn,
+}
+
+/// A chart that is installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Default: the chart folder's name.
+    pub name: String,
+    pub chart: Part,
+    /// Default: the release's name.
+    pub namespace: String,
+    /// Lowest precedence first.
+    pub values: Vec<Part>,
+    pub span: Span,
+}
+
+/// What stands in for keys that are not written.
+pub(super) struct Given<'a> {
+    /// `-i`: absolute paths or lists of hosts. Stands before what the file says.
+    pub inventory: Option<Vec<String>>,
+    /// ANSIBLE_INVENTORY or ansible.cfg: stands behind what the file says.
+    pub configured_inventory: Option<Vec<String>>,
+    /// Playbooks of the command line, absolute.
+    pub playbooks: Option<Vec<String>>,
+    /// The bundled layout's folder.
+    pub built_in: Option<&'a Path>,
+}
+
+/// Reads `provision.yaml` of the project's folder, if there is one.
+pub(super) fn read(files: &mut Files, given: &Given) -> Environment {
+    let path = files.root.join(FILE);
+    let node = if path.exists() { files.own_yaml(&path).map(|document| document.node) } else { None };
+    let nothing = super::nothing();
+    let node = node.as_ref().unwrap_or(&nothing);
+    let keys = Keys::new(node, "provision.yaml", &KEYS, &mut files.diagnostics);
+    let name = match keys.text("name", &mut files.diagnostics) {
+        Some(name) => {
+            if let (Err(phrase), Some(value)) = (check_label(name), keys.get("name")) {
+                files.diagnostics.push(Diagnostic::at(value, phrase.replace("host name", "name of an environment")));
+            }
+            name.to_owned()
+        }
+        None => "dev".to_owned(),
+    };
+    let mut reader = Reader { files, built_in: given.built_in };
+    let playbooks = match (&given.playbooks, reader.listed(&keys, "playbooks")) {
+        (Some(written), _) => written.iter().map(|path| reader.outside(path)).collect(),
+        (None, Some(parts)) => parts,
+        (None, None) => reader.default(&["playbooks/site.yaml", "playbooks/site.yml"]).into_iter().collect(),
+    };
+    let own_inventory = given.inventory.is_some() || given.configured_inventory.is_some() || keys.get("inventory").is_some() || reader.files.root.join("inventory").exists();
+    let inventory = match (&given.inventory, reader.listed(&keys, "inventory")) {
+        (Some(written), _) => written.iter().map(|path| reader.outside(path)).collect(),
+        (None, Some(parts)) => parts,
+        (None, None) => match &given.configured_inventory {
+            Some(written) => written.iter().map(|path| reader.outside(path)).collect(),
+            None => reader.default(&["inventory"]).into_iter().collect(),
+        },
+    };
+    let machines = match node.get("machines") {
+        Some(written) if written.is_null() => None,
+        Some(written) => written.text().and_then(|text| reader.part(text, written)).or_else(|| {
+            keys.text("machines", &mut reader.files.diagnostics);
+            None
+        }),
+        // Whoever brings an inventory brings the hosts: built-in machines would be strangers among them.
+        None => reader.default(&["vms/dev.yaml", "vms/dev.yml"]).filter(|part| part.origin == Origin::File || !own_inventory),
+    };
+    let built_in_playbooks = playbooks.iter().any(|part: &Part| part.origin == Origin::BuiltIn);
+    let releases = match keys.get("releases") {
+        Some(list) => list.items().iter().filter_map(|node| reader.release(node)).collect(),
+        None => reader.default_releases(built_in_playbooks),
+    };
+    Environment { name, machines, inventory, playbooks, releases }
+}
+
+struct Reader<'files> {
+    files: &'files mut Files,
+    built_in: Option<&'files Path>,
+}
+
+impl Reader<'_> {
+    /// A path that stands in the file; one that does not exist is a mistake.
+    fn part(&mut self, text: &str, node: &Node) -> Option<Part> {
+        let root = self.files.root.clone();
+        let path = self.files.resolve(&root, text);
+        let list_of_hosts = text.contains(',');
+        if !path.exists() && !list_of_hosts {
+            let mistake = Diagnostic::at(node, format!("no such file or folder: `{text}`"));
+            let beside = beside(&path);
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            self.files.diagnostics.push(mistake.suggest(&name, beside.iter().map(String::as_str)));
+            return None;
+        }
+        Some(Part { written: text.to_owned(), path: if list_of_hosts { text.into() } else { path }, origin: Origin::File, span: node.span })
+    }
+
+    fn listed(&mut self, keys: &Keys, name: &str) -> Option<Vec<Part>> {
+        let texts = keys.texts(name, &mut self.files.diagnostics)?;
+        Some(texts.into_iter().filter_map(|(text, node)| self.part(text, node)).collect())
+    }
+
+    /// A path of the command line or a setting, which was made absolute.
+    fn outside(&self, path: &str) -> Part {
+        Part { written: self.files.name(Path::new(path)), path: path.into(), origin: Origin::File, span: NOWHERE }
+    }
+
+    /// The first of the default paths that exists in the user's folder, or else in the built-in copy.
+    fn default(&self, names: &[&str]) -> Option<Part> {
+        let found = |folder: &Path, origin: Origin| {
+            names.iter().map(|name| (name, folder.join(name))).find(|(_, path)| path.exists()).map(|(name, path)| Part {
+                written: (*name).to_owned(),
+                path,
+                origin,
+                span: NOWHERE,
+            })
+        };
+        found(&self.files.root, Origin::File).or_else(|| found(self.built_in?, Origin::BuiltIn))
+    }
+
+    fn release(&mut self, node: &Node) -> Option<Release> {
+        let keys = Keys::new(node, "a release", &RELEASE, &mut self.files.diagnostics);
+        let Some(chart) = keys.get("chart") else {
+            if node.as_map().is_some() {
+                self.files.diagnostics.push(Diagnostic::at(node, "a release without `chart`").hint("write `chart: charts/NAME`"));
+            }
+            return None;
+        };
+        let text = keys.text("chart", &mut self.files.diagnostics)?;
+        let part = self.part(text, chart);
+        let name = keys.text("name", &mut self.files.diagnostics).map_or_else(|| stem(text), str::to_owned);
+        let namespace = keys.text("namespace", &mut self.files.diagnostics).map_or_else(|| name.clone(), str::to_owned);
+        for (label, key) in [(&name, "name"), (&namespace, "namespace")] {
+            if let Err(phrase) = check_label(label) {
+                let at = keys.get(key).unwrap_or(chart);
+                self.files.diagnostics.push(Diagnostic::at(at, phrase.replace("host name", &format!("{key} of a release"))));
+            }
+        }
+        let values = self.listed(&keys, "values").unwrap_or_default();
+        Some(Release { name, chart: part?, namespace, values, span: node.span })
+    }
+
+    fn default_releases(&self, built_in: bool) -> Vec<Release> {
+        let Some(chart) = self.default(&["charts/url-check"]).filter(|part| part.origin == Origin::File || built_in) else { return Vec::new() };
+        let values = self.default(&["charts/url-check/values-dev.yaml"]).filter(|part| part.origin == chart.origin);
+        vec![Release { name: "url-check".to_owned(), namespace: "url-check".to_owned(), values: values.into_iter().collect(), span: NOWHERE, chart }]
+    }
+}
+
+fn stem(path: &str) -> String {
+    Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Names that stand where the path should.
+fn beside(path: &Path) -> Vec<String> {
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten();
+    let mut names: Vec<String> = entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}

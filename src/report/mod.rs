@@ -1,0 +1,87 @@
+//! What a person or a program sees: events → text, JSON lines. stdout is data, stderr is the story.
+
+mod json;
+pub mod plan;
+mod story;
+mod text;
+
+pub use story::{Format, Story};
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use crate::project::Files;
+
+/// One line on stderr. The only way to it.
+pub fn line(text: &str) {
+    // A reader that went away (a closed pipe) is no reason to stop the work.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// One line on stdout. The only way to it.
+pub fn data(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// An error's sentence, and what to type next.
+pub fn error(message: &str, hint: Option<&str>) {
+    line(&format!("error: {message}"));
+    if let Some(hint) = hint {
+        line(&format!("hint: {hint}"));
+    }
+}
+
+/// Shows every mistake and warning of the user's files; answers whether there is a mistake.
+pub fn mistakes(files: &Files) -> bool {
+    let text = files.diagnostics.render(&files.sources);
+    if !text.trim().is_empty() {
+        line(text.trim_end());
+    }
+    files.diagnostics.has_errors()
+}
+
+/// A question on stderr, without an end of line.
+pub fn ask(question: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "{question}");
+    let _ = stderr.flush();
+}
+
+/// Asks a question whose answer is yes or no; `None` without a terminal; Ctrl-C is a no.
+pub async fn confirm(question: &str) -> Option<bool> {
+    if !std::io::stdin().is_terminal() {
+        return None;
+    }
+    ask(question);
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    // A thread of its own: nothing waits for it when Ctrl-C ends the question.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line);
+        let _ = answer.send(read.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes"));
+    });
+    tokio::select! {
+        answer = answered => Some(answer.unwrap_or(false)),
+        _ = tokio::signal::ctrl_c() => Some(false),
+    }
+}
+
+/// Asks for a secret on the terminal, without echo; `None` without a terminal.
+pub fn ask_secret(question: &str) -> Option<String> {
+    use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return None;
+    }
+    let _ = write!(std::io::stderr().lock(), "{question}");
+    let _ = std::io::stderr().flush();
+    let before = tcgetattr(&stdin).ok()?;
+    let mut silent = before.clone();
+    silent.local_flags.remove(LocalFlags::ECHO);
+    tcsetattr(&stdin, SetArg::TCSANOW, &silent).ok()?;
+    let mut answer = String::new();
+    let read = stdin.lock().read_line(&mut answer);
+    let _ = tcsetattr(&stdin, SetArg::TCSANOW, &before);
+    line("");
+    read.ok()?;
+    Some(answer.trim_end_matches(['\n', '\r']).to_owned())
+}

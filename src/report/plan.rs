@@ -1,0 +1,146 @@
+//! A plan, as text and as JSON lines.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use super::{Format, data, json as story, text};
+use crate::agent::frame::{Event, ItemResult, Status};
+use crate::run::plan::{HostPlan, Plan, Word};
+use crate::run::Happening;
+
+/// What is said while it is made: who is waited for, and what an agent warns of.
+pub fn planning(format: Format, happening: &Happening) {
+    match (format, happening) {
+        // Results are the plan's own lines; the end of a host is in its last one.
+        (_, Happening::Event { event: Event::Item(_) | Event::Play { .. } | Event::Started { .. } | Event::Included { .. }, .. } | Happening::Finished { .. }) => {}
+        (Format::Json, happening) => story::line(happening),
+        (Format::Text, Happening::Waiting { host, holder, doing }) => text::waiting(host, holder, doing),
+        (Format::Text, Happening::Event { host, event: Event::Warning { message } }) => text::warning(host, message),
+        (Format::Text, _) => {}
+    }
+}
+
+/// An entry a line, then one line on all.
+pub fn json(plan: &Plan) {
+    for (host, of_host) in &plan.hosts {
+        for item in &of_host.items {
+            data(&entry(host, item).to_string());
+        }
+    }
+    let hosts: serde_json::Map<String, serde_json::Value> = plan.hosts.iter().map(|(host, of_host)| (host.to_string(), counts(of_host))).collect();
+    data(&json!({"event": "plan", "hosts": hosts, "proves_no_change": plan.proves_no_change(), "seconds": plan.elapsed.as_secs_f64()}).to_string());
+}
+
+fn entry(host: &str, item: &ItemResult) -> serde_json::Value {
+    let word = match Word::of(item) {
+        Word::Change => "change",
+        Word::Unknown => "unknown",
+        Word::Failure => "failure",
+        Word::Ran => "ran",
+        Word::Unchanged => "unchanged",
+    };
+    json!({
+        "event": "planned",
+        "host": host,
+        "position": item.position.to_string(),
+        "task": item.name,
+        "role": item.role,
+        "handler": item.handler,
+        "item": item.label.as_ref().map(|label| label.to_json(false)),
+        "plan": word,
+        "because": because(item),
+        "actions": item.actions,
+        "delegated_to": item.delegated_to,
+    })
+}
+
+fn because(item: &ItemResult) -> Option<&str> {
+    match &item.status {
+        Status::Unknown(cause) => Some(cause),
+        _ => None,
+    }
+}
+
+fn counts(host: &HostPlan) -> serde_json::Value {
+    json!({
+        "change": host.count(Word::Change), "unknown": host.count(Word::Unknown), "failure": host.count(Word::Failure),
+        "ran": host.count(Word::Ran), "tasks": host.result.summary.tasks,
+        "unreachable": host.result.unreachable.as_ref().map(|failure| &failure.message),
+        "reason": host.result.summary.reason,
+    })
+}
+
+/// For a reader, line by line.
+pub fn text(name: &str, plan: &Plan) -> Vec<String> {
+    let (tasks, hosts, seconds) = (plan.tasks(), plan.hosts.len(), plan.elapsed.as_secs_f64());
+    if plan.proves_no_change() {
+        return vec![format!("No changes: {tasks} {} on {hosts} {} checked in {seconds:.1} s.", many(tasks as usize, "task"), many(hosts, "host"))];
+    }
+    let mut lines = vec![format!("Plan: {name}, {tasks} {} on {hosts} {}", many(tasks as usize, "task"), many(hosts, "host")), String::new()];
+    for (host, of_host) in &plan.hosts {
+        match &of_host.result.unreachable {
+            Some(failure) => {
+                lines.push(format!("  {host}  unreachable: {}", failure.message));
+                lines.extend(failure.hint.iter().map(|hint| format!("    hint: {hint}")));
+                continue;
+            }
+            None if of_host.items.iter().all(|item| Word::of(item) == Word::Ran) && of_host.is_good() => {
+                lines.push(format!("  {host}  no changes"));
+            }
+            None => lines.push(format!("  {host}")),
+        }
+        lines.extend(of_host.items.iter().map(|item| format!("    {}", shown(item))));
+        lines.extend(of_host.items.iter().flat_map(differences));
+        lines.extend(of_host.result.summary.reason.iter().map(|reason| format!("    ended early: {reason}")));
+    }
+    lines.push(String::new());
+    let mut counts = format!("{} to change", plan.count(Word::Change));
+    for (word, what) in [(Word::Unknown, "known only on the way"), (Word::Failure, "failing")] {
+        let count = plan.count(word);
+        if count > 0 {
+            let _ = write!(counts, ", {count} {what}");
+        }
+    }
+    lines.push(format!("{counts}; {tasks} {} on {hosts} {} checked in {seconds:.1} s.", many(tasks as usize, "task"), many(hosts, "host")));
+    lines
+}
+
+/// `~ nginx : configure (item=a): write /etc/nginx/nginx.conf`.
+fn shown(item: &ItemResult) -> String {
+    let word = Word::of(item);
+    let sign = match word {
+        Word::Change => '~',
+        Word::Unknown => '?',
+        Word::Failure => '!',
+        Word::Ran | Word::Unchanged => '=',
+    };
+    let role = item.role.as_ref().map(|role| format!("{role} : ")).unwrap_or_default();
+    let handler = if item.handler { "handler " } else { "" };
+    let mut line = format!("{sign} {handler}{role}{}", item.name.as_deref().unwrap_or(""));
+    if let Some(label) = &item.label {
+        let _ = write!(line, " (item={})", text::shown(label));
+    }
+    if let Some(host) = &item.delegated_to {
+        let _ = write!(line, " -> {host}");
+    }
+    if let Some(cause) = because(item) {
+        let _ = write!(line, " (because of {cause})");
+    }
+    if word == Word::Failure {
+        let message = item.result.as_ref().and_then(|result| result.get("msg").map(text::shown)).unwrap_or_default();
+        let _ = write!(line, ": {message}");
+    } else if !item.actions.is_empty() {
+        let _ = write!(line, ": {}", item.actions.join(", "));
+    }
+    line
+}
+
+fn differences(item: &ItemResult) -> Vec<String> {
+    let shown = item.diff.iter().filter_map(|(before, after, from, to)| text::difference_text(before, after, from, to));
+    shown.flat_map(|diff| diff.lines().map(|line| format!("      {line}")).collect::<Vec<_>>()).collect()
+}
+
+fn many(count: usize, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}

@@ -1,0 +1,100 @@
+//! `hostvars` as the controller answers it: inventory, and what the host has told since.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::HostVariables;
+use crate::program::{Key, Layer, Map, Tree, Value};
+use crate::template::jinja::Jinja;
+use crate::template::{Error, Result, Scope};
+
+/// One host's variables, evaluated on demand in its own scope. Not the play's: those belong to tasks.
+pub struct HostScope<'run> {
+    pub host: &'run str,
+    pub inventory: &'run HostVariables,
+    pub extra: &'run Layer,
+    /// Facts, registered variables, `set_fact`.
+    pub published: &'run Map,
+    /// Names being evaluated, so that a circle is told.
+    pub depth: RefCell<u32>,
+}
+
+impl HostScope<'_> {
+    fn find(&self, name: &str) -> Option<Arc<Tree>> {
+        let of_layer = |layer: &Layer| layer.get(name).map(|variable| Arc::clone(&variable.value));
+        let literal = |value: &Value| Arc::new(Tree::Literal(value.clone()));
+        of_layer(self.extra)
+            .or_else(|| self.published.get(name).map(literal))
+            .or_else(|| self.inventory.layers.iter().rev().find_map(|layer| of_layer(layer)))
+            .or_else(|| self.inventory.magic.get(name).map(literal))
+            .or_else(|| match name {
+                "inventory_hostname" => Some(literal(&Value::text(self.host))),
+                "inventory_hostname_short" => Some(literal(&Value::text(self.host.split('.').next().unwrap_or_default()))),
+                "ansible_facts" => Some(literal(&Value::map(self.facts()))),
+                _ => None,
+            })
+    }
+
+    fn facts(&self) -> Map {
+        let facts = self.published.iter().filter_map(|(key, value)| {
+            let name = key.text();
+            name.strip_prefix("ansible_").map(|short| (Key::from(short), value.clone()))
+        });
+        facts.collect()
+    }
+
+    /// The value; `None`: no such variable.
+    pub fn value(&self, name: &str) -> Result<Option<Value>> {
+        match self.find(name) {
+            Some(tree) => Jinja::new(self).evaluate(&tree).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// All of them. What cannot be evaluated here (it reads a play's variables) is left out, as Ansible leaves it a template.
+    pub fn values(&self) -> Map {
+        self.names().into_iter().filter_map(|name| Some((Key::from(Arc::clone(&name)), self.value(&name).ok()??))).collect()
+    }
+}
+
+impl Scope for HostScope<'_> {
+    fn variable(&self, name: &str) -> Result<Option<Arc<Tree>>> {
+        let depth = *self.depth.borrow();
+        if depth > 100 {
+            return Err(Error::failed(format!("{name}: a circle of variables")));
+        }
+        Ok(self.find(name))
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        let layers = self.inventory.layers.iter().map(|layer| &**layer).chain([self.extra]);
+        let mut names: Vec<Arc<str>> = layers.flat_map(|layer| layer.variables.iter().map(|variable| Arc::clone(&variable.name))).collect();
+        names.extend(self.published.keys().chain(self.inventory.magic.keys()).map(|key| Arc::from(&*key.text())));
+        names.extend(["inventory_hostname", "inventory_hostname_short", "ansible_facts"].map(Arc::from));
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn host_variable(&self, host: &str, name: &str) -> Result<Option<Value>> {
+        if host == self.host {
+            return self.value(name);
+        }
+        Err(Error::failed(format!("hostvars[{host}][{name}] inside of a variable of {} is not answered", self.host)))
+    }
+
+    fn host_variables(&self, host: &str) -> Result<Map> {
+        if host == self.host {
+            return Ok(self.values());
+        }
+        Err(Error::failed(format!("hostvars[{host}] inside of a variable of {} is not answered", self.host)))
+    }
+
+    fn hosts(&self) -> Vec<Arc<str>> {
+        vec![self.host.into()]
+    }
+
+    fn lookup(&self, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>> {
+        super::lookup::answer(plugin, terms, options).map_err(Error::failed)
+    }
+}

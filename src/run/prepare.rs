@@ -1,0 +1,145 @@
+//! From compiled playbooks to a run's inputs: connections, contents, keys.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+
+use super::reach::{Connections, Reach, Reached};
+use super::{Contents, HostVariables, Inputs, Recompile};
+use crate::agent::frame::{RunIdentity, RunMode};
+use crate::playbook::again::Again;
+use crate::playbook::compile::{Compiled, PlaySummary};
+use crate::playbook::file::Content;
+use crate::program::{Bytes, Map, Program, Value};
+use crate::ssh::{AgentBinaries, Connector, Keyring, Patience, Surroundings};
+
+/// A run that may begin.
+pub struct Prepared {
+    pub inputs: Inputs,
+    pub plays: Vec<PlaySummary>,
+    /// File names by [`crate::program::Span::file`].
+    pub sources: Vec<Arc<str>>,
+}
+
+/// `folder` is where `.provision/` lies.
+pub fn prepare(environment: &str, folder: &Path, compiled: Compiled, become_password: Option<Value>, forks: usize, again: Again, reached: Vec<Reached>) -> Result<Prepared> {
+    let sources = compiled.programs.values().next().map(|program| program.sources.clone()).unwrap_or_default();
+    let contents = compiled.contents.iter().map(|(digest, content)| {
+        let contents = match content {
+            Content::Path(path) => Contents::File(path.clone()),
+            Content::Secret(bytes) => Contents::Memory(Bytes(Arc::clone(bytes))),
+        };
+        (Arc::clone(digest), contents)
+    });
+    let needs_agent = compiled.connections.values().any(|connection| connection.kind != crate::playbook::connection::ConnectionKind::Local);
+    let agents = match AgentBinaries::find() {
+        Ok(agents) => agents,
+        Err(error) if needs_agent => return Err(anyhow::anyhow!("{error}{}", error.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default())),
+        Err(_) => AgentBinaries::none(),
+    };
+    let become_passwords = compiled.connections.iter().filter_map(|(name, connection)| {
+        let password = connection.become_password.clone()?;
+        Some((Arc::clone(name), Value::Text(password.with_secrecy(true))))
+    });
+    let become_passwords = become_passwords.collect();
+    let mut known = compiled.connections.clone();
+    let mut pinned = BTreeMap::new();
+    for node in reached {
+        node.complete(&mut known, &mut pinned)?;
+    }
+    let connections: Connections = Arc::new(RwLock::new(known));
+    let connector = Reach {
+        connections: Arc::clone(&connections),
+        connector: Connector::new(Keyring::new(None)),
+        surroundings: Surroundings::current(),
+        agents,
+        patience: Patience::USUAL,
+        pinned,
+    };
+    let inputs = Inputs {
+        contents: contents.collect(),
+        connector: Arc::new(connector),
+        mode: RunMode::Apply,
+        environment: environment.into(),
+        identity: identity(),
+        journal_key: journal_key(folder)?,
+        become_password,
+        become_passwords,
+        forks,
+        inventory: compiled
+            .variables
+            .into_iter()
+            .map(|(host, variables)| (host, HostVariables { layers: variables.layers.into_iter().map(Arc::new).collect(), magic: variables.magic }))
+            .collect(),
+        recompile: Some(Box::new(Anew { again, connections })),
+        programs: compiled.programs.into_iter().collect(),
+    };
+    Ok(Prepared { inputs, plays: compiled.plays, sources })
+}
+
+/// Compiles anew; hosts that are new can be reached then.
+struct Anew {
+    again: Again,
+    connections: Connections,
+}
+
+impl Recompile for Anew {
+    fn add_host(&mut self, name: &str, groups: &[Arc<str>], variables: &Map) -> bool {
+        self.again.add_host(name, groups, variables)
+    }
+
+    fn group_by(&mut self, host: &str, group: &str, parents: &[Arc<str>]) -> bool {
+        self.again.group_by(host, group, parents)
+    }
+
+    fn programs(&mut self) -> Result<Vec<(Arc<str>, Program)>, String> {
+        let compiled = self.again.compile()?;
+        if let Ok(mut connections) = self.connections.write() {
+            *connections = compiled.connections;
+        }
+        Ok(compiled.programs.into_iter().collect())
+    }
+}
+
+/// Who runs: for the one who comes second.
+fn identity() -> RunIdentity {
+    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| format!("uid {}", nix::unistd::getuid()));
+    let machine = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    RunIdentity { id: format!("{machine}-{}-{since}", std::process::id()).into(), who: format!("{user}@{machine}, process {}", std::process::id()).into(), since }
+}
+
+/// The key of the journals' digests: 32 random bytes in `.provision/journal.key`, made once.
+fn journal_key(folder: &Path) -> Result<Bytes> {
+    let path = folder.join(".provision").join("journal.key");
+    if let Ok(key) = fs::read(&path)
+        && key.len() == 32
+    {
+        return Ok(Bytes(key.into()));
+    }
+    let mut key = [0; 32];
+    fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key)).context("read /dev/urandom")?;
+    let parent = path.parent().unwrap_or(folder);
+    fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).with_context(|| format!("write {}", path.display()))?;
+    file.write_all(&key).with_context(|| format!("write {}", path.display()))?;
+    give_to_owner(folder, parent)?;
+    give_to_owner(folder, &path)?;
+    Ok(Bytes(key.as_slice().into()))
+}
+
+/// Nothing in a user's folder ends up root's.
+fn give_to_owner(folder: &Path, path: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let owner = fs::metadata(folder).with_context(|| format!("read {}", folder.display()))?;
+    if nix::unistd::geteuid().is_root() && owner.uid() != 0 {
+        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid())).with_context(|| format!("give {} to its folder's owner", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Agents over SSH, or beside us on this machine.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use super::connect::{Boxed, Connect, ConnectError, Stream};
+use crate::playbook::connection::{Connection, ConnectionKind};
+use crate::ssh::{self, AgentBinaries, AgentStart, Connector, Link, Patience, Surroundings, Target};
+
+/// How each host is reached, as it is known now.
+pub type Connections = Arc<RwLock<BTreeMap<Arc<str>, Connection>>>;
+
+/// A node that we made: what it was given before its first boot.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    pub name: Arc<str>,
+    pub address: String,
+    pub port: u16,
+    pub user: String,
+    pub key: Option<std::path::PathBuf>,
+    /// One OpenSSH line.
+    pub host_key: Option<String>,
+}
+
+impl Reached {
+    /// Fills in what the inventory does not say.
+    pub fn complete(self, connections: &mut BTreeMap<Arc<str>, Connection>, pinned: &mut BTreeMap<Arc<str>, ssh::HostKeyPolicy>) -> anyhow::Result<()> {
+        let connection = connections.entry(Arc::clone(&self.name)).or_insert_with(|| Connection { name: Arc::clone(&self.name), ..Connection::default() });
+        connection.address.get_or_insert(self.address);
+        connection.port.get_or_insert(self.port);
+        connection.user.get_or_insert(self.user);
+        if connection.private_key.is_none() {
+            connection.private_key = self.key;
+        }
+        if let Some(line) = self.host_key {
+            let key = line.parse().map_err(|error| anyhow::anyhow!("read the host key of {}: {error}", self.name))?;
+            pinned.insert(self.name, ssh::HostKeyPolicy::Pinned(vec![key]));
+        }
+        Ok(())
+    }
+}
+
+/// Starts agents as the inventory says.
+pub struct Reach {
+    /// Hosts may be added in mid-run.
+    pub connections: Connections,
+    pub connector: Connector,
+    pub surroundings: Surroundings,
+    pub agents: AgentBinaries,
+    pub patience: Patience,
+    /// Keys of the machines that we made, by host.
+    pub pinned: BTreeMap<Arc<str>, ssh::HostKeyPolicy>,
+}
+
+impl Reach {
+    async fn reach(&self, host: &str, first: &[u8], patience: Patience) -> Result<Stream, ConnectError> {
+        let connection = self.connections.read().ok().and_then(|connections| connections.get(host).cloned());
+        let local = connection.as_ref().map_or(host == "localhost", |connection| connection.kind == ConnectionKind::Local);
+        if local {
+            return local_agent(first).await;
+        }
+        let fallback = Connection { name: host.into(), ..Connection::default() };
+        let connection = connection.unwrap_or(fallback);
+        let request = ssh::Request {
+            name: host.to_owned(),
+            host: connection.address.clone(),
+            port: connection.port,
+            user: connection.user.clone(),
+            private_key: connection.private_key.clone(),
+            password: connection.password.clone(),
+            arguments: connection.ssh_arguments.clone(),
+            host_key_checking: connection.host_key_checking,
+            pinned: self.pinned.get(host).cloned(),
+            timeout: connection.timeout,
+        };
+        let target = Target::resolve(&request, &self.surroundings).map_err(|error| failure(&error))?;
+        let link = Link::connect(&self.connector, &target, patience).await.map_err(|error| failure(&error))?;
+        let start = AgentStart { arguments: &["agent", "run"], first };
+        let started = ssh::bootstrap(&link, &self.agents, &start).await.map_err(|error| failure(&error))?;
+        let (reader, writer, ending) = started.transport.split();
+        Ok(Stream { input: Box::new(writer), output: Box::new(reader), keeper: Box::new((link, ending)) })
+    }
+}
+
+impl Connect for Reach {
+    fn connect<'a>(&'a self, host: &'a str, first: &'a [u8]) -> Boxed<'a, Result<Stream, ConnectError>> {
+        Box::pin(self.reach(host, first, self.patience))
+    }
+
+    fn try_once<'a>(&'a self, host: &'a str, first: &'a [u8]) -> Boxed<'a, Result<Stream, ConnectError>> {
+        Box::pin(self.reach(host, first, Patience::NONE))
+    }
+}
+
+fn failure(error: &ssh::Error) -> ConnectError {
+    ConnectError { message: error.to_string(), hint: error.hint.clone(), may_pass: error.may_pass() }
+}
+
+/// The agent inside of this very program, as a child: `localhost` needs no copy of it.
+async fn local_agent(first: &[u8]) -> Result<Stream, ConnectError> {
+    use tokio::io::AsyncWriteExt;
+    let failed = |error: &dyn std::fmt::Display| ConnectError { message: format!("start the agent on this machine: {error}"), ..ConnectError::default() };
+    let program = std::env::current_exe().map_err(|error| failed(&error))?;
+    let mut child = tokio::process::Command::new(program)
+        .args(["agent", "run"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        // Its own group: a terminal's Ctrl-C goes to us, and we tell it.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| failed(&error))?;
+    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(failed(&"it has no pipes")) };
+    stdin.write_all(first).await.map_err(|error| failed(&error))?;
+    Ok(Stream { input: Box::new(stdin), output: Box::new(stdout), keeper: Box::new(child) })
+}

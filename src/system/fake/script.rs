@@ -1,0 +1,185 @@
+//! What a case file says about a machine: the keys under `system:`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::system::{Error, Result};
+
+/// `None` (YAML's null) says: looked for, not there. A name that is not written at all is not scripted.
+type Maybe<T> = BTreeMap<String, Option<T>>;
+
+/// The machine of a case. Files and accounts are a closed world: what is not listed is not there. Everything else fails
+/// loudly when it is read and not scripted.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Script {
+    /// `/etc/hostname: "debian\n"` or `{content, mode, owner, group, modified, accessed, attributes}`.
+    pub files: BTreeMap<String, FileScript>,
+    /// `/srv: {mode: '0700'}`; parents of everything listed are there anyway.
+    pub directories: Maybe<Details>,
+    /// `/etc/localtime: /usr/share/zoneinfo/UTC`.
+    pub links: BTreeMap<String, LinkScript>,
+    /// `/dev/log: socket`: block, character, fifo, socket.
+    pub special: BTreeMap<String, String>,
+    /// `/x: 'text/plain; charset=us-ascii'`: what the program `file` says.
+    pub mime: BTreeMap<String, String>,
+    /// Paths whose reading is denied.
+    pub denied: Vec<String>,
+    /// `bob: {uid: 1000}`; root is always there.
+    pub users: BTreeMap<String, UserScript>,
+    /// `adm: 4`; root is always there.
+    pub groups: BTreeMap<String, u32>,
+    /// The acting user's name.
+    pub whoami: Option<String>,
+    pub environment: BTreeMap<String, String>,
+    /// `lsattr: /usr/bin/lsattr`.
+    pub executables: Maybe<String>,
+    /// `nginx: '1.22.1-9'` or `{version, held, automatic}`.
+    pub packages: Maybe<PackageScript>,
+    /// `nginx: '1.22.1-9'`; with a release preferred: `nginx@bookworm-backports: '1.26'`.
+    pub candidates: Maybe<String>,
+    /// All that could be installed, newest first; default: the candidate.
+    pub versions: BTreeMap<String, Vec<String>>,
+    /// Installed packages by the virtual ones they provide.
+    pub providers: BTreeMap<String, Vec<String>>,
+    /// Names that only others provide.
+    pub virtual_packages: Vec<String>,
+    /// Removed packages that left configuration files.
+    pub residue: Vec<String>,
+    pub upgradable: Option<Vec<String>>,
+    pub dist_upgradable: Option<Vec<String>>,
+    /// `nginx.service: {active_state: active, unit_file_state: enabled}`; `user:x.service`, `global:x.service`.
+    pub units: Maybe<UnitScript>,
+    pub init: Option<String>,
+    pub sysctl: Maybe<String>,
+    /// `br_netfilter: loaded`, `absent`, `built-in`.
+    pub modules: BTreeMap<String, String>,
+    pub kernel_hostname: Option<String>,
+    /// `localhost:80: true`, or the text that the port says.
+    pub ports: BTreeMap<String, PortScript>,
+    /// `localhost:80: [10.0.0.1]`.
+    pub connections: BTreeMap<String, Vec<String>>,
+    pub boot_id: Option<String>,
+    /// Seconds since the epoch; default 1700000000.
+    pub now: Option<f64>,
+    pub facts: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What commands give, by their sentence or their words joined by spaces. One whose effect is opaque has to be here.
+    pub commands: BTreeMap<String, CommandScript>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum FileScript {
+    Text(String),
+    Full(FileDetails),
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileDetails {
+    pub content: String,
+    /// Instead of `content`, for bytes that are no text.
+    pub hex: Option<String>,
+    pub mode: Option<String>,
+    pub owner: Option<String>,
+    pub group: Option<String>,
+    pub modified: Option<f64>,
+    pub accessed: Option<f64>,
+    pub attributes: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Details {
+    pub mode: Option<String>,
+    pub owner: Option<String>,
+    pub group: Option<String>,
+    pub modified: Option<f64>,
+    pub accessed: Option<f64>,
+    pub attributes: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum LinkScript {
+    Target(String),
+    Full { target: String, owner: Option<String>, group: Option<String> },
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UserScript {
+    pub uid: u32,
+    /// Default: the uid's number.
+    pub gid: Option<u32>,
+    pub gecos: String,
+    /// Default `/home/NAME`.
+    pub home: Option<String>,
+    /// Default `/bin/sh`.
+    pub shell: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum PackageScript {
+    Version(String),
+    Full {
+        version: String,
+        #[serde(default)]
+        held: bool,
+        #[serde(default)]
+        automatic: bool,
+    },
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UnitScript {
+    /// Default `loaded`.
+    pub load_state: Option<String>,
+    /// Default `inactive`.
+    pub active_state: Option<String>,
+    /// Default `disabled`.
+    pub unit_file_state: Option<String>,
+    pub properties: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum PortScript {
+    Open(bool),
+    Says(String),
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CommandScript {
+    pub rc: i32,
+    pub stdout: String,
+    pub stderr: String,
+    /// Files that are there afterwards.
+    pub files: BTreeMap<String, FileScript>,
+    /// Paths that are gone afterwards.
+    pub removes: Vec<String>,
+    pub packages: Maybe<PackageScript>,
+    pub units: Maybe<UnitScript>,
+    pub candidates: Maybe<String>,
+    pub upgradable: Option<Vec<String>>,
+    pub dist_upgradable: Option<Vec<String>>,
+    pub modules: BTreeMap<String, String>,
+    pub sysctl: Maybe<String>,
+    /// It reads this on stdin, else the case fails.
+    pub stdin: Option<String>,
+}
+
+impl Script {
+    pub fn from_value(value: serde_json::Value) -> Result<Self> {
+        serde_json::from_value(value).map_err(|error| Error::failed(format!("read the case's `system`: {error}")))
+    }
+}
+
+/// `'0644'` as bits.
+pub fn mode(text: &str) -> Result<u32> {
+    u32::from_str_radix(text, 8).map_err(|_| Error::failed(format!("{text:?} is no octal mode")))
+}

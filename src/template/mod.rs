@@ -1,0 +1,103 @@
+//! Jinja2 for everything in a playbook, Handlebars for files that end in `.hbs`.
+//!
+//! `jinja` parses with minijinja's parser and evaluates over [`crate::program::Value`]. It never does I/O: names,
+//! other hosts' variables and lookups come from a [`Scope`].
+
+pub mod analysis;
+mod arguments;
+pub mod error;
+mod evaluate;
+mod filters;
+mod format;
+mod functions;
+pub mod handlebars;
+pub mod jinja;
+pub mod lookups;
+mod methods;
+mod operators;
+mod python;
+pub mod reads;
+mod render;
+mod suggest;
+mod syntax;
+mod tests;
+mod versions;
+
+use std::sync::Arc;
+
+pub use error::{Error, ErrorKind, Result};
+pub use syntax::Options;
+
+use crate::program::{Map, Template, Tree, Value};
+
+/// What an evaluation reads. The implementation records what was read: that one record is the origin of `why`,
+/// of secrecy, of unknowns and of dependencies between hosts.
+pub trait Scope {
+    /// The variable as it stands now, unevaluated if a user's file gave it: `None` where no such variable is.
+    /// A [`Tree::Literal`] holding [`Value::Unknown`] is a variable that a plan cannot know.
+    fn variable(&self, name: &str) -> Result<Option<Arc<Tree>>>;
+
+    /// All names, for `vars`, for lookups by pattern and for suggestions.
+    fn names(&self) -> Vec<Arc<str>>;
+
+    /// A variable of another host (`hostvars[host][name]`), evaluated in that host's scope.
+    fn host_variable(&self, host: &str, name: &str) -> Result<Option<Value>>;
+
+    /// All variables of another host, evaluated: for `hostvars[host]` used as a whole.
+    fn host_variables(&self, host: &str) -> Result<Map>;
+
+    /// The hosts of `hostvars`.
+    fn hosts(&self) -> Vec<Arc<str>>;
+
+    /// A lookup plugin (short name: `file`, `env`, …) for its evaluated terms and options. Answers the list of results,
+    /// before `lookup` joins them with commas and `query` returns them as they are.
+    fn lookup(&self, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>>;
+
+    /// The text of a template file that `{% include %}`, `{% import %}` or `{% extends %}` names: `None` where it is not found.
+    fn template_source(&self, name: &str) -> Result<Option<Template>> {
+        Err(Error::failed(format!("template '{name}' cannot be read here: includes work in template files only")))
+    }
+
+    /// The controller's answer to a test on a path: `exists`, `file`, `directory`, `link`, `link_exists`, `mount`,
+    /// `vaulted_file` for one path, `same_file` for two.
+    fn path_test(&self, test: &str, paths: &[&str]) -> Result<bool> {
+        Err(Error::failed(format!("the test '{test}' of {} needs the controller's files, which are not at hand here", paths.join(", "))))
+    }
+
+    /// What only the controller's system knows of a path or text: `realpath`, `expanduser`, `expandvars`.
+    fn path_filter(&self, filter: &str, path: &str) -> Result<String> {
+        Err(Error::failed(format!("the filter '{filter}' of {path} needs the controller's system, which is not at hand here")))
+    }
+
+    /// The clock that `now()` and `strftime` read.
+    fn clock(&self) -> Result<Clock> {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Ok(Clock { seconds: since.as_secs() as i64, microseconds: since.subsec_micros(), utc_offset: 0 })
+    }
+
+    /// A number nobody can guess, for `random` and `shuffle` without a seed.
+    fn random(&self) -> Result<u64> {
+        use std::hash::{BuildHasher, RandomState};
+        Ok(RandomState::new().hash_one(self.clock()?.microseconds))
+    }
+}
+
+/// A moment on the clock of a machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    /// Since 1970 in UTC.
+    pub seconds: i64,
+    pub microseconds: u32,
+    /// Seconds that local time is ahead of UTC.
+    pub utc_offset: i32,
+}
+
+/// The short names of all filters, sorted.
+pub fn filter_names() -> Vec<&'static str> {
+    filters::names()
+}
+
+/// The names of all tests, sorted.
+pub fn test_names() -> Vec<&'static str> {
+    tests::names()
+}

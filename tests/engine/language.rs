@@ -1,0 +1,196 @@
+//! The language over hosts: data of others, includes, delegation, other users, batches.
+
+use super::lab::Lab;
+
+const HOSTVARS: &str = r#"
+- hosts: nodes
+  gather_facts: true
+  tasks:
+    - name: choose
+      set_fact:
+        token: "token of {{ inventory_hostname }}"
+    - name: read the other
+      set_fact:
+        seen: "{{ hostvars[groups['nodes'] | difference([inventory_hostname]) | first].token }}"
+    - name: compare
+      assert:
+        that:
+          - seen == 'token of ' ~ (groups['nodes'] | difference([inventory_hostname]) | first)
+          - hostvars['a'].ansible_hostname == 'a'
+          - hostvars['b']['ansible_facts']['hostname'] == 'b'
+"#;
+
+#[test]
+fn data_of_one_host_is_used_by_another() {
+    let Some(lab) = Lab::new(&["a", "b"]) else { return };
+    lab.write("hostvars.yaml", HOSTVARS);
+    let said = lab.play(&["hostvars.yaml"]).expect(0);
+    for host in ["a", "b"] {
+        assert_eq!(said.statuses(host, "compare"), ["ok"]);
+    }
+    // The controller need not be in the play: variables of the inventory do.
+    lab.write_inventory("kind=of all\n");
+    lab.write("one.yaml", "- hosts: a\n  gather_facts: false\n  tasks:\n    - {name: read, assert: {that: \"hostvars['b'].kind == 'of all'\"}}\n");
+    lab.play(&["one.yaml"]).expect(0);
+
+    includes_are_decided_at_run_time(&lab);
+    tasks_are_delegated_to_localhost_and_to_other_hosts(&lab);
+    others_users_act_in_their_own_name(&lab);
+    batches_follow_each_other(&lab);
+    hosts_and_groups_are_added_in_mid_run(&lab);
+    run_once_serves_all(&lab);
+}
+
+fn includes_are_decided_at_run_time(lab: &Lab) {
+    lab.write("include.yaml", r#"
+- hosts: a
+  gather_facts: true
+  tasks:
+    - name: by fact
+      include_tasks: "tasks/{{ ansible_os_family | lower }}.yaml"
+      vars: {word: included}
+    - name: in a loop
+      include_tasks: tasks/item.yaml
+      loop: [1, 2]
+    - name: role by variable
+      include_role: {name: "{{ which }}"}
+      vars: {which: chosen}
+"#);
+    lab.write("tasks/debian.yaml", "- {name: here, set_fact: {got: \"{{ word }}\"}}\n- {name: check, assert: {that: got == 'included'}}\n");
+    lab.write("tasks/item.yaml", "- {name: item task, set_fact: {sum: \"{{ (sum | default(0)) + item }}\"}}\n");
+    lab.write("roles/chosen/tasks/main.yaml", "- {name: of the role, assert: {that: [sum == 3, setting == 'default']}}\n");
+    lab.write("roles/chosen/defaults/main.yaml", "setting: default\n");
+    let said = lab.play(&["include.yaml"]).expect(0);
+    assert_eq!(said.statuses("a", "check"), ["ok"]);
+    assert_eq!(said.statuses("a", "item task"), ["ok", "ok"]);
+    assert_eq!(said.statuses("a", "of the role"), ["ok"]);
+}
+
+fn tasks_are_delegated_to_localhost_and_to_other_hosts(lab: &Lab) {
+    let path = lab.path("written-here");
+    lab.write("delegate.yaml", &format!(r#"
+- hosts: a
+  gather_facts: false
+  tasks:
+    - name: here
+      copy: {{content: "from {{{{ inventory_hostname }}}}", dest: {path}}}
+      delegate_to: localhost
+    - name: there
+      command: hostname
+      delegate_to: b
+      register: there
+      changed_when: false
+    - {{name: check, assert: {{that: there.stdout == 'b'}}}}
+"#, path = path.display()));
+    let said = lab.play(&["delegate.yaml"]).expect(0);
+    assert_eq!(std::fs::read_to_string(&path).expect("written on this machine"), "from a");
+    assert_eq!(said.statuses("a", "check"), ["ok"]);
+    let again = lab.play(&["delegate.yaml"]).expect(0);
+    assert_eq!(again.statuses("a", "here"), ["ok"], "the second time it is there");
+}
+
+fn others_users_act_in_their_own_name(lab: &Lab) {
+    lab.nodes.ssh("a", "id worker >/dev/null 2>&1 || useradd -m worker");
+    lab.write("become.yaml", r#"
+- hosts: a
+  gather_facts: false
+  become: true
+  become_user: worker
+  tasks:
+    - name: who
+      command: id -un
+      register: who
+      changed_when: false
+    - name: file
+      copy: {content: "mine\n", dest: "~/mine"}
+    - name: of whom
+      stat: {path: /home/worker/mine}
+      register: mine
+      become: false
+    - {name: check, assert: {that: [who.stdout == 'worker', mine.stat.pw_name == 'worker']}}
+    - name: not allowed
+      copy: {content: x, dest: /etc/not-allowed}
+      register: refused
+      ignore_errors: true
+    - {name: refused, assert: {that: refused is failed}}
+"#);
+    let said = lab.play(&["become.yaml"]).expect(0);
+    assert_eq!(said.statuses("a", "check"), ["ok"]);
+    assert_eq!(said.statuses("a", "refused"), ["ok"]);
+}
+
+fn batches_follow_each_other(lab: &Lab) {
+    let log = lab.path("order");
+    lab.write("serial.yaml", &format!(r#"
+- hosts: nodes
+  gather_facts: false
+  serial: 1
+  tasks:
+    - name: begin
+      shell: echo "{{{{ inventory_hostname }}}} begins {{{{ ansible_play_batch | join(',') }}}}" >> {log}
+      delegate_to: localhost
+    - name: end
+      shell: sleep 0.3; echo "{{{{ inventory_hostname }}}} ends" >> {log}
+      delegate_to: localhost
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - name: after
+      shell: echo "after" >> {log}
+      delegate_to: localhost
+"#, log = log.display()));
+    lab.play(&["serial.yaml"]).expect(0);
+    let order = std::fs::read_to_string(&log).expect("written");
+    assert_eq!(order.lines().collect::<Vec<_>>(), ["a begins a", "a ends", "b begins b", "b ends", "after", "after"]);
+}
+
+fn hosts_and_groups_are_added_in_mid_run(lab: &Lab) {
+    lab.write("grow.yaml", &format!(r#"
+- hosts: a
+  gather_facts: false
+  tasks:
+    - name: add
+      add_host: {{name: guest, groups: [guests], ansible_host: "{{{{ hostvars['b'].ansible_host }}}}", ansible_user: root, ansible_ssh_private_key_file: {key}, ansible_ssh_common_args: "-o UserKnownHostsFile={known}", word: given}}
+- hosts: nodes
+  gather_facts: true
+  tasks:
+    - name: group
+      group_by: {{key: "os_{{{{ ansible_os_family }}}}_{{{{ inventory_hostname }}}}"}}
+- hosts: guests
+  gather_facts: false
+  tasks:
+    - name: on the guest
+      command: hostname
+      register: name
+      changed_when: false
+    - {{name: check the guest, assert: {{that: [name.stdout == 'b', word == 'given', "'guests' in group_names"]}}}}
+- hosts: os_Debian_b
+  gather_facts: false
+  tasks:
+    - {{name: only b, assert: {{that: [inventory_hostname == 'b', "groups['os_Debian_a'] == ['a']"]}}}}
+"#, key = lab.nodes.key.display(), known = lab.path("known_hosts").display()));
+    let said = lab.play(&["grow.yaml"]).expect(0);
+    assert_eq!(said.statuses("guest", "check the guest"), ["ok"]);
+    assert_eq!(said.statuses("b", "only b"), ["ok"]);
+    assert!(said.statuses("a", "only b").is_empty());
+}
+
+fn run_once_serves_all(lab: &Lab) {
+    let log = lab.path("once");
+    lab.write("once.yaml", &format!(r#"
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - name: once
+      shell: echo once | tee -a {log}
+      delegate_to: localhost
+      run_once: true
+      register: once
+    - {{name: all know, assert: {{that: once.stdout == 'once'}}}}
+"#, log = log.display()));
+    let said = lab.play(&["once.yaml"]).expect(0);
+    assert_eq!(std::fs::read_to_string(&log).expect("written").lines().count(), 1);
+    for host in ["a", "b"] {
+        assert_eq!(said.statuses(host, "all know"), ["ok"]);
+    }
+}

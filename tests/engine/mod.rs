@@ -1,0 +1,8 @@
+//! The engine on real nodes: what gate A of the first milestone asks to be seen.
+
+mod lab;
+mod language;
+mod plan;
+mod property;
+mod survival;
+mod wire;

@@ -1,0 +1,107 @@
+//! `provision plan` and `provision up` on a real node: the prediction, the question, the apply, the second time.
+
+use serde_json::Value;
+
+use super::lab::{Lab, Said};
+
+const SITE: &str = r#"
+- hosts: nodes
+  gather_facts: false
+  vars: {words: [one, two]}
+  tasks:
+    - {name: folder, file: {path: /srv/app, state: directory, mode: '0750'}}
+    - name: words
+      copy: {content: "{{ item }}\n", dest: "/srv/app/{{ item }}"}
+      loop: "{{ words }}"
+      notify: told
+    - {name: by its name, template: {src: name.j2, dest: /srv/app/name}}
+    - {name: read, command: cat /etc/hostname, changed_when: false, register: host}
+    - meta: flush_handlers
+    - {name: once, command: touch /srv/app/made, args: {creates: /srv/app/made}}
+  handlers:
+    - {name: told, copy: {content: "told\n", dest: /srv/app/told}}
+"#;
+
+/// What identifies an entry, and what it does.
+fn entry(value: &Value) -> (String, String, String, String) {
+    let text = |name: &str| value[name].to_string();
+    (text("host"), text("position"), text("item"), text("actions"))
+}
+
+fn changes(said: &Said) -> Vec<(String, String, String, String)> {
+    said.events("planned").iter().filter(|value| value["plan"] == "change").map(entry).collect()
+}
+
+#[test]
+fn up_does_what_plan_said_and_a_second_time_nothing() {
+    let Some(lab) = Lab::new(&["a"]) else { return };
+    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
+    lab.write("playbooks/site.yaml", SITE);
+    lab.write("playbooks/templates/name.j2", "I am {{ words | join('+') }}\n");
+    // The agent's own file comes with the first run.
+    lab.provision(&["plan"]).expect(0);
+    let state = || lab.nodes.ssh("a", "find /srv /etc /opt /root /home -xdev -printf '%p %m %s %T@ %C@\\n' | sort | sha256sum");
+    let before = state();
+
+    let said = lab.provision(&["plan"]).expect(0);
+    for line in ["~ folder: ", "~ words (item=one): ", "~ words (item=two): ", "~ once: run touch /srv/app/made", "~ handler told: write /srv/app/told", "to change"] {
+        assert!(said.stdout.contains(line), "no {line:?} in:\n{}", said.stdout);
+    }
+    let planned = lab.provision(&["plan", "--json", "--detailed-exitcode"]).expect(2);
+    assert_eq!(planned.events("plan")[0]["proves_no_change"], false);
+    let refused = lab.provision(&["up"]).expect(6);
+    assert!(refused.stderr.contains("--yes"), "{}", refused.stderr);
+    assert_eq!(state(), before, "neither a plan nor a question changes anything");
+
+    let done = lab.provision(&["up", "--yes", "--json"]).expect(0);
+    assert_eq!(changes(&done), changes(&planned), "up applies what plan shows");
+    let mut applied: Vec<_> = done.events("result").iter().filter(|value| value["status"] == "changed").map(entry).collect();
+    let mut expected = changes(&planned);
+    applied.sort();
+    expected.sort();
+    assert_eq!(applied, expected, "what was done is what was planned");
+    assert_eq!(lab.nodes.ssh("a", "cat /srv/app/one /srv/app/two /srv/app/told /srv/app/name"), "one\ntwo\ntold\nI am one+two\n");
+
+    let before = state();
+    let again = lab.provision(&["up"]).expect(0);
+    assert!(again.stderr.contains("No changes: 6 tasks on 1 host checked in "), "{}", again.stderr);
+    lab.provision(&["plan", "--detailed-exitcode"]).expect(0);
+    assert_eq!(state(), before, "the second time changes nothing");
+
+    unknowns_are_told_with_their_cause(&lab);
+    what_does_not_end_well_is_not_begun(&lab);
+}
+
+fn unknowns_are_told_with_their_cause(lab: &Lab) {
+    lab.write("playbooks/site.yaml", r#"
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - {name: build, shell: "echo 7 > /srv/app/number; cat /srv/app/number", register: built}
+    - {name: uses it, copy: {content: "{{ built.stdout }}", dest: /srv/app/copy}}
+    - {name: if it is seven, copy: {content: "seven", dest: /srv/app/seven}, when: built.stdout == '7'}
+    - {name: written by no change, copy: {content: "x", dest: /srv/app/quiet}, changed_when: false}
+"#);
+    let said = lab.provision(&["plan", "--detailed-exitcode"]).expect(2);
+    for line in ["~ build: run echo 7", "? uses it (because of run echo 7", "? if it is seven (because of run echo 7"] {
+        assert!(said.stdout.contains(line), "no {line:?} in:\n{}", said.stdout);
+    }
+    assert!(!lab.nodes.ssh_output("a", "test -e /srv/app/quiet").status.success(), "a file is not written by a plan, whatever changed_when says");
+    lab.provision(&["up", "-y"]).expect(0);
+    assert_eq!(lab.nodes.ssh("a", "cat /srv/app/copy /srv/app/seven /srv/app/quiet"), "7sevenx");
+}
+
+fn what_does_not_end_well_is_not_begun(lab: &Lab) {
+    lab.write("playbooks/site.yaml", r#"
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - {name: first, copy: {content: "x", dest: /srv/app/never}}
+    - {name: stop, fail: {msg: "not today"}}
+"#);
+    let said = lab.provision(&["plan", "--detailed-exitcode"]).expect(1);
+    assert!(said.stdout.contains("! stop: not today"), "{}", said.stdout);
+    let said = lab.provision(&["up", "--yes"]).expect(2);
+    assert!(said.stderr.contains("nothing was changed"), "{}", said.stderr);
+    assert!(!lab.nodes.ssh_output("a", "test -e /srv/app/never").status.success());
+}

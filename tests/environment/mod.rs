@@ -1,0 +1,124 @@
+//! A user's folder from nothing to nodes and back, by the program that the user types.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::support::nodes::{Turn, root_or_skip};
+
+/// A folder with two machines on a network of its own; destroyed when dropped.
+struct Folder {
+    folder: tempfile::TempDir,
+    network: String,
+    _turn: Turn,
+}
+
+impl Folder {
+    fn new() -> Option<Self> {
+        if !root_or_skip() {
+            return None;
+        }
+        let turn = Turn::shared();
+        let network = format!("10.214.{}", std::process::id() % 250);
+        let folder = Self { folder: tempfile::tempdir().expect("a folder"), network, _turn: turn };
+        let network = &folder.network;
+        folder.write("provision.yaml", &format!("name: t-env-{}\n", std::process::id()));
+        folder.write(
+            "vms/dev.yaml",
+            &format!(
+                "networks: [{network}.0/24]\ndefaults: {{image: debian-12, cpus: 1, memory: 512MiB}}\nmachines:\n  \
+                 control: {{address: {network}.2, groups: [control_plane]}}\n  worker: {{count: 1, address: {network}.3, groups: [workers]}}\n"
+            ),
+        );
+        folder.write(
+            "playbooks/site.yaml",
+            "- hosts: control_plane:workers\n  tasks:\n    - name: note\n      copy: {dest: /etc/note, content: \"{{ groups['workers'] | join(',') }} seen by {{ inventory_hostname }}\\n\"}\n",
+        );
+        folder.write("inventory/hosts.yaml", "all: {children: {control_plane: {}, workers: {}}}\n");
+        Some(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, text).expect("written");
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_provision"))
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path())
+            .env("PROVISION_AGENT", env!("CARGO_BIN_EXE_provision-agent"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("provision runs")
+    }
+
+    #[track_caller]
+    fn expect(&self, code: i32, arguments: &[&str]) -> (String, String) {
+        let output = self.run(arguments);
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{stdout}\n{stderr}");
+        (stdout, stderr)
+    }
+
+    fn states(&self) -> Vec<String> {
+        let (stdout, _) = self.expect(0, &["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+        let nodes = status["nodes"].as_array().expect("nodes").iter();
+        nodes.map(|node| format!("{} {} {}", node["name"], node["address"], node["state"]).replace('"', "")).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = self.run(&["destroy", "--yes"]);
+    }
+}
+
+#[test]
+fn a_folder_comes_up_stays_as_it_is_and_goes_without_a_trace() {
+    let Some(folder) = Folder::new() else { return };
+    let network = folder.network.clone();
+    assert_eq!(folder.states(), [format!("control {network}.2 absent"), format!("worker-1 {network}.3 absent")]);
+
+    let (plan, _) = folder.expect(2, &["plan", "--detailed-exitcode"]);
+    assert!(plan.contains("+ control") && plan.contains("+ worker-1"), "{plan}");
+    let (_, refused) = folder.expect(6, &["up"]);
+    assert!(refused.contains("hint: give --yes"), "{refused}");
+    assert_eq!(folder.states().len(), 2);
+
+    let (_, story) = folder.expect(0, &["up", "--yes"]);
+    assert!(story.contains("changed: [control]") && story.contains("changed: [worker-1]"), "{story}");
+    assert_eq!(folder.states(), [format!("control {network}.2 ready"), format!("worker-1 {network}.3 ready")]);
+
+    let (_, again) = folder.expect(0, &["up", "--yes"]);
+    assert!(again.starts_with("No changes: "), "{again}");
+    folder.expect(0, &["plan", "--detailed-exitcode"]);
+
+    let (note, _) = folder.expect(0, &["ssh", "worker-1", "--", "cat", "/etc/note"]);
+    assert_eq!(note, "worker-1 seen by worker-1\n");
+    folder.expect(7, &["ssh", "control", "--", "exit 7"]);
+    let (_, unknown) = folder.expect(255, &["ssh", "contrl"]);
+    assert!(unknown.contains("did you mean `control`?"), "{unknown}");
+    let (config, _) = folder.expect(0, &["ssh-config"]);
+    assert!(config.contains("Host worker-1"), "{config}");
+
+    // One node alone goes and comes back; the other is not touched.
+    folder.expect(0, &["destroy", "--yes", "worker-1"]);
+    assert_eq!(folder.states(), [format!("control {network}.2 ready"), format!("worker-1 {network}.3 absent")]);
+    let (_, back) = folder.expect(0, &["up", "--yes"]);
+    assert!(back.contains("changed: [worker-1]") && !back.contains("changed: [control]"), "{back}");
+
+    folder.expect(0, &["destroy", "--yes"]);
+    assert_eq!(folder.states(), [format!("control {network}.2 absent"), format!("worker-1 {network}.3 absent")]);
+    let links = Command::new("ip").args(["-brief", "address"]).output().expect("ip runs");
+    assert!(!String::from_utf8_lossy(&links.stdout).contains(&format!("{network}.")), "no address of the network is left");
+}

@@ -1,0 +1,39 @@
+//! Integration tests: one binary, a module a subject.
+
+mod apply;
+mod architecture;
+mod beside;
+#[cfg(feature = "controller")]
+mod engine;
+#[cfg(feature = "controller")]
+mod environment;
+mod expressions;
+mod facts;
+#[cfg(feature = "controller")]
+mod fuzz;
+#[cfg(feature = "controller")]
+mod inventory;
+#[cfg(feature = "controller")]
+mod mistakes;
+mod modules;
+#[cfg(feature = "controller")]
+mod nodes;
+mod oracle;
+#[cfg(feature = "controller")]
+mod playbooks;
+#[cfg(feature = "controller")]
+mod project;
+#[cfg(feature = "controller")]
+mod ssh;
+#[cfg(feature = "controller")]
+#[allow(dead_code, reason = "each subject uses its part of it")]
+mod support;
+#[cfg(feature = "controller")]
+mod static_agent;
+mod template;
+#[cfg(feature = "controller")]
+mod vault;
+#[cfg(feature = "controller")]
+mod vm;
+#[cfg(feature = "controller")]
+mod yaml;

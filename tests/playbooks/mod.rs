@@ -1,0 +1,123 @@
+//! Playbooks compiled to programs: what each host gets, in a readable form.
+//!
+//! A case is a folder with `site.yml`, an inventory and `expected.txt`. `UPDATE=1 cargo test playbooks` writes what is
+//! compiled now; read the difference before it is committed.
+
+mod show;
+
+use std::path::{Path, PathBuf};
+
+use provision::playbook::{self, Compiled, Options, list};
+use provision::program::Settings;
+use provision::project::{self, Project};
+
+/// A compiled case, and the report of its mistakes.
+pub struct Case {
+    pub compiled: Compiled,
+    pub report: String,
+}
+
+pub fn cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/playbooks")
+}
+
+/// Compiles `site.yml` of a folder.
+pub fn compile(folder: &Path, options: &Options) -> Case {
+    let given = project::Options { inventory: vec!["inventory.ini".to_owned()], environment: [("ANSIBLE_ROLES_PATH".to_owned(), "/nowhere/roles".to_owned())].into(), ..project::Options::default() };
+    let (mut project, _) = Project::load(folder, &given, &mut |_| None);
+    let compiled = playbook::compile(&mut project, &[folder.join("site.yml")], options);
+    let report = project.files.diagnostics.render(&project.files.sources);
+    Case { compiled, report }
+}
+
+fn folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(cases()).expect("the cases").map(|entry| entry.expect("an entry").path()).filter(|path| path.join("site.yml").is_file()).collect();
+    folders.sort();
+    assert!(!folders.is_empty());
+    folders
+}
+
+#[test]
+fn every_case_compiles_to_its_programs() {
+    let mut wrong = String::new();
+    for folder in folders() {
+        let case = compile(&folder, &Options::default());
+        let shown = format!("{}{}", case.report, show::programs(&case.compiled, &folder));
+        let expected = folder.join("expected.txt");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&expected, &shown).expect("write expected.txt");
+            continue;
+        }
+        let wanted = std::fs::read_to_string(&expected).unwrap_or_default();
+        if wanted != shown {
+            wrong.push_str(&format!("== {}\n{}", folder.display(), similar::TextDiff::from_lines(&wanted, &shown).unified_diff()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Against `ansible-playbook` of ansible-core 2.19.14; `tasks.txt` holds what it printed.
+#[test]
+fn tasks_and_tags_are_listed_as_ansible_lists_them() {
+    let mut count = 0;
+    for folder in folders() {
+        for (file, lists) in [
+            ("list-tasks.txt", list::Lists { tasks: true, ..list::Lists::default() }),
+            ("list-tags.txt", list::Lists { tags: true, ..list::Lists::default() }),
+        ] {
+            let Ok(expected) = std::fs::read_to_string(folder.join(file)) else { continue };
+            let case = compile(&folder, &Options::default());
+            let names = [(folder.join("site.yml"), "site.yml".to_owned())];
+            let listed = list::list(&case.compiled, &names, &Settings::default(), lists);
+            assert!(listed == expected, "{}/{file}\n{}", folder.display(), similar::TextDiff::from_lines(&expected, &listed).unified_diff());
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+/// What a node is sent, as bytes on the wire would hold it.
+fn sent(case: &Case, host: &str) -> String {
+    format!("{:?}", rmp_serde::to_vec_named(&case.compiled.programs[host]).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+#[test]
+fn a_node_is_sent_nothing_that_its_own_program_cannot_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, text).expect("written");
+    };
+    write("inventory.ini", "[app]\napp-1\n[db]\ndb-1 ansible_password=hunter0\n");
+    write("group_vars/all.yml", "everybodys: EVERYBODY\nunread: UNREAD-VALUE\nindirect: \"{{ deep }}\"\ndeep: DEEP\n");
+    write("host_vars/app-1.yml", "own_secret: APP-SECRET\n");
+    write("host_vars/db-1.yml", "db_password: DB-SECRET\nasked: \"{{ registered.stdout }}\"\n");
+    write("files/only-db.txt", "x");
+    write(
+        "site.yml",
+        "- hosts: app\n  tasks:\n    - debug: msg=\"{{ everybodys }} {{ own_secret }} {{ indirect }} {{ hostvars['db-1'].asked }}\"\n\
+         - hosts: db\n  tasks:\n    - command: echo\n      register: registered\n    - debug: msg=\"{{ db_password }}\"\n\
+         \x20   - copy: {src: only-db.txt, dest: /x, mode: '0644'}\n",
+    );
+    let case = compile(folder.path(), &Options::default());
+    assert_eq!(case.report, "");
+    let (app, db) = (sent(&case, "app-1"), sent(&case, "db-1"));
+    for (text, to_app, to_db) in [
+        ("EVERYBODY", true, false),
+        ("APP-SECRET", true, false),
+        ("DEEP", true, false),
+        ("DB-SECRET", false, true),
+        ("UNREAD-VALUE", false, false),
+        ("hunter0", false, false),
+        ("only-db.txt", false, true),
+    ] {
+        assert_eq!((app.contains(text), db.contains(text)), (to_app, to_db), "{text}");
+    }
+    // What the other host reads, and what that is made of.
+    let published = format!("{:?}", case.compiled.programs["db-1"].published);
+    assert_eq!(published, r#"Names(["asked", "registered"])"#);
+    assert_eq!(format!("{:?}", case.compiled.programs["app-1"].published), "Nothing");
+    assert!(case.compiled.variables["db-1"].layers.iter().any(|layer| layer.get("db_password").is_some()));
+}
