@@ -68,9 +68,9 @@ async fn a_drain_respects_the_budget_and_leaves_what_belongs_to_the_node() {
     pod(&client, there, "web-2", "leaving", json!({}));
     pod(&client, there, "free", "leaving", json!({"labels": {}}));
     pod(&client, there, "static", "leaving", json!({"labels": {}, "annotations": {"kubernetes.io/config.mirror": "x"}, "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "leaving", "uid": get(&client, &["node", "leaving"])["metadata"]["uid"], "controller": true}]}));
-    make(&client, &json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "namespace": there}, "spec": {"selector": {"matchLabels": {"app": "agent"}}, "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {"nodeSelector": {"none": "none"}, "containers": [{"name": "c", "image": "c"}]}}}}));
+    make(&client, &json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "namespace": there}, "spec": {"updateStrategy": {"type": "OnDelete"}, "selector": {"matchLabels": {"app": "agent"}}, "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [{"name": "c", "image": "c"}]}}}}));
     let uid = get(&client, &["daemonset", "agent", "-n", there])["metadata"]["uid"].clone();
-    pod(&client, there, "of-daemonset", "leaving", json!({"labels": {}, "ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": uid, "controller": true}]}));
+    pod(&client, there, "of-daemonset", "leaving", json!({"labels": {"app": "agent"}, "ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": uid, "controller": true}]}));
     // The disruption controller counts.
     let begun = std::time::Instant::now();
     while get(&client, &["pdb", "web", "-n", there])["status"]["disruptionsAllowed"] != 1 {
@@ -86,7 +86,8 @@ async fn a_drain_respects_the_budget_and_leaves_what_belongs_to_the_node() {
     assert!(text.starts_with(&format!("drain node `leaving`: not within 5 s: pod {there}/web-")), "{text}");
     assert!(text.contains("disruption budget web needs 1 healthy pods and has 1 currently"), "{text}");
     assert!(error.hint.unwrap().contains("provision kubectl uncordon leaving"));
-    let left: Vec<String> = get(&client, &["pods", "-n", there])["items"].as_array().unwrap().iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect();
+    let on_node = ["pods", "-n", there, "--field-selector", "spec.nodeName=leaving"];
+    let left: Vec<String> = get(&client, &on_node)["items"].as_array().unwrap().iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect();
     // One of the two web pods was allowed to go, and the one without a budget.
     assert_eq!(left.len(), 3, "{left:?}");
     assert!(left.contains(&"static".to_owned()) && left.contains(&"of-daemonset".to_owned()), "{left:?}");

@@ -36,7 +36,7 @@ async fn a_second_plan_is_unchanged_and_writes_nothing() {
     assert!(asked <= 7 * 2 + 2, "{asked} requests");
 
     // Whose it is, and that nothing but the metadata was labelled.
-    let web = get(&client, &["deployment", "web", "-n", "twice"]);
+    let web = get(&client, &["deployment", "web", "-n", "twice", "--show-managed-fields"]);
     assert_eq!(web["metadata"]["labels"], json!({"app": "twice", "app.kubernetes.io/managed-by": "provision", "provision.dev/release": "twice", "provision.dev/environment": "dev"}));
     assert_eq!(web["spec"]["template"]["metadata"]["labels"], json!({"app": "twice"}));
     assert_eq!(web["metadata"]["managedFields"][0]["manager"], "provision");

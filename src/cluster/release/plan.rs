@@ -68,7 +68,8 @@ impl Cluster {
                 same if same.is_empty() => Verdict::Unchanged,
                 changes => Verdict::Update(changes),
             },
-            (Err(kube::Error::Api(status)), _) if status.code < 500 && status.code != 401 && status.code != 429 => match field_conflicts(&status) {
+            // A field that its schema does not have is a 500 to the server.
+            (Err(kube::Error::Api(status)), _) if !matches!(status.code, 401 | 429 | 503 | 504) => match field_conflicts(&status) {
                 fields if fields.is_empty() => Verdict::Refused(status.message.clone()),
                 fields => Verdict::Conflict(fields),
             },
