@@ -14,13 +14,13 @@ fn probe(circumstances: &str) -> Probe {
 }
 
 fn probes(client: &TestClient) -> Vec<Value> {
-    get(client, &["pods", "-n", "kube-system", "-l", "provision.dev/network-probe"])["items"].as_array().unwrap().clone()
+    get(client, &["pods", "-n", "kube-system", "-l", "provision.dev/network-probe"])["items"].as_array().expect("as the test made it").clone()
 }
 
 fn node(client: &TestClient, name: &str) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("as the test made it");
     let file = folder.path().join("node.json");
-    std::fs::write(&file, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}).to_string()).unwrap();
+    std::fs::write(&file, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}).to_string()).expect("as the test made it");
     client.kubectl(&["create", "-f", &file.display().to_string()]);
 }
 
@@ -31,7 +31,7 @@ async fn play_kubelet(client: &TestClient, ready: usize) -> Vec<Value> {
         for pod in probes(client) {
             if done.iter().all(|other| other["metadata"]["name"] != pod["metadata"]["name"]) {
                 let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
-                client.kubectl(&["patch", "pod", pod["metadata"]["name"].as_str().unwrap(), "-n", "kube-system", "--subresource=status", "--type=merge", "-p", &status.to_string()]);
+                client.kubectl(&["patch", "pod", pod["metadata"]["name"].as_str().expect("as the test made it"), "-n", "kube-system", "--subresource=status", "--type=merge", "-p", &status.to_string()]);
                 done.push(pod);
             }
         }
@@ -66,7 +66,7 @@ async fn a_proof_is_made_once_and_again_after_a_change() {
     let probe_one = probe("1");
     let mut reasons = Vec::new();
     let mut hear = |reason: &str| reasons.push(reason.to_owned());
-    let proof = cluster.prove_network(&probe_one, Duration::from_secs(60), &mut hear);
+    let proof = cluster.prove_network(&probe_one, Duration::from_mins(1), &mut hear);
     let kubelet = async {
         while probes(&client).iter().any(|pod| left.contains(&pod["metadata"]["name"])) {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -127,9 +127,13 @@ impl Cluster {
         Ok(going)
     }
 
-    /// The deletion of an object, if it is there and ours.
+    /// The deletion of an object, if it is there, ours, and not marked to be kept (Helm's annotation).
     async fn going(&self, object: &ObjectId, owner: &Owner) -> Result<Option<Change>> {
-        let live = self.live(object).await?.filter(|live| owner.owns(live) && text(live, &["metadata", "deletionTimestamp"]).is_none());
+        let goes = |live: &Value| {
+            let stays = text(live, &["metadata", "annotations", "helm.sh/resource-policy"]) == Some("keep");
+            owner.owns(live) && !stays && text(live, &["metadata", "deletionTimestamp"]).is_none()
+        };
+        let live = self.live(object).await?.filter(goes);
         Ok(live.map(|live| Change { object: object.clone(), verdict: Verdict::Delete, wanted: Value::Null, uid: text(&live, &["metadata", "uid"]).map(str::to_owned) }))
     }
 
