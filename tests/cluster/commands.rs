@@ -3,6 +3,30 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use provision::cluster::{Cluster, kubeconfig};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admin_conf_under_the_environment_s_name_opens_the_cluster() {
+    let Some((client, _)) = super::cluster().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = kubeconfig::path(folder.path());
+    assert!(kubeconfig::store(&file, &client.server().admin(), "dev").unwrap());
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("current-context: dev") && !text.contains("kubernetes-admin"), "{text}");
+    let cluster = Cluster::connect(&file).await.unwrap();
+    assert!(cluster.version().await.unwrap().starts_with('v'));
+    // As the user of the certificate, not as nobody.
+    super::applied(&cluster, &super::release("admin", 1)).await;
+    // The same file serves kubectl, alone and merged into a user's own.
+    let own = folder.path().join("config");
+    std::fs::write(&own, "apiVersion: v1\nkind: Config\nclusters: [{name: work, cluster: {server: 'https://work'}}]\ncurrent-context: work\ncontexts: [{name: work, context: {cluster: work, user: me}}]\nusers: []\n").unwrap();
+    kubeconfig::merge(&own, &text, None, folder.path()).unwrap();
+    for words in [vec!["--kubeconfig", file.to_str().unwrap()], vec!["--kubeconfig", own.to_str().unwrap(), "--context", "dev"]] {
+        let said = client.kubectl(&[&words[..], &["get", "deployments", "-n", "admin", "-o", "name"]].concat());
+        assert_eq!(said, "deployment.apps/web\n");
+    }
+}
+
 #[test]
 fn kubectl_runs_with_the_folder_s_kubeconfig() {
     let folder = tempfile::tempdir().unwrap();
@@ -22,7 +46,7 @@ fn kubectl_runs_with_the_folder_s_kubeconfig() {
     assert_eq!(run(&["kubeconfig"], None), (Some(1), String::new(), missing));
 
     let admin = "apiVersion: v1\nkind: Config\nclusters: [{name: kubernetes, cluster: {server: 'https://192.168.60.2:6443'}}]\nusers: [{name: a, user: {token: t}}]\ncontexts: [{name: c, context: {cluster: kubernetes, user: a}}]\ncurrent-context: c\n";
-    provision::cluster::kubeconfig::store(&file, admin, "dev").unwrap();
+    kubeconfig::store(&file, admin, "dev").unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(run(&["kubeconfig"], None), (Some(0), text, String::new()));
     let bin = folder.path().join("bin");

@@ -48,19 +48,16 @@ impl Cluster {
         if !missing.is_empty() {
             return refused(object, value, format!("the chart renders it without {}", missing.join(" and ")));
         }
-        let (namespaced, kind_to_come) = match self.served(&object.api_version, &object.kind).await? {
-            Some(served) => (served.namespaced, false),
-            None => {
-                let Some(definition) = definitions.iter().find(|definition| definition.group == object.group() && definition.kind == object.kind) else {
-                    let names = self.kind_names().await;
-                    let near = suggest(&object.kind, names.iter().map(String::as_str)).filter(|near| *near != object.kind);
-                    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                    let mistake = format!("the API server serves no {} of {}{near}", object.kind, object.api_version);
-                    return refused(object, value, mistake);
-                };
-                (definition.namespaced, true)
-            }
+        let served = self.served(&object.api_version, &object.kind).await?.map(|served| served.namespaced);
+        let to_come = definitions.iter().find(|definition| definition.group == object.group() && definition.kind == object.kind);
+        let Some(namespaced) = served.or(to_come.map(|definition| definition.namespaced)) else {
+            let names = self.kind_names().await;
+            let near = suggest(&object.kind, names.iter().map(String::as_str)).filter(|near| *near != object.kind);
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let mistake = format!("the API server serves no {} of {}{near}", object.kind, object.api_version);
+            return refused(object, value, mistake);
         };
+        let kind_to_come = served.is_none();
         object.namespace = if namespaced { object.namespace.or_else(|| Some(release.namespace.clone())) } else { None };
         if let Some(map) = value.as_object_mut() {
             map.shift_remove("status"); // the server's part
