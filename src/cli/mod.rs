@@ -4,6 +4,8 @@ mod begin;
 mod destroy;
 mod enter;
 mod exit;
+mod kubeconfig;
+mod kubectl;
 mod machines;
 mod making;
 mod plan;
@@ -32,6 +34,8 @@ enum Command {
     Playbook(playbook::Playbook),
     Status(status::Status),
     Destroy(destroy::Destroy),
+    Kubeconfig(kubeconfig::Kubeconfig),
+    Kubectl(kubectl::Kubectl),
     Ssh(enter::Ssh),
     SshConfig(enter::SshConfig),
 }
@@ -60,6 +64,8 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
         Command::Playbook(command) => runtime.block_on(command.run()),
         Command::Status(command) => command.run(),
         Command::Destroy(command) => command.run(),
+        Command::Kubeconfig(command) => command.run(),
+        Command::Kubectl(command) => command.run(),
         Command::Ssh(command) => Exit::Remote(runtime.block_on(command.run())),
         Command::SshConfig(command) => command.run(),
     }
