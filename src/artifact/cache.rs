@@ -179,7 +179,11 @@ impl Cache {
                         let holder = fs::read_to_string(&path).unwrap_or_default();
                         let _ = teller.send(Progress::Waiting { name: told.to_owned(), what: format!("process {} has the lock on {name}", holder.trim()) });
                     }
-                    cancel.unless(&doing(), async { Ok(tokio::time::sleep(LOCK_INTERVAL).await) }).await?;
+                    let pause = async {
+                        tokio::time::sleep(LOCK_INTERVAL).await;
+                        Ok(())
+                    };
+                    cancel.unless(&doing(), pause).await?;
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::other(doing(), error)),
             }
@@ -226,7 +230,7 @@ impl Cache {
             again = true;
         }
         if again {
-            self.write_entry(&path, &entry)?;
+            write_entry(&path, &entry)?;
         }
         Ok(Some(entry))
     }
@@ -248,21 +252,8 @@ impl Cache {
             let seen = store().map_err(|error| Error::other(format!("store {} of {} in {}", fresh.name, entry.name, blob.display()), error))?;
             entry.files.push(EntryFile { name: fresh.name, mode: fresh.mode, sha256: sha256.into(), seen });
         }
-        self.write_entry(&self.index(recipe, variant), &entry)?;
+        write_entry(&self.index(recipe, variant), &entry)?;
         Ok(entry)
-    }
-
-    fn write_entry(&self, path: &Path, entry: &Entry) -> Result<()> {
-        let write = || -> std::io::Result<()> {
-            let folder = path.parent().expect("an index has a folder");
-            fs::create_dir_all(folder)?;
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(&serde_json::to_vec_pretty(entry)?)?;
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            Ok(())
-        };
-        write().map_err(|error| Error::other(format!("write {}", path.display()), error))
     }
 
     fn entries(&self) -> impl Iterator<Item = (PathBuf, Entry)> {
@@ -300,6 +291,19 @@ impl Cache {
         }
         Ok((removed, bytes))
     }
+}
+
+fn write_entry(path: &Path, entry: &Entry) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let folder = path.parent().expect("an index has a folder");
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec_pretty(entry)?)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|error| Error::other(format!("write {}", path.display()), error))
 }
 
 fn read_entry(path: &Path) -> Option<Entry> {

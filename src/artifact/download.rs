@@ -63,16 +63,18 @@ impl Downloads {
         self.unreachable.lock().expect("nobody panics with it").get(host).cloned()
     }
 
-    /// Whether a host can be connected to, asked once a run.
-    pub async fn reach(&self, url: &str) -> Result<(), String> {
+    /// Whether a file seems to be there, and its size where the server says it. A host that cannot be reached is asked once a run.
+    pub async fn probe(&self, url: &str) -> Result<Option<u64>, String> {
         let host = host(url);
         if let Some(cause) = self.known(&host) {
             return Err(cause);
         }
         match self.client.head(url).timeout(CONNECT).send().await {
             Err(error) if error.is_connect() => Err(self.lost(host, &error)),
-            // Whatever it answers: it is there.
-            _ => Ok(()),
+            Ok(answer) if answer.status() == reqwest::StatusCode::NOT_FOUND => Err("the server answers 404 Not Found".to_owned()),
+            // Not every server answers HEAD: the download will tell.
+            Ok(answer) if answer.status().is_success() => Ok(answer.headers().get("content-length").and_then(|size| size.to_str().ok()?.parse().ok())),
+            _ => Ok(None),
         }
     }
 

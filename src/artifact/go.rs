@@ -102,7 +102,7 @@ impl Build<'_> {
         let go_mod = self.prepare().await?;
         std::fs::write(self.folder.join("go.mod"), go_mod).map_err(|error| Some(format!("write go.mod: {error}")))?;
         let bin = self.folder.join("bin");
-        std::fs::create_dir_all(&bin).map_err(|error| Some(format!("make {}", error)))?;
+        std::fs::create_dir_all(&bin).map_err(|error| Some(format!("make {}: {error}", bin.display())))?;
         let tags = format!("-tags={}", self.module.tags.join(","));
         let mut list: Vec<&str> = vec!["list", "-deps", "-f", "{{.ImportPath}}"];
         if !self.module.tags.is_empty() {
@@ -147,7 +147,7 @@ impl Build<'_> {
         if let (Some(wanted), Some(found)) = (&self.module.sum, &main.sum)
             && wanted != found
         {
-            return Err(Some(format!("the sum of {} {version} is {found}, and the manifest says {wanted}", self.module.path)));
+            return Err(Some(format!("refused: the sum of {} {version} is {found}, and the manifest says {wanted}", self.module.path)));
         }
         let mut parsed = Vec::new();
         let mut sums = String::new();
@@ -210,7 +210,7 @@ impl Build<'_> {
                     last.push_back(line);
                 }
             };
-            let (_, read) = tokio::join!(lines, stdout.read_to_string(&mut out));
+            let ((), read) = tokio::join!(lines, stdout.read_to_string(&mut out));
             read
         };
         tokio::select! {

@@ -132,7 +132,9 @@ pub(super) fn program(architecture: Architecture) -> Vec<u8> {
     for (kind, flags, words) in [(1_u32, 5_u32, [0, BASE, BASE, size, size, 0x1_0000]), (0x6474_e551, 6, [0, 0, 0, 0, 0, 16])] {
         file.extend_from_slice(&kind.to_le_bytes());
         file.extend_from_slice(&flags.to_le_bytes());
-        words.into_iter().for_each(|word: u64| file.extend_from_slice(&word.to_le_bytes()));
+        for word in words as [u64; 6] {
+            file.extend_from_slice(&word.to_le_bytes());
+        }
     }
     file.extend_from_slice(&code);
     file

@@ -220,7 +220,8 @@ impl Reader<'_> {
         }
         let names = self.texts(&keys, "packages");
         let packages = (!names.is_empty()).then(|| Packages { names, leave_out: self.texts(&keys, "leave_out") });
-        if upstream.is_none() && module.is_none() && packages.is_none() {
+        // A source that is written wrongly was told.
+        if ["upstream", "module", "packages"].iter().all(|source| keys.get(source).is_none()) {
             self.diagnostics.push(Diagnostic::at(key, format!("{what} comes from nowhere")).hint("write `upstream:`, `module:` or `packages:`"));
         }
         let note = keys.text("note", self.diagnostics).map(str::to_owned);
@@ -270,7 +271,12 @@ impl Reader<'_> {
             let word = key.text().unwrap_or_default();
             let Some(architecture) = Architecture::ALL.into_iter().find(|one| one.word() == word) else {
                 let known = Architecture::ALL.map(Architecture::word);
-                self.diagnostics.push(Diagnostic::at(key, format!("unknown architecture `{word}`")).label(format!("known: {}", known.join(", "))).suggest(word, known));
+                let mistake = Diagnostic::at(key, format!("unknown architecture `{word}`"));
+                // Many write what `uname -m` says.
+                self.diagnostics.push(match Architecture::of_machine(word) {
+                    Some(architecture) => mistake.label(format!("did you mean `{architecture}`?")),
+                    None => mistake.label(format!("known: {}", known.join(", "))).suggest(word, known),
+                });
                 continue;
             };
             let text = value.text().unwrap_or_default().to_lowercase();
@@ -304,7 +310,16 @@ impl Reader<'_> {
         let unknown = |name: &str, node: &Node| Diagnostic::at(node, format!("there is no artifact `{name}`")).suggest(name, manifest.artifacts.keys().map(String::as_str));
         let mut layers = Vec::new();
         for (layer, node) in keys.texts("layers", self.diagnostics).unwrap_or_default() {
-            if known(layer) { layers.push(layer.to_owned()) } else { self.diagnostics.push(unknown(layer, node)) }
+            match manifest.artifacts.get(layer) {
+                Some(definition) if definition.files.len() == 1 => layers.push(layer.to_owned()),
+                Some(definition) => {
+                    let mistake = format!("artifact `{layer}` has {} files, and a layer is one tar", definition.files.len());
+                    self.diagnostics.push(Diagnostic::at(node, mistake));
+                }
+                // One that could not be read was told.
+                None if known(layer) => {}
+                None => self.diagnostics.push(unknown(layer, node)),
+            }
         }
         let mut files = BTreeMap::new();
         for (path, value) in keys.entries("files", self.diagnostics) {
@@ -328,16 +343,15 @@ impl Reader<'_> {
                 None if definition.files.len() == 1 => definition.files.first(),
                 None => None,
             };
-            match file {
-                Some(file) => _ = files.insert(place.to_owned(), Part::File { artifact: artifact.to_owned(), file: file.name.clone() }),
-                None => {
-                    let names: Vec<&str> = definition.files.iter().map(|file| file.name.as_str()).collect();
-                    let mistake = Diagnostic::at(value, format!("`{text}` is not one file of artifact `{artifact}`"));
-                    self.diagnostics.push(mistake.label(format!("write {artifact}/FILE with one of {}", names.join(", "))));
-                }
+            if let Some(file) = file {
+                files.insert(place.to_owned(), Part::File { artifact: artifact.to_owned(), file: file.name.clone() });
+            } else {
+                let names: Vec<&str> = definition.files.iter().map(|file| file.name.as_str()).collect();
+                let mistake = Diagnostic::at(value, format!("`{text}` is not one file of artifact `{artifact}`"));
+                self.diagnostics.push(mistake.label(format!("write {artifact}/FILE with one of {}", names.join(", "))));
             }
         }
-        if files.is_empty() {
+        if keys.get("files").is_none_or(|files| files.as_map().is_some_and(<[_]>::is_empty)) {
             self.diagnostics.push(Diagnostic::at(key, format!("{what} has no `files`")));
         }
         let mut environment = BTreeMap::new();

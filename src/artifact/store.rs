@@ -122,21 +122,27 @@ impl Store {
 
     /// What the cache does not have, in the order of the names; images with what they are made of before them.
     pub async fn lacking<S: AsRef<str>>(&self, names: &[S]) -> Result<Vec<Lack>> {
-        let shared = &self.shared;
-        let mut lacks = Vec::new();
-        for name in shared.closure(names)? {
-            if shared.present(&name).await?.is_some() {
+        let mut lacks: Vec<Option<Lack>> = Vec::new();
+        let mut asked = JoinSet::new();
+        for name in self.shared.closure(names)? {
+            if self.shared.present(&name).await?.is_some() {
                 continue;
             }
-            lacks.push(match shared.manifest.image(&name) {
-                Some(image) => {
-                    let source = "made here".to_owned();
-                    Lack { name, version: image.version.clone(), source, size: None, note: image.note.clone() }
-                }
-                None => shared.lack(shared.definition(&name)).await,
-            });
+            let place = lacks.len();
+            if let Some(image) = self.shared.manifest.image(&name) {
+                let source = "made here".to_owned();
+                lacks.push(Some(Lack { name, version: image.version.clone(), source, size: None, note: image.note.clone() }));
+                continue;
+            }
+            lacks.push(None);
+            let shared = Arc::clone(&self.shared);
+            asked.spawn(async move { (place, shared.lack(shared.definition(&name)).await) });
         }
-        Ok(lacks)
+        while let Some(answer) = asked.join_next().await {
+            let (place, lack) = answer.map_err(|error| Error::other("ask the sources", error))?;
+            lacks[place] = Some(lack);
+        }
+        Ok(lacks.into_iter().flatten().collect())
     }
 
     /// Gets what is lacking, from the first source that gives it; the artifacts that were asked for, by name.
@@ -297,13 +303,19 @@ impl Shared {
 
     /// What the plan says of an artifact that is not here. Hosts are asked whether they are there, each once a run.
     async fn lack(&self, definition: &Definition) -> Lack {
-        let mut source = None;
+        let (mut source, mut size) = (None, None);
         for kind in &definition.sources {
             let place = self.place(definition, *kind);
             let able = match kind {
                 SourceKind::Cache => false,
                 SourceKind::Mirror | SourceKind::Upstream => match &place {
-                    Ok(place) => self.downloads.reach(place).await.is_ok(),
+                    Ok(place) => match self.downloads.probe(place).await {
+                        Ok(found) => {
+                            size = found;
+                            true
+                        }
+                        Err(_) => false,
+                    },
                     Err(_) => false,
                 },
                 SourceKind::Go => place.is_ok() && self.toolchain().await.is_ok(),
@@ -324,7 +336,7 @@ impl Shared {
             name: definition.name.clone(),
             version: definition.version.clone(),
             source: source.map_or_else(|| "no source that can be reached now".to_owned(), |(kind, place)| format!("{kind} {place}").trim_end().to_owned()),
-            size: None,
+            size,
             note: (!note.is_empty()).then_some(note),
         }
     }

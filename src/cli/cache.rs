@@ -97,7 +97,7 @@ impl List {
         let mut rows = Vec::new();
         for name in &names {
             if let Some(lack) = lacks.get(name) {
-                rows.push(json!({"name": name, "version": lack.version, "cached": false, "source": lack.source, "note": lack.note}));
+                rows.push(json!({"name": name, "version": lack.version, "cached": false, "source": lack.source, "bytes": lack.size, "note": lack.note}));
             } else if let Some(artifact) = store.present(name).await.map_err(|error| told(&error))? {
                 let size: u64 = artifact.files.iter().map(|file| file.size).sum();
                 rows.push(json!({
@@ -113,7 +113,7 @@ impl List {
         }
         for row in &rows {
             let text = |key: &str| row[key].as_str().unwrap_or_default();
-            let state = if row["cached"] == true { megabytes(row["bytes"].as_u64().unwrap_or_default()) } else { "-".to_owned() };
+            let state = if row["cached"] == true { megabytes(row["bytes"].as_u64().unwrap_or_default()) } else { "not yet".to_owned() };
             let note = row["note"].as_str().map(|note| format!("  ({note})")).unwrap_or_default();
             report::data(&format!("{:<30} {:<10} {:>9}  {}{note}", text("name"), text("version"), state, text("source")));
         }
