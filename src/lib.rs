@@ -40,6 +40,7 @@
 //!
 //! the controller's side
 //! source     program
+//! artifact   program source
 //! project    program source vm
 //! playbook   program module project source template
 //! vm
@@ -48,10 +49,12 @@
 //! run        program module template agent playbook ssh
 //! up         program project playbook run vm ssh report
 //! report     program agent project playbook run
-//! cli        program agent source project playbook run vm ssh cluster report up
+//! cli        program agent artifact source project playbook run vm ssh cluster report up
 //! ```
 
 pub mod agent;
+#[cfg(feature = "controller")]
+pub mod artifact;
 #[cfg(feature = "controller")]
 pub mod cli;
 #[cfg(feature = "controller")]

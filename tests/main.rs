@@ -1,6 +1,8 @@
 //! Integration tests: one binary, a module a subject.
 
 mod apply;
+#[cfg(feature = "controller")]
+mod artifact;
 mod architecture;
 mod beside;
 #[cfg(feature = "controller")]

@@ -1,6 +1,7 @@
 //! The command line: one file a command; arguments → settings → one call.
 
 mod begin;
+mod cache;
 mod destroy;
 mod enter;
 mod exit;
@@ -38,6 +39,8 @@ enum Command {
     Kubectl(kubectl::Kubectl),
     Ssh(enter::Ssh),
     SshConfig(enter::SshConfig),
+    #[command(subcommand)]
+    Cache(cache::Cache),
 }
 
 /// Runs the command line; the exit status is documented in [`Exit`].
@@ -68,5 +71,6 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
         Command::Kubectl(command) => command.run(),
         Command::Ssh(command) => Exit::Remote(runtime.block_on(command.run())),
         Command::SshConfig(command) => command.run(),
+        Command::Cache(command) => runtime.block_on(command.run()),
     }
 }

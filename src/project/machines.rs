@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use super::Files;
 use super::inventory::Extra;
-use super::keys::Keys;
 use crate::program::{Layer, Span, Tree, Value, Variable};
-use crate::source::{Diagnostic, Node, NodeKind};
+use crate::source::{Diagnostic, Keys, Node, NodeKind};
 use crate::vm::machines::{Declared, DeclaredMachine, Defaults, Field, Machines, Memory, Mistake, NodeName, Place, ProviderKind};
 use crate::vm::{Image, Network};
 
