@@ -40,6 +40,7 @@
 //!
 //! the controller's side
 //! source     program
+//! chart      program source
 //! project    program source vm
 //! playbook   program module project source template
 //! vm
@@ -51,6 +52,8 @@
 //! ```
 
 pub mod agent;
+#[cfg(feature = "controller")]
+pub mod chart;
 #[cfg(feature = "controller")]
 pub mod cli;
 pub mod module;

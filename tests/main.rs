@@ -4,6 +4,8 @@ mod apply;
 mod architecture;
 mod beside;
 #[cfg(feature = "controller")]
+mod chart;
+#[cfg(feature = "controller")]
 mod engine;
 #[cfg(feature = "controller")]
 mod environment;
