@@ -1,9 +1,12 @@
 //! The command line: one file a command; arguments → settings → one call.
 
 mod begin;
+mod cache;
 mod destroy;
 mod enter;
 mod exit;
+mod kubeconfig;
+mod kubectl;
 mod machines;
 mod making;
 mod plan;
@@ -32,8 +35,12 @@ enum Command {
     Playbook(playbook::Playbook),
     Status(status::Status),
     Destroy(destroy::Destroy),
+    Kubeconfig(kubeconfig::Kubeconfig),
+    Kubectl(kubectl::Kubectl),
     Ssh(enter::Ssh),
     SshConfig(enter::SshConfig),
+    #[command(subcommand)]
+    Cache(cache::Cache),
 }
 
 /// Runs the command line; the exit status is documented in [`Exit`].
@@ -60,7 +67,10 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
         Command::Playbook(command) => runtime.block_on(command.run()),
         Command::Status(command) => command.run(),
         Command::Destroy(command) => command.run(),
+        Command::Kubeconfig(command) => command.run(),
+        Command::Kubectl(command) => command.run(),
         Command::Ssh(command) => Exit::Remote(runtime.block_on(command.run())),
         Command::SshConfig(command) => command.run(),
+        Command::Cache(command) => runtime.block_on(command.run()),
     }
 }

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::Files;
-use super::keys::Keys;
 use crate::program::Span;
-use crate::source::{Diagnostic, NOWHERE, Node};
+use crate::source::{Diagnostic, Keys, Node, NOWHERE};
 use crate::vm::machines::check_label;
 
 /// The file's name.
