@@ -40,6 +40,7 @@
 //!
 //! the controller's side
 //! source     program
+//! chart      program source
 //! artifact   program source
 //! project    program source vm
 //! playbook   program module project source template
@@ -56,6 +57,8 @@
 pub mod agent;
 #[cfg(feature = "controller")]
 pub mod artifact;
+#[cfg(feature = "controller")]
+pub mod chart;
 #[cfg(feature = "controller")]
 pub mod cli;
 #[cfg(feature = "controller")]

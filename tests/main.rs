@@ -6,6 +6,8 @@ mod artifact;
 mod architecture;
 mod beside;
 #[cfg(feature = "controller")]
+mod chart;
+#[cfg(feature = "controller")]
 mod cluster;
 #[cfg(feature = "controller")]
 mod engine;
