@@ -1,6 +1,8 @@
 //! The command line: one file a command; arguments → settings → one call.
 
+mod artifacts;
 mod begin;
+mod cache;
 mod destroy;
 mod enter;
 mod exit;
@@ -10,6 +12,7 @@ mod machines;
 mod making;
 mod plan;
 mod playbook;
+mod retire;
 mod shared;
 pub mod ssh;
 mod status;
@@ -38,6 +41,8 @@ enum Command {
     Kubectl(kubectl::Kubectl),
     Ssh(enter::Ssh),
     SshConfig(enter::SshConfig),
+    #[command(subcommand)]
+    Cache(cache::Cache),
 }
 
 /// Runs the command line; the exit status is documented in [`Exit`].
@@ -68,5 +73,6 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
         Command::Kubectl(command) => command.run(),
         Command::Ssh(command) => Exit::Remote(runtime.block_on(command.run())),
         Command::SshConfig(command) => command.run(),
+        Command::Cache(command) => runtime.block_on(command.run()),
     }
 }
