@@ -3,14 +3,16 @@
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
 
 use super::Exit;
+use super::artifacts;
 use super::kubeconfig::no_cluster;
 use super::machines::Folder;
+use crate::artifact::Store;
 use crate::cluster::kubeconfig;
 use crate::report;
 
@@ -29,24 +31,38 @@ const NOT_FOUND: u8 = 127;
 
 impl Kubectl {
     /// Becomes kubectl: returns only where that fails.
-    pub fn run(self) -> Exit {
-        let path = kubeconfig::path(&self.folder.path());
+    pub async fn run(self) -> Exit {
+        let folder = self.folder.path();
+        let path = kubeconfig::path(&folder);
         if let Err(error) = std::fs::metadata(&path) {
             return no_cluster(&path, &error);
         }
-        let Some(program) = program() else {
+        let program = match artifacts::store(&folder, None) {
+            Ok(store) => cached(&store).await.or_else(installed),
+            Err(exit) => return exit,
+        };
+        let Some(program) = program else {
             report::error("run kubectl: there is none on this machine", Some("install kubectl, or log in to the control plane: `provision ssh NODE -- kubectl …`"));
             return Exit::Remote(NOT_FOUND);
         };
-        let error = Command::new(&program).args(&self.words).env("KUBECONFIG", &path).exec();
+        let error = Command::new(&program).arg0("kubectl").args(&self.words).env("KUBECONFIG", &path).exec();
         report::error(&format!("run {}: {error}", program.display()), None);
         Exit::Remote(NOT_FOUND)
     }
 }
 
-/// The kubectl to run: the first on PATH.
-fn program() -> Option<PathBuf> {
+/// The artifact of the cluster's own version, where it was got and is whole.
+async fn cached(store: &Store) -> Option<PathBuf> {
+    let file = store.present("kubectl").await.ok()??.files.into_iter().next()?;
+    runs(&file.path).then_some(file.path)
+}
+
+/// The first on PATH.
+fn installed() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
-    let runs = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
-    std::env::split_paths(&folders).map(|folder| folder.join("kubectl")).find(runs)
+    std::env::split_paths(&folders).map(|folder| folder.join("kubectl")).find(|path| runs(path))
+}
+
+fn runs(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }

@@ -33,7 +33,7 @@ fn kubectl_runs_with_the_folder_s_kubeconfig() {
     let program = env!("CARGO_BIN_EXE_provision");
     let run = |words: &[&str], path: Option<&str>| {
         let mut command = Command::new(program);
-        command.args(words).current_dir(folder.path()).env_remove("KUBECONFIG").env("HOME", folder.path()).stdin(Stdio::null());
+        command.args(words).current_dir(folder.path()).env_remove("KUBECONFIG").env_remove("XDG_CACHE_HOME").env("HOME", folder.path()).stdin(Stdio::null());
         if let Some(path) = path {
             command.env("PATH", path);
         }

@@ -2,7 +2,7 @@
 //! Pending unless a test writes their status.
 //!
 //! ```ignore
-//! let Some(server) = ApiServer::shared() else { return };   // no binaries: says so; in CI a failure
+//! let Some(server) = ApiServer::shared() else { return };   // no programs: says so; CI gets them
 //! let client = server.client();                             // a user of its own
 //! client.kubeconfig; client.kubectl(&["get", "nodes"]);
 //! client.writes();                                          // what the audit log has of it
@@ -13,9 +13,10 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
+use provision::artifact::{Cache, Cancel, Manifest, Settings, Store};
 use serde_json::Value;
 
 /// Users that tests may take, all of `system:masters`.
@@ -41,16 +42,44 @@ pub struct TestClient {
     server: Arc<ApiServer>,
 }
 
-/// The folder with etcd, kube-apiserver, kube-controller-manager, kubeadm and kubectl.
+/// What a server is made of.
+const PROGRAMS: [&str; 5] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubeadm", "kubectl"];
+
+/// A folder with [`PROGRAMS`]: the one that `PROVISION_TEST_KUBE_BIN` names, or links into the cache of artifacts. Where that
+/// lacks one, CI gets it (by building it, that is minutes); others are told.
 pub fn kube_binaries() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("PROVISION_TEST_KUBE_BIN")?);
-    let missing: Vec<&str> = ["etcd", "kube-apiserver", "kube-controller-manager", "kubeadm", "kubectl"].into_iter().filter(|name| !folder.join(name).exists()).collect();
-    assert!(missing.is_empty(), "PROVISION_TEST_KUBE_BIN={} has no {}", folder.display(), missing.join(", "));
-    Some(folder)
+    static BINARIES: OnceLock<Option<PathBuf>> = OnceLock::new();
+    BINARIES.get_or_init(|| std::env::var_os("PROVISION_TEST_KUBE_BIN").map_or_else(of_cache, |folder| Some(folder.into()))).clone()
+}
+
+fn of_cache() -> Option<PathBuf> {
+    let ci = std::env::var_os("CI").is_some();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    // Kept for all tests of this process: two links a program, removed with the target folder.
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kube-{}", std::process::id()));
+    runtime.block_on(async {
+        let store = Store::new(Manifest::builtin(), Cache::of_user().expect("a cache"), Settings::from_environment(None)).expect("a store");
+        if ci {
+            store.ensure(&PROGRAMS, &mut |_| {}, &Cancel::default()).await.unwrap_or_else(|error| panic!("CI gets its API server: {error}"));
+        }
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for name in PROGRAMS {
+            let Some(artifact) = store.present(name).await.expect("the cache is whole") else {
+                let _ = writeln!(std::io::stderr(), "skipped: this test needs {name}: run `provision up` once, or set PROVISION_TEST_KUBE_BIN to a folder with {}", PROGRAMS.join(", "));
+                return None;
+            };
+            for file in artifact.files {
+                let link = folder.join(&file.name);
+                let _ = std::fs::remove_file(&link);
+                std::os::unix::fs::symlink(&file.path, link).expect("a link");
+            }
+        }
+        Some(folder)
+    })
 }
 
 impl ApiServer {
-    /// The server of all tests that run now; None, with a word on stderr, where the binaries are not (in CI: a failure).
+    /// The server of all tests that run now; None, with a word on stderr, where its programs are not.
     pub fn shared() -> Option<Arc<Self>> {
         static SHARED: Mutex<Weak<ApiServer>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,11 +93,7 @@ impl ApiServer {
 
     /// A server of one test: for what is about all of a cluster.
     pub fn alone() -> Option<Arc<Self>> {
-        let Some(binaries) = kube_binaries() else {
-            assert!(std::env::var_os("CI").is_none(), "CI has no API server: set PROVISION_TEST_KUBE_BIN");
-            let _ = writeln!(std::io::stderr(), "skipped: this test needs etcd and kube-apiserver: set PROVISION_TEST_KUBE_BIN");
-            return None;
-        };
+        let binaries = kube_binaries()?;
         Some(Arc::new(Self::start(binaries)))
     }
 
