@@ -166,7 +166,7 @@ impl Link {
                 return;
             }
             if output.buffer.is_empty() || !due {
-                let waiting = if output.buffer.is_empty() { Duration::from_secs(60) } else { GATHER };
+                let waiting = if output.buffer.is_empty() { Duration::from_mins(1) } else { GATHER };
                 output = self.output.1.wait_timeout(output, waiting).unwrap_or_else(std::sync::PoisonError::into_inner).0;
                 continue;
             }
@@ -405,7 +405,7 @@ mod tests {
         }
         // Its reader may be between noticing and acting.
         std::thread::sleep(Duration::from_millis(20));
-        link.send(Up::Waiting { holder: Default::default(), doing: "word".into() });
+        link.send(Up::Waiting { holder: crate::agent::frame::RunIdentity::default(), doing: "word".into() });
         link.drain();
         let written = shown.0.lock().expect("no writer panics");
         written.clone()
