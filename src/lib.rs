@@ -40,19 +40,31 @@
 //!
 //! the controller's side
 //! source     program
+//! chart      program source
+//! artifact   program source
 //! project    program source vm
 //! playbook   program module project source template
 //! vm
 //! ssh        program
+//! cluster    program source
 //! run        program module template agent playbook ssh
-//! up         program project playbook run vm ssh report
-//! report     program agent project playbook run
-//! cli        program agent source project playbook run vm ssh report up
+//! delivery   program project playbook run chart cluster
+//! up         program run delivery
+//! report     program agent project playbook run cluster delivery up
+//! cli        program agent artifact source project playbook run vm ssh cluster chart delivery report up
 //! ```
 
 pub mod agent;
 #[cfg(feature = "controller")]
+pub mod artifact;
+#[cfg(feature = "controller")]
+pub mod chart;
+#[cfg(feature = "controller")]
 pub mod cli;
+#[cfg(feature = "controller")]
+pub mod cluster;
+#[cfg(feature = "controller")]
+pub mod delivery;
 pub mod module;
 #[cfg(feature = "controller")]
 pub mod playbook;

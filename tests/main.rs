@@ -1,8 +1,14 @@
 //! Integration tests: one binary, a module a subject.
 
 mod apply;
+#[cfg(feature = "controller")]
+mod artifact;
 mod architecture;
 mod beside;
+#[cfg(feature = "controller")]
+mod chart;
+#[cfg(feature = "controller")]
+mod cluster;
 #[cfg(feature = "controller")]
 mod engine;
 #[cfg(feature = "controller")]

@@ -19,6 +19,7 @@ pub mod mask;
 pub mod performers;
 pub mod port;
 mod predictions;
+mod probe;
 mod reboot;
 mod resume;
 pub mod scope;
@@ -30,7 +31,8 @@ mod tags;
 mod task;
 pub mod worker;
 
-/// The agent's command line: `agent run` (a session on stdin and stdout) or `agent worker` (the same as another user).
+/// The agent's command line: `agent run` (a session on stdin and stdout), `agent worker` (the same as another user) or
+/// `agent probe` (in a pod: proves the cluster's network).
 /// The first word is left out or not: the agent may be a part of the controller's binary.
 pub fn main(arguments: impl Iterator<Item = String>) -> std::process::ExitCode {
     use std::process::ExitCode;
@@ -44,6 +46,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> std::process::ExitCode {
             session::run();
             ExitCode::SUCCESS
         }
+        Some("probe") if probe::run(&words.collect::<Vec<_>>()) => ExitCode::SUCCESS,
         _ => ExitCode::from(2),
     }
 }

@@ -70,18 +70,34 @@ impl Executor {
     /// What `src` of a module names on the controller: its path and every entry below it.
     pub fn sources_of(&self, item: &Item<'_>, module: &str, arguments: &Map) -> std::result::Result<(Option<Arc<str>>, BTreeMap<Arc<str>, File>), Stop> {
         let nothing = (None, BTreeMap::new());
+        if module == "artifact" {
+            return Ok(self.artifact(arguments).unwrap_or(nothing));
+        }
         if module != "copy" {
             return Ok(nothing);
         }
         let remote = arguments.get("remote_src").is_some_and(|value| boolean(value) == Ok(true));
         let Some(name) = arguments.get("src").and_then(Value::as_str).filter(|name| !remote && !name.is_empty()) else { return Ok(nothing) };
         let (path, file) = self.find_file("files", name.trim_end_matches('/'), item.context)?;
-        let mut sources = BTreeMap::from([(Arc::clone(&path), file.clone())]);
+        let sources = self.with_all_below(&path, file);
+        Ok((Some(path), sources))
+    }
+
+    /// The files of an artifact that the controller has.
+    fn artifact(&self, arguments: &Map) -> Option<(Option<Arc<str>>, BTreeMap<Arc<str>, File>)> {
+        let path: Arc<str> = crate::program::artifact_key(arguments.get("name")?.as_str()?).into();
+        let file = self.program.files.get(&path)?;
+        let sources = self.with_all_below(&path, file);
+        Some((Some(path), sources))
+    }
+
+    fn with_all_below(&self, path: &Arc<str>, file: &File) -> BTreeMap<Arc<str>, File> {
+        let mut sources = BTreeMap::from([(Arc::clone(path), file.clone())]);
         if matches!(file, File::Directory { .. }) {
             let prefix = format!("{path}/");
             let below = self.program.files.range(Arc::from(prefix.as_str())..).take_while(|(path, _)| path.starts_with(&prefix));
             sources.extend(below.map(|(path, file)| (Arc::clone(path), file.clone())));
         }
-        Ok((Some(path), sources))
+        sources
     }
 }

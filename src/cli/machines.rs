@@ -27,6 +27,12 @@ pub struct Ours {
 }
 
 impl Folder {
+    /// The folder itself, absolute and without links: all that commands on a cluster that is there need.
+    pub fn path(&self) -> PathBuf {
+        let path = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());
+        path.canonicalize().unwrap_or(path)
+    }
+
     /// Reads the folder; the error was told.
     pub fn open(&self) -> Result<Ours, Exit> {
         let options = Options { cwd: self.folder.clone(), environment: std::env::vars().collect(), ..Options::default() };

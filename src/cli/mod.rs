@@ -1,13 +1,18 @@
 //! The command line: one file a command; arguments → settings → one call.
 
+mod artifacts;
 mod begin;
+mod cache;
 mod destroy;
 mod enter;
 mod exit;
+mod kubeconfig;
+mod kubectl;
 mod machines;
 mod making;
 mod plan;
 mod playbook;
+mod retire;
 mod shared;
 pub mod ssh;
 mod status;
@@ -32,8 +37,12 @@ enum Command {
     Playbook(playbook::Playbook),
     Status(status::Status),
     Destroy(destroy::Destroy),
+    Kubeconfig(kubeconfig::Kubeconfig),
+    Kubectl(kubectl::Kubectl),
     Ssh(enter::Ssh),
     SshConfig(enter::SshConfig),
+    #[command(subcommand)]
+    Cache(cache::Cache),
 }
 
 /// Runs the command line; the exit status is documented in [`Exit`].
@@ -60,7 +69,10 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
         Command::Playbook(command) => runtime.block_on(command.run()),
         Command::Status(command) => command.run(),
         Command::Destroy(command) => command.run(),
+        Command::Kubeconfig(command) => command.run(),
+        Command::Kubectl(command) => command.run(),
         Command::Ssh(command) => Exit::Remote(runtime.block_on(command.run())),
         Command::SshConfig(command) => command.run(),
+        Command::Cache(command) => runtime.block_on(command.run()),
     }
 }

@@ -141,6 +141,7 @@ impl Selection {
             remote_user: self.user.clone(),
             private_key: self.private_key.clone(),
             connection: self.connection.clone(),
+            artifacts: std::sync::Arc::default(),
         }
     }
 }

@@ -144,6 +144,7 @@ macro_rules! modules {
 modules! {
     add_host
     apt
+    artifact
     assert
     command
     copy

@@ -20,7 +20,7 @@ use crate::template::reads::{self, Reads};
 /// Variables that the engine defines by itself.
 const MAGIC: &[&str] = &[
     "groups", "group_names", "hostvars", "inventory_hostname", "inventory_hostname_short", "inventory_file", "inventory_dir", "playbook_dir",
-    "role_path", "role_name", "role_names", "role_uuid", "play_hosts", "omit", "environment", "vars", "item", "undef",
+    "role_path", "role_name", "role_names", "role_uuid", "play_hosts", "omit", "environment", "vars", "item", "undef", "artifacts",
 ];
 
 /// Checks all plays, everything they may include, and the variables that these read. `inventory`: all layers of all hosts.

@@ -25,6 +25,8 @@ pub struct Options {
     pub remote_user: Option<String>,
     pub private_key: Option<PathBuf>,
     pub connection: Option<String>,
+    /// What `artifact` tasks may name.
+    pub artifacts: Arc<super::artifact::Artifacts>,
 }
 
 /// What a run consists of.
@@ -40,6 +42,8 @@ pub struct Compiled {
     pub variables: BTreeMap<Arc<str>, Variables>,
     /// Where the bytes of a digest are, for answers to agents.
     pub contents: HashMap<Arc<str>, super::file::Content>,
+    /// Names of the artifacts that tasks need.
+    pub artifacts: BTreeSet<Arc<str>>,
 }
 
 /// A host's variables before the run.
@@ -69,6 +73,7 @@ pub struct PlaySummary {
 pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) -> Compiled {
     let Project { files, settings, inventory, limit, extra, .. } = project;
     let mut loader = Loader::new(files, settings.roles_path.clone(), extra.clone());
+    loader.artifacts = Arc::clone(&options.artifacts);
     let mut loaded = Vec::new();
     for playbook in playbooks {
         loaded.extend(loader.playbook(playbook));
@@ -168,6 +173,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         compiled.variables.insert(host, Variables { layers: of_host, magic });
     }
     compiled.contents = std::mem::take(&mut loader.files_found.contents);
+    compiled.artifacts = std::mem::take(&mut loader.artifacts_used);
     super::closure::prune(compiled.programs.values_mut());
     let names = loader.files.sources.names();
     for program in compiled.programs.values_mut() {
@@ -298,6 +304,7 @@ impl Context<'_> {
         let run_tags = if settings.tags.is_empty() { Value::list(vec!["all".into()]) } else { words(&settings.tags) };
         let more = crate::map! {
             "groups" => self.inventory.groups_value(),
+            "artifacts" => super::artifact::variable(&self.options.artifacts),
             "ansible_version" => crate::map! {
                 "full" => "2.19.14", "string" => "2.19.14", "major" => 2, "minor" => 19, "revision" => 14,
             },

@@ -90,6 +90,7 @@ impl Loader<'_> {
                 }
             }
             "include_vars" => self.vars_of_task(task, context),
+            "artifact" => self.artifacts_of_task(task, context),
             _ => {}
         }
         if let Some(looping) = &task.looping {

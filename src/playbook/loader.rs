@@ -48,6 +48,9 @@ pub struct Loader<'p> {
     pub plays: usize,
     /// By fragment, and by play (`play 1`).
     pub uses: HashMap<Arc<str>, Uses>,
+    pub artifacts: Arc<super::artifact::Artifacts>,
+    /// Those that tasks name.
+    pub artifacts_used: BTreeSet<Arc<str>>,
 }
 
 /// What roles and imports bring to the play that is being read.
@@ -94,6 +97,8 @@ impl<'p> Loader<'p> {
             followed: HashSet::new(),
             plays: 0,
             uses: HashMap::new(),
+            artifacts: Arc::default(),
+            artifacts_used: BTreeSet::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod again;
 pub mod argument_specs;
+pub mod artifact;
 pub mod check;
 pub mod closure;
 pub mod compile;

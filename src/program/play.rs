@@ -368,6 +368,11 @@ pub struct Role {
     pub handlers: BTreeMap<Arc<str>, Arc<str>>,
 }
 
+/// The key of an artifact's files in [`Program::files`]: a folder that is no path of the controller.
+pub fn artifact_key(name: &str) -> String {
+    format!("artifact:{name}")
+}
+
 /// A file or folder on the controller that a program names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum File {

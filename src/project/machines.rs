@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use super::Files;
 use super::inventory::Extra;
-use super::keys::Keys;
 use crate::program::{Layer, Span, Tree, Value, Variable};
-use crate::source::{Diagnostic, Node, NodeKind};
+use crate::source::{Diagnostic, Keys, Node, NodeKind};
 use crate::vm::machines::{Declared, DeclaredMachine, Defaults, Field, Machines, Memory, Mistake, NodeName, Place, ProviderKind};
 use crate::vm::{Image, Network};
 
@@ -20,7 +19,8 @@ const MACHINE: [&str; 7] = ["address", "count", "image", "cpus", "memory", "grou
 #[derive(Clone, Debug)]
 pub struct MachinesFile {
     pub machines: Machines,
-    /// Each machine as a host of the inventory: `ansible_host` is its address.
+    /// Each machine as a host of the inventory: `ansible_host` is its address; `machine_cpus` and `machine_memory_mb` are what the
+    /// file gives a machine that is made here (a container sees more).
     pub hosts: Vec<Extra>,
 }
 
@@ -70,14 +70,19 @@ pub(super) fn read(files: &mut Files, path: &Path) -> Option<MachinesFile> {
     let hosts = machines.iter().map(|machine| {
         let (key, body) = nodes[machine.entry];
         let span = body.get("address").map_or(key.span, |address| address.span);
-        let address = Variable { name: "ansible_host".into(), value: Arc::new(Tree::Literal(Value::text(machine.address.to_string()))), span };
+        let variable = |name: &str, value: Value| Variable { name: name.into(), value: Arc::new(Tree::Literal(value)), span };
+        let mut variables = vec![variable("ansible_host", Value::text(machine.address.to_string()))];
+        if machine.provider != ProviderKind::Existing {
+            variables.push(variable("machine_cpus", Value::Int(machine.cpus.into())));
+            variables.push(variable("machine_memory_mb", Value::Int((machine.memory.0 >> 20) as i64)));
+        }
         let groups = body.get("groups").or_else(|| document.node.get("defaults").and_then(|defaults| defaults.get("groups")));
         let place = |name: &str| groups.into_iter().flat_map(Node::items).find(|item| item.text() == Some(name)).map_or(key.span, |item| item.span);
         Extra {
             name: machine.name.to_string(),
             span: key.span,
             groups: machine.groups.iter().map(|group| (group.clone(), place(group))).collect(),
-            vars: Layer { origin: origin.as_str().into(), variables: vec![address] },
+            vars: Layer { origin: origin.as_str().into(), variables },
         }
     });
     let hosts = hosts.collect();

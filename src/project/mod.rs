@@ -4,7 +4,6 @@ pub mod environment;
 pub mod extra;
 pub mod files;
 pub mod inventory;
-mod keys;
 pub mod machines;
 pub mod settings;
 pub mod vault;

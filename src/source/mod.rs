@@ -6,6 +6,8 @@ mod explain;
 #[cfg(feature = "controller")]
 pub mod free_form;
 #[cfg(feature = "controller")]
+mod keys;
+#[cfg(feature = "controller")]
 mod lenient;
 #[cfg(feature = "controller")]
 mod lines;
@@ -17,6 +19,8 @@ pub mod suggest;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, NOWHERE, Place, Severity};
+#[cfg(feature = "controller")]
+pub use keys::Keys;
 pub use node::{Node, NodeKind, Opener, Reading, Refusal, Scalar, Sealed, has_template};
 pub use suggest::{did_you_mean, suggest};
 

@@ -42,7 +42,7 @@ pub fn render(name: &str, text: &str, variables: &Map) -> Result<String> {
     registry.register_helper("defined", Box::new(Defined));
     registry.register_template(name, template);
     let context = Context::wraps(json(variables)).map_err(|error| Error::failed(format!("{name}: {error}")))?;
-    registry.render_with_context(name, &context).map_err(|error| failure(name, &error))
+    registry.render_with_context(name, &context).map_err(|error| failure(name, &error, variables))
 }
 
 fn json(variables: &Map) -> Json {
@@ -57,10 +57,18 @@ fn json(variables: &Map) -> Json {
     variables.iter().map(|(key, value)| (key.text().into_owned(), of(value))).collect()
 }
 
-fn failure(name: &str, error: &RenderError) -> Error {
+fn failure(name: &str, error: &RenderError, variables: &Map) -> Error {
     let reason = error.reason().to_string();
     if let Some((_, cause)) = reason.split_once(UNKNOWN) {
         return Error::unknown(Arc::<str>::from(cause));
+    }
+    // A member of what a plan cannot know is as little known.
+    let path = match error.reason() {
+        RenderErrorReason::MissingVariable(path) => path.as_deref(),
+        _ => reason.split('`').nth(1),
+    };
+    if let Some(cause) = path.and_then(|path| unknown_on(path, variables)) {
+        return Error::unknown(cause);
     }
     let place = match (error.line_no, error.column_no) {
         (Some(line), Some(column)) => format!(":{line}:{column}"),
@@ -69,6 +77,19 @@ fn failure(name: &str, error: &RenderError) -> Error {
     let missing = matches!(error.reason(), RenderErrorReason::MissingVariable(_)) || reason.contains("is not defined");
     let kind = if missing { ErrorKind::Undefined } else { ErrorKind::Failed };
     Error::new(kind, format!("{name}{place}: {reason}"))
+}
+
+/// Why the value at a path such as `a.b.c`, or one that it is a member of, is not known.
+fn unknown_on(path: &str, variables: &Map) -> Option<Arc<str>> {
+    let mut map = variables;
+    for part in path.split('.') {
+        match map.get(part.trim_matches(['[', ']']))? {
+            Value::Unknown(cause) => return Some(Arc::clone(cause)),
+            Value::Map(inner) => map = inner,
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Every `{{name}}` and `{{{name}}}` prints a variable, whatever helpers there are.
@@ -373,7 +394,7 @@ mod tests {
     fn what_a_plan_cannot_know_is_unknown_because_of_its_cause() {
         let mut variables = variables();
         variables.insert("token".into(), Value::unknown("run kubeadm token"));
-        for text in ["{{token}}", "{{#if token}}a{{/if}}", "{{default token 1}}", "{{json token}}"] {
+        for text in ["{{token}}", "{{#if token}}a{{/if}}", "{{default token 1}}", "{{json token}}", "{{token.stdout}}", "{{#if token.a.b}}a{{/if}}"] {
             let error = render("x.hbs", text, &variables).expect_err("is not known");
             assert_eq!(error.unknown_cause().map(|cause| &**cause), Some("run kubeadm token"), "{text}");
         }

@@ -1,5 +1,6 @@
 //! What integration tests share: real nodes, real servers, bad links.
 
+pub mod kube;
 pub mod nodes;
 pub mod proxy;
 pub mod sshd;

@@ -540,6 +540,8 @@ impl System for Overlay<'_> {
                 Ok(None) => false,
                 Err(error) => return Err(error),
             };
+            // What systemd says of a unit without a file does not hold for the file to come.
+            unit.properties.retain(|(name, _)| name != "LoadError");
             unit.load_state = "loaded".into();
             unit.active_state = "inactive".into();
             unit.unit_file_state = if installs { "disabled" } else { "static" }.into();

@@ -1,10 +1,10 @@
 //! Reading mappings of our own formats: known keys, typed values, each mistake with its place.
 
+use super::{Diagnostic, Diagnostics, Node};
 use crate::program::Value;
-use crate::source::{Diagnostic, Diagnostics, Node};
 
 /// A mapping that is read key by key. `what` names it in messages: ``machine `control` ``.
-pub(super) struct Keys<'node> {
+pub struct Keys<'node> {
     node: &'node Node,
     what: String,
 }
@@ -54,6 +54,27 @@ impl<'node> Keys<'node> {
                 None
             }
         }
+    }
+
+    /// A truth value; false where it is not written.
+    pub fn truth(&self, name: &str, diagnostics: &mut Diagnostics) -> bool {
+        match self.get(name).map(|value| (value, value.value())) {
+            None => false,
+            Some((_, Value::Bool(truth))) => truth,
+            Some((value, _)) => {
+                diagnostics.push(self.wrong(name, value, "true or false"));
+                false
+            }
+        }
+    }
+
+    /// The entries of a mapping; nothing where it is not written.
+    pub fn entries(&self, name: &str, diagnostics: &mut Diagnostics) -> &'node [(Node, Node)] {
+        let Some(value) = self.get(name) else { return &[] };
+        if value.as_map().is_none() {
+            diagnostics.push(self.wrong(name, value, "a mapping"));
+        }
+        value.as_map().unwrap_or_default()
     }
 
     /// A list of texts, or one text alone.

@@ -1,0 +1,52 @@
+//! `provision kubectl …`: kubectl on this environment's cluster.
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use clap::Args;
+
+use super::Exit;
+use super::kubeconfig::no_cluster;
+use super::machines::Folder;
+use crate::cluster::kubeconfig;
+use crate::report;
+
+/// Run kubectl on the environment's cluster; its exit status is this command's
+#[derive(Debug, Args)]
+pub struct Kubectl {
+    #[command(flatten)]
+    folder: Folder,
+    /// kubectl's own words
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
+    words: Vec<OsString>,
+}
+
+/// What a shell answers for a command that it does not find.
+const NOT_FOUND: u8 = 127;
+
+impl Kubectl {
+    /// Becomes kubectl: returns only where that fails.
+    pub fn run(self) -> Exit {
+        let path = kubeconfig::path(&self.folder.path());
+        if let Err(error) = std::fs::metadata(&path) {
+            return no_cluster(&path, &error);
+        }
+        let Some(program) = program() else {
+            report::error("run kubectl: there is none on this machine", Some("install kubectl, or log in to the control plane: `provision ssh NODE -- kubectl …`"));
+            return Exit::Remote(NOT_FOUND);
+        };
+        let error = Command::new(&program).args(&self.words).env("KUBECONFIG", &path).exec();
+        report::error(&format!("run {}: {error}", program.display()), None);
+        Exit::Remote(NOT_FOUND)
+    }
+}
+
+/// The kubectl to run: the first on PATH.
+fn program() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let runs = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
+    std::env::split_paths(&folders).map(|folder| folder.join("kubectl")).find(runs)
+}

@@ -1,0 +1,216 @@
+//! A real API server with etcd and the controllers, on loopback, without any kubelet: Deployments make pods, and these stay
+//! Pending unless a test writes their status.
+//!
+//! ```ignore
+//! let Some(server) = ApiServer::shared() else { return };   // no binaries: says so; in CI a failure
+//! let client = server.client();                             // a user of its own
+//! client.kubeconfig; client.kubectl(&["get", "nodes"]);
+//! client.writes();                                          // what the audit log has of it
+//! ```
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Users that tests may take, all of `system:masters`.
+const USERS: usize = 64;
+/// An API server is up in 5 s; on a crowded machine it takes a minute.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Ends with its last test: also when that fails, and with this process.
+pub struct ApiServer {
+    folder: tempfile::TempDir,
+    port: u16,
+    binaries: PathBuf,
+    users: AtomicUsize,
+    processes: Vec<Child>,
+}
+
+/// One user of a server.
+pub struct TestClient {
+    pub user: String,
+    pub kubeconfig: PathBuf,
+    server: Arc<ApiServer>,
+}
+
+/// The folder with etcd, kube-apiserver, kube-controller-manager and kubectl.
+pub fn kube_binaries() -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("PROVISION_TEST_KUBE_BIN")?);
+    let missing: Vec<&str> = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"].into_iter().filter(|name| !folder.join(name).exists()).collect();
+    assert!(missing.is_empty(), "PROVISION_TEST_KUBE_BIN={} has no {}", folder.display(), missing.join(", "));
+    Some(folder)
+}
+
+impl ApiServer {
+    /// The server of all tests that run now; None, with a word on stderr, where the binaries are not (in CI: a failure).
+    pub fn shared() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Weak<ApiServer>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return Some(server);
+        }
+        let server = Self::alone()?;
+        *shared = Arc::downgrade(&server);
+        Some(server)
+    }
+
+    /// A server of one test: for what is about all of a cluster.
+    pub fn alone() -> Option<Arc<Self>> {
+        let Some(binaries) = kube_binaries() else {
+            assert!(std::env::var_os("CI").is_none(), "CI has no API server: set PROVISION_TEST_KUBE_BIN");
+            let _ = writeln!(std::io::stderr(), "skipped: this test needs etcd and kube-apiserver: set PROVISION_TEST_KUBE_BIN");
+            return None;
+        };
+        Some(Arc::new(Self::start(binaries)))
+    }
+
+    fn start(binaries: PathBuf) -> Self {
+        let folder = tempfile::Builder::new().prefix("provision-kube-").tempdir().expect("a temporary folder");
+        let ports: Vec<u16> = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port")).iter().map(|listener| listener.local_addr().expect("bound").port()).collect();
+        let (etcd, peers, port) = (ports[0], ports[1], ports[2]);
+        let mut server = Self { folder, port, binaries, users: AtomicUsize::new(0), processes: Vec::new() };
+        let path = |name: &str| server.folder.path().join(name).display().to_string();
+        let tokens: String = (0..USERS).map(|index| format!("token-{index},user-{index},{index},system:masters\n")).collect();
+        write(server.folder.path(), "tokens", &tokens);
+        write(server.folder.path(), "audit.yaml", "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n");
+        let key = Command::new("ssh-keygen").args(["-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", &path("accounts.key")]).status();
+        assert!(key.expect("ssh-keygen runs").success(), "no key for service accounts");
+        let (url, peer_url) = (format!("http://127.0.0.1:{etcd}"), format!("http://127.0.0.1:{peers}"));
+        let etcd_words = vec![
+            format!("--data-dir={}", path("etcd")), format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}"),
+            format!("--listen-peer-urls={peer_url}"), format!("--initial-advertise-peer-urls={peer_url}"), format!("--initial-cluster=default={peer_url}"),
+            "--unsafe-no-fsync".to_owned(), "--log-level=error".to_owned(),
+        ];
+        let api_words = vec![
+            format!("--etcd-servers={url}"), format!("--secure-port={port}"), "--bind-address=127.0.0.1".to_owned(), "--advertise-address=127.0.0.1".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(), format!("--cert-dir={}", path("certificates")), "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(), format!("--service-account-key-file={}", path("accounts.key")),
+            format!("--service-account-signing-key-file={}", path("accounts.key")), format!("--token-auth-file={}", path("tokens")), "--authorization-mode=RBAC".to_owned(),
+            "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition".to_owned(), "--allow-privileged=true".to_owned(),
+            format!("--audit-log-path={}", path("audit.log")), format!("--audit-policy-file={}", path("audit.yaml")),
+        ];
+        let controller_words = vec![
+            format!("--kubeconfig={}", path("controllers.yaml")), "--leader-elect=false".to_owned(), "--secure-port=0".to_owned(),
+            "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller".to_owned(), format!("--service-account-private-key-file={}", path("accounts.key")),
+        ];
+        server.launch("etcd", etcd_words);
+        server.launch("kube-apiserver", api_words);
+        server.until_ready();
+        let kubeconfig = server.kubeconfig(USERS - 1);
+        write(server.folder.path(), "controllers.yaml", &kubeconfig);
+        server.launch("kube-controller-manager", controller_words);
+        server
+    }
+
+    /// Starts a program that ends with this process, whatever becomes of it: by the kernel, when the thread that started it
+    /// ends, so that thread waits for ever.
+    fn launch(&mut self, name: &'static str, words: Vec<String>) {
+        let log = std::fs::File::create(self.folder.path().join(format!("{name}.log"))).expect("a log");
+        let program = self.binaries.join(name);
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let child = Command::new("setpriv").args(["--pdeathsig", "KILL"]).arg(program).args(words).stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log).spawn();
+            if sender.send(child).is_ok() {
+                loop {
+                    std::thread::park();
+                }
+            }
+        });
+        self.processes.push(receiver.recv().expect("the thread sends").unwrap_or_else(|error| panic!("start {name}: {error}")));
+    }
+
+    fn until_ready(&mut self) {
+        let begun = Instant::now();
+        let certificate = self.folder.path().join("certificates/apiserver.crt");
+        loop {
+            for child in &mut self.processes {
+                assert!(child.try_wait().expect("asked").is_none(), "the API server or etcd ended: {}", self.folder.path().display());
+            }
+            let listens = certificate.exists() && TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+            if listens {
+                write(self.folder.path(), "ready.yaml", &self.kubeconfig(USERS - 1));
+                let ready = kubectl(&self.binaries, &self.folder.path().join("ready.yaml"), &["get", "--raw", "/readyz"]);
+                // The namespaces and roles that every cluster has are made after it is ready.
+                if ready.is_ok() && kubectl(&self.binaries, &self.folder.path().join("ready.yaml"), &["get", "namespace", "default", "kube-system"]).is_ok() {
+                    return;
+                }
+            }
+            assert!(begun.elapsed() < PATIENCE, "the API server was not ready in {PATIENCE:?}: {}", std::fs::read_to_string(self.folder.path().join("kube-apiserver.log")).unwrap_or_default());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn kubeconfig(&self, user: usize) -> String {
+        use base64::Engine;
+        let certificate = std::fs::read(self.folder.path().join("certificates/apiserver.crt")).expect("the server wrote it");
+        let authority = base64::engine::general_purpose::STANDARD.encode(certificate);
+        format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{}', certificate-authority-data: {authority}}}}}]\n\
+             users: [{{name: test, user: {{token: token-{user}}}}}]\ncontexts: [{{name: test, context: {{cluster: test, user: test}}}}]\ncurrent-context: test\n",
+            self.port
+        )
+    }
+
+    /// A user that no other test has.
+    pub fn client(self: &Arc<Self>) -> TestClient {
+        let index = self.users.fetch_add(1, Ordering::Relaxed);
+        assert!(index < USERS - 1, "more users than tokens");
+        let name = format!("user-{index}.yaml");
+        write(self.folder.path(), &name, &self.kubeconfig(index));
+        TestClient { user: format!("user-{index}"), kubeconfig: self.folder.path().join(name), server: Arc::clone(self) }
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        for child in self.processes.iter_mut().rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl TestClient {
+    /// Standard output of kubectl, as another user than [`TestClient::user`]; a panic where it fails.
+    pub fn kubectl(&self, words: &[&str]) -> String {
+        self.try_kubectl(words).unwrap_or_else(|error| panic!("kubectl {}: {error}", words.join(" ")))
+    }
+
+    pub fn try_kubectl(&self, words: &[&str]) -> Result<String, String> {
+        kubectl(&self.server.binaries, &self.server.folder.path().join("ready.yaml"), words)
+    }
+
+    /// What this user wrote, from the audit log: `create pods/eviction shop/web-1`. Dry runs are no writes.
+    pub fn writes(&self) -> Vec<String> {
+        let words = |event: &Value| {
+            let part = |path: &str| event.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+            format!("{} {} {}/{}", part("/verb"), part("/objectRef/resource"), part("/objectRef/namespace"), part("/objectRef/name"))
+        };
+        let is_write = |event: &Value| !matches!(event["verb"].as_str(), Some("get" | "list" | "watch")) && !event["requestURI"].as_str().unwrap_or_default().contains("dryRun=All");
+        self.events().iter().filter(|event| is_write(event)).map(words).collect()
+    }
+
+    /// Every request of this user that the audit log has.
+    pub fn events(&self) -> Vec<Value> {
+        // The log is written behind the requests.
+        std::thread::sleep(Duration::from_millis(300));
+        let text = std::fs::read_to_string(self.server.folder.path().join("audit.log")).expect("the audit log");
+        let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.filter(|event| event.pointer("/user/username").and_then(Value::as_str) == Some(&self.user)).collect()
+    }
+}
+
+fn kubectl(binaries: &Path, kubeconfig: &Path, words: &[&str]) -> Result<String, String> {
+    let output = Command::new(binaries.join("kubectl")).args(words).env("KUBECONFIG", kubeconfig).output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(String::from_utf8_lossy(&output.stdout).into_owned()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).unwrap_or_else(|error| panic!("write {name}: {error}"));
+}
