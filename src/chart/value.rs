@@ -129,7 +129,7 @@ impl Value {
             Self::Nil => "nothing",
             Self::Bool(_) => "a truth value",
             Self::Int(_) => "an integer",
-            Self::Float(_) => "a number of the values (a float64)",
+            Self::Float(_) => "a float",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",

@@ -183,9 +183,9 @@ impl Reader<'_> {
     }
 
     fn default_releases(&self, built_in: bool) -> Vec<Release> {
-        let Some(chart) = self.default(&["charts/url-check"]).filter(|part| part.origin == Origin::File || built_in) else { return Vec::new() };
-        let values = self.default(&["charts/url-check/values-dev.yaml"]).filter(|part| part.origin == chart.origin);
-        vec![Release { name: "url-check".to_owned(), namespace: "url-check".to_owned(), values: values.into_iter().collect(), span: NOWHERE, chart }]
+        let Some(chart) = self.default(&["charts/phishing"]).filter(|part| part.origin == Origin::File || built_in) else { return Vec::new() };
+        let values = self.default(&["charts/phishing/values-dev.yaml"]).filter(|part| part.origin == chart.origin);
+        vec![Release { name: "phishing".to_owned(), namespace: "phishing".to_owned(), values: values.into_iter().collect(), span: NOWHERE, chart }]
     }
 }
 
