@@ -48,9 +48,10 @@
 //! ssh        program
 //! cluster    program source
 //! run        program module template agent playbook ssh
-//! up         program project playbook run vm ssh report
-//! report     program agent project playbook run
-//! cli        program agent artifact source project playbook run vm ssh cluster report up
+//! delivery   program project playbook run chart cluster
+//! up         program run delivery
+//! report     program agent project playbook run cluster delivery up
+//! cli        program agent artifact source project playbook run vm ssh cluster chart delivery report up
 //! ```
 
 pub mod agent;
@@ -62,6 +63,8 @@ pub mod chart;
 pub mod cli;
 #[cfg(feature = "controller")]
 pub mod cluster;
+#[cfg(feature = "controller")]
+pub mod delivery;
 pub mod module;
 #[cfg(feature = "controller")]
 pub mod playbook;

@@ -1,63 +1,95 @@
-//! What `provision up` does, in order. Each line's result is the next line's argument.
+//! What `provision up` does above the machines, in order. Each line's result is the next line's argument.
 
 use std::time::Instant;
 
+use crate::delivery::{self, Delivery, Failure, Made, Step};
 use crate::run::plan::{Gathering, Plan};
 use crate::run::prepare::Prepared;
 use crate::run::session::{Results, Session};
 use crate::run::{Happening, Inputs, RunMode};
 
 /// Who sees it happen, and says whether it may.
-pub trait Audience {
+pub trait Audience: Send {
     fn planning(&mut self, happening: &Happening);
-    fn planned(&mut self, plan: &Plan);
+    fn planned(&mut self, planned: &Planned);
     /// Asked only where something may change.
     fn confirm(&mut self) -> impl Future<Output = bool>;
     fn applying(&mut self, happening: &Happening);
+    fn delivering(&mut self, step: Step);
+}
+
+/// What is to be done to hosts, and to the cluster on them.
+#[derive(Debug)]
+pub struct Planned {
+    pub hosts: Plan,
+    /// `None`: nothing stands above the hosts.
+    pub delivery: Option<delivery::Planned>,
+}
+
+impl Planned {
+    pub fn proves_no_change(&self) -> bool {
+        self.hosts.proves_no_change() && self.delivery.as_ref().is_none_or(delivery::Planned::proves_no_change)
+    }
+
+    /// It ends well, as far as can be seen.
+    pub fn is_good(&self) -> bool {
+        self.hosts.is_good() && self.delivery.as_ref().is_none_or(delivery::Planned::is_good)
+    }
 }
 
 /// How it ended.
 #[derive(Debug)]
 pub enum Outcome {
     /// The plan proves that nothing is to be done.
-    Unchanged(Plan),
+    Unchanged,
     /// A host cannot be reached, or a task fails already in the plan: nothing was changed.
-    Refused(Plan),
-    NotConfirmed(Plan),
-    Applied(Plan, Results),
+    Refused(Planned),
+    NotConfirmed,
+    /// Hosts are done; what followed is `None` where a host failed or nothing stands above them.
+    Applied { results: Results, delivered: Option<Result<Made, Failure>> },
 }
 
-/// Machines and releases will stand before and after the hosts here.
-pub async fn up(prepared: Prepared, audience: &mut impl Audience) -> Outcome {
-    let (mut session, plan) = plan(prepared.inputs, audience).await; // reads the world, changes nothing
-    audience.planned(&plan);
-    let outcome = if plan.proves_no_change() {
-        Outcome::Unchanged(plan)
-    } else if !plan.is_good() {
-        Outcome::Refused(plan)
+/// Hosts, then the cluster and its releases.
+pub async fn up(prepared: Prepared, delivery: Option<&Delivery>, audience: &mut impl Audience) -> Outcome {
+    let Prepared { inputs, reach, .. } = prepared;
+    let (mut session, planned) = plan(inputs, delivery, audience).await; // reads the world, changes nothing
+    audience.planned(&planned);
+    let outcome = if planned.proves_no_change() {
+        Outcome::Unchanged
+    } else if !planned.is_good() {
+        Outcome::Refused(planned)
     } else if !audience.confirm().await {
-        Outcome::NotConfirmed(plan)
+        Outcome::NotConfirmed
     } else {
         session.apply(); // in the sessions that planned: each host does what it predicted, or stops
         let results = session.finished(&mut |happening| audience.applying(happening)).await;
-        Outcome::Applied(plan, results)
+        let delivered = match delivery {
+            Some(delivery) if results.values().all(crate::run::HostResult::is_good) => Some(delivery.make(&reach, &mut |step| audience.delivering(step)).await),
+            _ => None,
+        };
+        Outcome::Applied { results, delivered }
     };
     session.end().await;
     outcome
 }
 
 /// What `up` would do; the sessions stay for it.
-pub async fn plan(mut inputs: Inputs, audience: &mut impl Audience) -> (Session, Plan) {
+pub async fn plan(mut inputs: Inputs, delivery: Option<&Delivery>, audience: &mut impl Audience) -> (Session, Planned) {
     let start = Instant::now();
     inputs.mode = RunMode::Plan;
-    let hosts: Vec<_> = inputs.programs.iter().map(|(name, _)| std::sync::Arc::clone(name)).collect();
+    let names: Vec<_> = inputs.programs.iter().map(|(name, _)| std::sync::Arc::clone(name)).collect();
     let mut session = Session::begin(inputs);
     let mut gathering = Gathering::default();
-    let results = session
-        .finished(&mut |happening| {
-            gathering.hear(happening);
-            audience.planning(happening);
-        })
-        .await;
-    (session, gathering.plan(&hosts, results, start.elapsed()))
+    let mut hear = |happening: &Happening| {
+        gathering.hear(happening);
+        audience.planning(happening);
+    };
+    let above = async {
+        match delivery {
+            Some(delivery) => Some(delivery.plan().await),
+            None => None,
+        }
+    };
+    let (results, delivery) = tokio::join!(session.finished(&mut hear), above); // the cluster answers while the hosts do
+    (session, Planned { hosts: gathering.plan(&names, results, start.elapsed()), delivery })
 }

@@ -218,6 +218,14 @@ impl Manifest {
         read::manifest(sources, user, diagnostics)
     }
 
+    /// An artifact's version and, of an image, the name that a container runtime knows it by.
+    pub fn described(&self, name: &str) -> (String, Option<String>) {
+        match name.strip_prefix(IMAGE).and_then(|name| self.images.get(name)) {
+            Some(image) => (image.version.clone(), Some(image.reference.clone())),
+            None => (self.artifacts.get(name).map(|artifact| artifact.version.clone()).unwrap_or_default(), None),
+        }
+    }
+
     /// Every name that can be asked for, images with their `image/`.
     pub fn names(&self) -> impl Iterator<Item = String> {
         self.artifacts.keys().cloned().chain(self.images.keys().map(|name| format!("{IMAGE}{name}")))

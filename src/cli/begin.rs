@@ -1,10 +1,16 @@
 //! What commands that work on hosts begin with: the folder, checked; programs for hosts; ways to reach them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::artifacts::{known, store};
 use super::Exit;
 use super::machines::Ours;
+use crate::artifact::Store;
+use crate::delivery::{Delivery, Rendered, render};
 use super::shared::Selection;
+use crate::cluster::kubeconfig;
 use crate::playbook::again::Again;
 use crate::playbook::compile::{Compiled, Options, compile};
 use crate::program::Value;
@@ -24,19 +30,26 @@ pub struct Checked {
     pub compiled: Compiled,
     /// The environment's name, or the folder's where playbooks are named on the command line.
     pub name: String,
+    pub store: Store,
+    /// The releases of provision.yaml; none where playbooks are named on the command line.
+    pub releases: Vec<Rendered>,
     become_password: Option<Value>,
 }
 
 /// Reads and checks everything. Mistakes are shown.
-pub fn check(selection: &Selection, playbooks: &[String]) -> Result<Checked, Exit> {
+pub async fn check(selection: &Selection, playbooks: &[String]) -> Result<Checked, Exit> {
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let (mut project, _) = Project::load(&folder, &selection.project_options(playbooks), &mut |what: &str| report::ask_secret(what));
     let files: Vec<PathBuf> = project.environment.playbooks.iter().map(|part| part.path.clone()).collect();
-    let options = selection.compile_options();
+    let store = store(&folder, None)?;
+    let options = Options { artifacts: known(&store).await?, ..selection.compile_options() };
     let compiled = compile(&mut project, &files, &options);
-    if report::mistakes(&project.files) {
+    let wrong = report::mistakes(&project.files);
+    let releases = if playbooks.is_empty() { rendered(&project, &options) } else { Ok(Vec::new()) };
+    if wrong {
         return Err(Exit::Mistakes);
     }
+    let releases = releases?;
     if files.is_empty() && project.machines.is_none() {
         report::error("there is no playbook here", Some("write playbooks/site.yaml, or name one in provision.yaml"));
         return Err(Exit::Mistakes);
@@ -50,10 +63,56 @@ pub fn check(selection: &Selection, playbooks: &[String]) -> Result<Checked, Exi
         report::error(&message, None);
         Exit::NotConfirmed
     })?;
-    Ok(Checked { folder, project, playbooks: files, written: playbooks.to_vec(), options, compiled, name, become_password })
+    Ok(Checked { folder, project, playbooks: files, written: playbooks.to_vec(), options, compiled, name, store, releases, become_password })
+}
+
+/// Renders the releases; every chart's mistakes are told.
+fn rendered(project: &Project, options: &Options) -> Result<Vec<Rendered>, Exit> {
+    let version = options.artifacts.get("kubeadm").map_or_else(String::new, |kubeadm| format!("v{}", kubeadm.version));
+    let rendered: Vec<_> = project.environment.releases.iter().map(|release| render(release, &options.artifacts, &version)).collect();
+    for refused in rendered.iter().filter_map(|rendered| rendered.as_ref().err()) {
+        report::line(&refused.to_string());
+    }
+    rendered.into_iter().collect::<Result<_, _>>().map_err(|_| Exit::Mistakes)
 }
 
 impl Checked {
+    /// Names of the artifacts that playbooks and releases need.
+    pub fn needed(&self) -> BTreeSet<Arc<str>> {
+        let images = self.project.environment.releases.iter().flat_map(|release| release.images.iter().map(|(_, name)| Arc::from(name.as_str())));
+        self.compiled.artifacts.iter().cloned().chain(images.filter(|_| self.written.is_empty())).collect()
+    }
+
+    /// The same with what the cache holds by now.
+    pub async fn again(&mut self) -> Result<(), Exit> {
+        self.options.artifacts = known(&self.store).await?;
+        self.project.files.diagnostics = crate::source::Diagnostics::default();
+        self.compiled = compile(&mut self.project, &self.playbooks, &self.options);
+        if report::mistakes(&self.project.files) {
+            return Err(Exit::Mistakes);
+        }
+        if self.written.is_empty() {
+            self.releases = rendered(&self.project, &self.options)?;
+        }
+        Ok(())
+    }
+
+    /// What stands above the hosts; `None` where no group `control_plane` has a host.
+    pub fn delivery(&self) -> Option<Delivery> {
+        let group = |name: &str| self.project.inventory.select_all([name].into_iter()).hosts;
+        let mut nodes = group("control_plane");
+        let control = nodes.first()?.clone();
+        nodes.extend(group("workers"));
+        Some(Delivery {
+            environment: self.name.clone(),
+            control,
+            nodes: nodes.iter().map(|node| node.to_string()).collect(),
+            kubeconfig: kubeconfig::path(&self.folder),
+            releases: self.releases.clone(),
+            probe: None,
+        })
+    }
+
     /// The machines that are ours, where the folder has any.
     pub fn ours(&self) -> Result<Option<Ours>, Exit> {
         match &self.project.machines {

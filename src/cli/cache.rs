@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Exit;
-use crate::artifact::manifest::FILE;
-use crate::artifact::{self, Cancel, ErrorKind, Manifest, Progress, Settings, Store};
+use super::artifacts::{store, told};
+use crate::artifact::{self, Cancel, Manifest, Progress};
 use crate::report;
 
 /// How often a long download or build says how far it is.
@@ -64,33 +64,13 @@ impl Cache {
     }
 }
 
-/// Manifest and cache of this folder.
-fn store() -> Result<Store, Exit> {
-    let own = Path::new(FILE);
-    let manifest = Manifest::load(own.exists().then_some(own)).map_err(|mistakes| {
-        report::line(&mistakes.to_string());
-        Exit::Mistakes
-    })?;
-    let cache = artifact::Cache::of_user().map_err(|error| told(&error))?;
-    Store::new(manifest, cache, Settings::from_environment(None)).map_err(|error| told(&error))
-}
-
-fn told(error: &artifact::Error) -> Exit {
-    report::error(&error.to_string(), error.hint.as_deref());
-    match error.kind {
-        ErrorKind::Unknown => Exit::Usage,
-        ErrorKind::Cancelled => Exit::Interrupted,
-        _ => Exit::Error,
-    }
-}
-
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 impl List {
     async fn run(self) -> Result<Exit, Exit> {
-        let store = store()?;
+        let store = store(Path::new("."), None)?;
         let names: Vec<String> = store.manifest().names().collect();
         let lacks: BTreeMap<String, artifact::Lack> =
             store.lacking(&names).await.map_err(|error| told(&error))?.into_iter().map(|lack| (lack.name.clone(), lack)).collect();
@@ -124,7 +104,7 @@ impl List {
 
 impl Fetch {
     async fn run(self) -> Result<Exit, Exit> {
-        let store = store()?;
+        let store = store(Path::new("."), None)?;
         let names: Vec<String> = if self.names.is_empty() { store.manifest().names().collect() } else { self.names.clone() };
         let cancel = Cancel::default();
         let word = cancel.clone();
@@ -133,7 +113,7 @@ impl Fetch {
                 word.cancel();
             }
         });
-        let mut teller = Teller { json: self.json, last: BTreeMap::new() };
+        let mut teller = Teller::new(self.json);
         let begun = Instant::now();
         let result = store.ensure(&names, &mut |step| teller.tell(step), &cancel).await;
         signal.abort();
@@ -171,13 +151,17 @@ impl Clean {
 }
 
 /// Progress as lines, each artifact's at most every few seconds.
-struct Teller {
+pub struct Teller {
     json: bool,
     last: BTreeMap<String, Instant>,
 }
 
 impl Teller {
-    fn tell(&mut self, step: Progress) {
+    pub fn new(json: bool) -> Self {
+        Self { json, last: BTreeMap::new() }
+    }
+
+    pub fn tell(&mut self, step: Progress) {
         let name = match &step {
             Progress::Bytes { name, .. } | Progress::Modules { name, .. } | Progress::Packages { name, .. } => Some(name.clone()),
             _ => None,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Exit;
 use super::machines::{Ours, told};
+use crate::delivery::Delivery;
 use crate::playbook::compile::Compiled;
 use crate::report::{self, Format};
 use crate::run::reach::Reached;
@@ -76,6 +77,13 @@ impl Planned {
             .map(|(name, program)| format!("{} plays on {name}", program.plays.len()))
             .collect();
         line(&format!("  {:<12} {}     (fresh machines: facts are known after boot)", "hosts", counts.join(", ")));
+    }
+
+    /// Takes nodes that go out of the cluster first: their pods move, their Node objects go. What does not succeed is told and
+    /// left: the machines go in any case.
+    pub async fn retire(&self, delivery: &Delivery) {
+        let going = self.changes.iter().filter(|(_, change)| matches!(change, Change::Replace(_) | Change::Remove)).map(|(name, _)| name.as_str());
+        super::retire::retire(&delivery.kubeconfig, going).await;
     }
 
     /// Does it, and answers how to reach the nodes.

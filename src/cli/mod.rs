@@ -1,5 +1,6 @@
 //! The command line: one file a command; arguments → settings → one call.
 
+mod artifacts;
 mod begin;
 mod cache;
 mod destroy;
@@ -11,6 +12,7 @@ mod machines;
 mod making;
 mod plan;
 mod playbook;
+mod retire;
 mod shared;
 pub mod ssh;
 mod status;

@@ -3,12 +3,12 @@
 use clap::Args;
 
 use super::Exit;
+use super::artifacts::Lacking;
 use super::begin::check;
 use super::shared::Selection;
 use crate::report::{self, Format};
 use crate::run::Happening;
-use crate::run::plan::Plan as Planned;
-use crate::up::{self, Audience};
+use crate::up::{self, Audience, Planned};
 
 /// Say what `up` would do, and change nothing
 ///
@@ -28,42 +28,38 @@ pub struct Plan {
 
 impl Plan {
     pub async fn run(self) -> Exit {
-        let checked = match check(&self.selection, &[]) {
-            Ok(checked) => checked,
-            Err(exit) => return exit,
-        };
+        self.steps().await.unwrap_or_else(|exit| exit)
+    }
+
+    async fn steps(self) -> Result<Exit, Exit> {
+        let checked = check(&self.selection, &[]).await?;
         let mut reader = Reader { format: Format::of(self.json) };
         let name = checked.name.clone();
-        let machines = match checked.ours().and_then(|ours| ours.map(|ours| ours.plan()).transpose()) {
-            Ok(machines) => machines,
-            Err(exit) => return exit,
-        };
+        let machines = checked.ours()?.map(|ours| ours.plan()).transpose()?;
+        let lacking = Lacking::of(&checked.store, &checked.needed()).await?;
+        lacking.tell(reader.format, true);
         if let Some(machines) = &machines {
             machines.tell(reader.format, &checked.compiled, true);
             if !machines.is_unchanged() {
                 // Hosts that do not run yet cannot be planned: their facts are known after boot.
-                return if self.detailed_exitcode { Exit::Changes } else { Exit::Success };
+                return Ok(if self.detailed_exitcode { Exit::Changes } else { Exit::Success });
             }
         }
         let reached = machines.map(|machines| machines.reached()).unwrap_or_default();
-        let prepared = match checked.prepared(reached) {
-            Ok(prepared) => prepared,
-            Err(exit) => return exit,
-        };
-        let (session, plan) = up::plan(prepared.inputs, &mut reader).await;
+        let delivery = checked.delivery();
+        let prepared = checked.prepared(reached)?;
+        let (session, planned) = up::plan(prepared.inputs, delivery.as_ref(), &mut reader).await;
         session.end().await;
-        match reader.format {
-            Format::Json => report::plan::json(&plan),
-            Format::Text => report::plan::text(&name, &plan).iter().for_each(|line| report::data(line)),
-        }
-        self.exit(&plan)
+        report::plan::told(reader.format, &name, &planned, &mut |line| report::data(line));
+        Ok(self.exit(&planned, lacking.is_empty()))
     }
 
-    fn exit(&self, plan: &Planned) -> Exit {
-        match Exit::of_plan(plan) {
+    fn exit(&self, planned: &Planned, complete: bool) -> Exit {
+        match Exit::of_plan(&planned.hosts) {
             // 2 is taken: it says that something would change.
             Exit::Failed if self.detailed_exitcode => Exit::Error,
-            Exit::Success if self.detailed_exitcode && !plan.proves_no_change() => Exit::Changes,
+            Exit::Success if !planned.is_good() => Exit::Error,
+            Exit::Success if self.detailed_exitcode && !(planned.proves_no_change() && complete) => Exit::Changes,
             exit => exit,
         }
     }
@@ -86,4 +82,6 @@ impl Audience for Reader {
     }
 
     fn applying(&mut self, _: &Happening) {}
+
+    fn delivering(&mut self, _: crate::delivery::Step) {}
 }

@@ -39,7 +39,7 @@ pub struct Playbook {
 
 impl Playbook {
     pub async fn run(self) -> Exit {
-        let checked = match check(&self.selection, &self.files) {
+        let checked = match check(&self.selection, &self.files).await {
             Ok(checked) => checked,
             Err(exit) => return exit,
         };

@@ -1,15 +1,18 @@
 //! `provision up`: plan, ask, do it.
 
+use std::time::Instant;
+
 use clap::Args;
 
 use super::Exit;
+use super::artifacts::Lacking;
 use super::begin::{Checked, check};
 use super::shared::Selection;
+use crate::delivery::{Delivery, Step, page};
 use crate::report::{self, Format, Story};
 use crate::run::Happening;
 use crate::run::reach::Reached;
-use crate::run::plan::Plan;
-use crate::up::{self, Audience, Outcome};
+use crate::up::{self, Audience, Outcome, Planned};
 
 /// Bring everything to what the folder says; a second time changes nothing
 #[derive(Debug, Args)]
@@ -26,52 +29,56 @@ pub struct Up {
 
 impl Up {
     pub async fn run(self) -> Exit {
-        let checked = match check(&self.selection, &[]) {
-            Ok(checked) => checked,
-            Err(exit) => return exit,
-        };
-        let format = Format::of(self.json);
-        let mut user = User { name: checked.name.clone(), format, yes: self.yes, story: Story::new(format, self.selection.verbose) };
-        let reached = match self.machines(&checked, &mut user).await {
-            Ok(reached) => reached,
-            Err(exit) => return exit,
-        };
-        let prepared = match checked.prepared(reached) {
-            Ok(prepared) => prepared,
-            Err(exit) => return exit,
-        };
-        user.story.begin(&prepared);
-        let outcome = up::up(prepared, &mut user).await;
-        match outcome {
-            Outcome::Unchanged(_) => Exit::Success,
-            Outcome::Refused(plan) => {
-                report::error("nothing was changed: the plan does not end well", Some("mend what it shows, or leave hosts out with --limit"));
-                Exit::of_plan(&plan)
-            }
-            Outcome::NotConfirmed(_) => Exit::NotConfirmed,
-            Outcome::Applied(_, results) => {
-                user.story.recap(&results);
-                Exit::of(&results)
-            }
-        }
+        self.steps().await.unwrap_or_else(|exit| exit)
     }
-}
 
-impl Up {
-    /// Brings the machines to life, after a question where there is anything to do: with it what follows on the fresh
-    /// machines is confirmed too. Answers how to reach them.
-    async fn machines(&self, checked: &Checked, user: &mut User) -> Result<Vec<Reached>, Exit> {
-        let Some(ours) = checked.ours()? else { return Ok(Vec::new()) };
-        let planned = ours.plan()?;
-        if !planned.is_unchanged() {
-            planned.tell(user.format, &checked.compiled, false);
+    async fn steps(self) -> Result<Exit, Exit> {
+        let begun = Instant::now();
+        let mut checked = check(&self.selection, &[]).await?; // every mistake of every file, at once
+        let format = Format::of(self.json);
+        let mut user = User { name: checked.name.clone(), format, yes: self.yes, story: Story::new(format, self.selection.verbose).brief(), hosts: None };
+        let reached = self.foundations(&mut checked, &mut user).await?; // artifacts in the cache, machines that answer
+        let machines = reached.len();
+        let delivery = checked.delivery();
+        let prepared = checked.prepared(reached)?;
+        user.story.begin(&prepared);
+        let outcome = up::up(prepared, delivery.as_ref(), &mut user).await;
+        Ok(user.end(outcome, machines, delivery.as_ref(), begun))
+    }
+
+    /// Fills the cache and brings the machines to life, after a question where there is anything to do: with it what follows
+    /// on the fresh machines is confirmed too. Answers how to reach them.
+    async fn foundations(&self, checked: &mut Checked, user: &mut User) -> Result<Vec<Reached>, Exit> {
+        let lacking = Lacking::of(&checked.store, &checked.needed()).await?;
+        let machines = checked.ours()?.map(|ours| ours.plan()).transpose()?;
+        let unchanged = machines.as_ref().is_none_or(super::making::Planned::is_unchanged);
+        if !lacking.is_empty() || !unchanged {
+            if let Some(machines) = machines.as_ref().filter(|_| !unchanged) {
+                machines.tell(user.format, &checked.compiled, false);
+            }
+            lacking.tell(user.format, false);
             if !user.confirm().await {
                 return Err(Exit::NotConfirmed);
             }
             user.yes = true;
         }
         let format = user.format;
-        tokio::task::spawn_blocking(move || planned.make(format)).await.unwrap_or(Err(Exit::Error))
+        let delivery = checked.delivery();
+        let make = async {
+            let Some(machines) = machines else { return Ok(Vec::new()) };
+            if let Some(delivery) = &delivery {
+                machines.retire(delivery).await;
+            }
+            tokio::task::spawn_blocking(move || machines.make(format)).await.unwrap_or(Err(Exit::Error))
+        };
+        let fetch = async { if lacking.is_empty() { Ok(()) } else { lacking.fetch(&checked.store, format).await } };
+        let (reached, fetched) = tokio::join!(make, fetch);
+        fetched?;
+        let reached = reached?;
+        if !lacking.is_empty() {
+            checked.again().await?;
+        }
+        Ok(reached)
     }
 }
 
@@ -81,6 +88,86 @@ struct User {
     format: Format,
     yes: bool,
     story: Story,
+    /// When the hosts' apply began.
+    hosts: Option<Instant>,
+}
+
+impl User {
+    /// Says how it ended, and what to type next.
+    fn end(&mut self, outcome: Outcome, machines: usize, delivery: Option<&Delivery>, begun: Instant) -> Exit {
+        match outcome {
+            Outcome::Unchanged => Exit::Success,
+            Outcome::Refused(planned) => {
+                report::error("nothing was changed: the plan does not end well", Some("mend what it shows, or leave hosts out with --limit"));
+                match Exit::of_plan(&planned.hosts) {
+                    Exit::Success => Exit::Error,
+                    exit => exit,
+                }
+            }
+            Outcome::NotConfirmed => Exit::NotConfirmed,
+            Outcome::Applied { results, delivered } => {
+                self.story.recap(&results);
+                match delivered {
+                    Some(Err(failure)) => {
+                        report::error(&failure.message, failure.hint.as_deref());
+                        return Exit::Error;
+                    }
+                    Some(Ok(made)) => self.summary(machines, made.changed, delivery, begun),
+                    None if Exit::of(&results) == Exit::Success => self.summary(machines, 0, delivery, begun),
+                    None => {}
+                }
+                Exit::of(&results)
+            }
+        }
+    }
+
+    fn summary(&self, machines: usize, objects: usize, delivery: Option<&Delivery>, begun: Instant) {
+        let (elapsed, changes) = (begun.elapsed(), self.story.changes());
+        let url = delivery.and_then(|delivery| page(&delivery.releases));
+        let kubeconfig = delivery.map(|delivery| delivery.kubeconfig.display().to_string());
+        if self.format == Format::Json {
+            let line = serde_json::json!({
+                "event": "done", "milliseconds": elapsed.as_millis() as u64, "machines": machines, "host_changes": changes, "objects": objects, "url": url, "kubeconfig": kubeconfig,
+            });
+            report::data(&line.to_string());
+            return;
+        }
+        let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let mut parts = vec![many(changes, "host change")];
+        if machines > 0 {
+            parts.insert(0, many(machines, "machine"));
+        }
+        if objects > 0 {
+            parts.push(many(objects, "object"));
+        }
+        report::line(&format!("Done in {}: {}.", duration(elapsed), parts.join(", ")));
+        report::line("");
+        if let Some(url) = url {
+            report::line(&format!("  page        {url}"));
+        }
+        if let Some(kubeconfig) = kubeconfig {
+            let here = std::env::current_dir().unwrap_or_default();
+            let short = std::path::Path::new(&kubeconfig).strip_prefix(&here).map_or(kubeconfig.clone(), |path| path.display().to_string());
+            report::line(&format!("  kubeconfig  {short:<30} (provision kubectl get nodes)"));
+        }
+        report::line("  again       provision up                   changes nothing");
+        if machines > 0 {
+            report::line("  gone        provision destroy");
+        }
+    }
+
+    /// A layer is done.
+    fn layer(&self, name: &str, what: &str, elapsed: std::time::Duration) {
+        if self.format == Format::Text {
+            report::line(&format!("  ✔ {name:<10} {what:<44} {:>6.1} s", elapsed.as_secs_f64()));
+        }
+    }
+}
+
+/// `8.4 s`, `1 min 38 s`.
+fn duration(elapsed: std::time::Duration) -> String {
+    let seconds = elapsed.as_secs_f64();
+    if seconds < 60.0 { format!("{seconds:.1} s") } else { format!("{} min {} s", elapsed.as_secs() / 60, elapsed.as_secs() % 60) }
 }
 
 impl Audience for User {
@@ -88,11 +175,8 @@ impl Audience for User {
         report::plan::planning(self.format, happening);
     }
 
-    fn planned(&mut self, plan: &Plan) {
-        match self.format {
-            Format::Json => report::plan::json(plan),
-            Format::Text => report::plan::text(&self.name, plan).iter().for_each(|line| report::line(line)),
-        }
+    fn planned(&mut self, planned: &Planned) {
+        report::plan::told(self.format, &self.name, planned, &mut |line| report::line(line));
     }
 
     async fn confirm(&mut self) -> bool {
@@ -107,6 +191,27 @@ impl Audience for User {
     }
 
     fn applying(&mut self, happening: &Happening) {
+        self.hosts.get_or_insert_with(Instant::now);
         self.story.tell(happening);
+    }
+
+    fn delivering(&mut self, step: Step) {
+        if let Some(begun) = self.hosts.take() {
+            self.story.settle();
+            let changes = self.story.changes();
+            self.layer("hosts", &format!("{changes} changes"), begun.elapsed());
+        }
+        if self.format == Format::Json {
+            report::data(&report::delivery::json(&step).to_string());
+            return;
+        }
+        match step {
+            Step::Waiting { condition, reason } => report::line(&format!("    {condition}: {reason}")),
+            Step::Holds { condition, elapsed } => self.layer("cluster", &condition, elapsed),
+            Step::Object { change, .. } => report::line(&format!("    {change}")),
+            Step::Released { release, revision, changed, objects, elapsed } => {
+                self.layer("release", &format!("{release} revision {revision}: {changed} of {objects} objects written"), elapsed);
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::vm::machines::check_label;
 /// The file's name.
 pub const FILE: &str = "provision.yaml";
 const KEYS: [&str; 5] = ["name", "machines", "inventory", "playbooks", "releases"];
-const RELEASE: [&str; 4] = ["name", "chart", "namespace", "values"];
+const RELEASE: [&str; 5] = ["name", "chart", "namespace", "values", "images"];
 
 /// What the user wrote, or the defaults of the bundled layout.
 #[derive(Clone, Debug)]
@@ -53,6 +53,9 @@ pub struct Release {
     pub namespace: String,
     /// Lowest precedence first.
     pub values: Vec<Part>,
+    /// Images that artifacts.yaml names: the path among the values (`image`, `model.image`) that gets `repository`, `tag` and
+    /// `digest`, and the artifact.
+    pub images: Vec<(String, String)>,
     pub span: Span,
 }
 
@@ -179,13 +182,26 @@ impl Reader<'_> {
             }
         }
         let values = self.listed(&keys, "values").unwrap_or_default();
-        Some(Release { name, chart: part?, namespace, values, span: node.span })
+        let images = self.images(&keys);
+        Some(Release { name, chart: part?, namespace, values, images, span: node.span })
+    }
+
+    fn images(&mut self, keys: &Keys) -> Vec<(String, String)> {
+        let Some(node) = keys.get("images") else { return Vec::new() };
+        let Some(entries) = node.as_map() else {
+            let mistake = Diagnostic::at(node, format!("`images` is a mapping of values to artifacts, this is {}", node.describe()));
+            self.files.diagnostics.push(mistake.hint("write `image: image/NAME`"));
+            return Vec::new();
+        };
+        let pairs = entries.iter().filter_map(|(path, artifact)| Some((path.text()?.to_owned(), artifact.text()?.to_owned())));
+        pairs.collect()
     }
 
     fn default_releases(&self, built_in: bool) -> Vec<Release> {
         let Some(chart) = self.default(&["charts/phishing"]).filter(|part| part.origin == Origin::File || built_in) else { return Vec::new() };
         let values = self.default(&["charts/phishing/values-dev.yaml"]).filter(|part| part.origin == chart.origin);
-        vec![Release { name: "phishing".to_owned(), namespace: "phishing".to_owned(), values: values.into_iter().collect(), span: NOWHERE, chart }]
+        let images = vec![("image".to_owned(), "image/url-check".to_owned())];
+        vec![Release { name: "phishing".to_owned(), namespace: "phishing".to_owned(), values: values.into_iter().collect(), images, span: NOWHERE, chart }]
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a person or a program sees: events → text, JSON lines. stdout is data, stderr is the story.
 
+pub mod delivery;
 mod json;
 pub mod plan;
 mod story;

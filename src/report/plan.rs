@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::{Format, data, json as story, text};
 use crate::agent::frame::{Event, ItemResult, Status};
-use crate::run::plan::{HostPlan, Plan, Word};
+use crate::run::plan::{HostPlan, Word};
 use crate::run::Happening;
+use crate::up::Planned;
 
 /// What is said while it is made: who is waited for, and what an agent warns of.
 pub fn planning(format: Format, happening: &Happening) {
@@ -21,15 +22,28 @@ pub fn planning(format: Format, happening: &Happening) {
     }
 }
 
+/// The whole plan: JSON lines on stdout, or `line` by line for a reader.
+pub fn told(format: Format, name: &str, planned: &Planned, line: &mut dyn FnMut(&str)) {
+    match format {
+        Format::Json => json(planned),
+        Format::Text => text(name, planned).iter().for_each(|text| line(text)),
+    }
+}
+
 /// An entry a line, then one line on all.
-pub fn json(plan: &Plan) {
+fn json(planned: &Planned) {
+    let plan = &planned.hosts;
     for (host, of_host) in &plan.hosts {
         for item in &of_host.items {
             data(&entry(host, item).to_string());
         }
     }
+    if let Some(delivery) = &planned.delivery {
+        super::delivery::plan_json(delivery).iter().for_each(|line| data(&line.to_string()));
+    }
     let hosts: serde_json::Map<String, serde_json::Value> = plan.hosts.iter().map(|(host, of_host)| (host.to_string(), counts(of_host))).collect();
-    data(&json!({"event": "plan", "hosts": hosts, "proves_no_change": plan.proves_no_change(), "seconds": plan.elapsed.as_secs_f64()}).to_string());
+    let objects = planned.delivery.as_ref().map(crate::delivery::Planned::objects);
+    data(&json!({"event": "plan", "hosts": hosts, "objects": objects, "proves_no_change": planned.proves_no_change(), "seconds": plan.elapsed.as_secs_f64()}).to_string());
 }
 
 fn entry(host: &str, item: &ItemResult) -> serde_json::Value {
@@ -72,10 +86,13 @@ fn counts(host: &HostPlan) -> serde_json::Value {
 }
 
 /// For a reader, line by line.
-pub fn text(name: &str, plan: &Plan) -> Vec<String> {
+fn text(name: &str, planned: &Planned) -> Vec<String> {
+    let plan = &planned.hosts;
+    let objects = planned.delivery.as_ref().map_or(0, crate::delivery::Planned::objects);
     let (tasks, hosts, seconds) = (plan.tasks(), plan.hosts.len(), plan.elapsed.as_secs_f64());
-    if plan.proves_no_change() {
-        return vec![format!("No changes: {tasks} {} on {hosts} {} checked in {seconds:.1} s.", many(tasks as usize, "task"), many(hosts, "host"))];
+    let all = format!("{tasks} {} on {hosts} {}{}", many(tasks as usize, "task"), many(hosts, "host"), if objects > 0 { format!(", {objects} objects") } else { String::new() });
+    if planned.proves_no_change() {
+        return vec![format!("No changes: {all} checked in {seconds:.1} s.")];
     }
     let mut lines = vec![format!("Plan: {name}, {tasks} {} on {hosts} {}", many(tasks as usize, "task"), many(hosts, "host")), String::new()];
     for (host, of_host) in &plan.hosts {
@@ -94,6 +111,7 @@ pub fn text(name: &str, plan: &Plan) -> Vec<String> {
         lines.extend(of_host.items.iter().flat_map(differences));
         lines.extend(of_host.result.summary.reason.iter().map(|reason| format!("    ended early: {reason}")));
     }
+    lines.extend(planned.delivery.iter().flat_map(super::delivery::plan_text));
     lines.push(String::new());
     let mut counts = format!("{} to change", plan.count(Word::Change));
     for (word, what) in [(Word::Unknown, "known only on the way"), (Word::Failure, "failing")] {
@@ -102,7 +120,7 @@ pub fn text(name: &str, plan: &Plan) -> Vec<String> {
             let _ = write!(counts, ", {count} {what}");
         }
     }
-    lines.push(format!("{counts}; {tasks} {} on {hosts} {} checked in {seconds:.1} s.", many(tasks as usize, "task"), many(hosts, "host")));
+    lines.push(format!("{counts}; {all} checked in {seconds:.1} s."));
     lines
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{json, text};
-use crate::agent::frame::{Event, ItemResult};
+use crate::agent::frame::{Event, ItemResult, Status};
 use crate::playbook::compile::PlaySummary;
 use crate::program::Position;
 use crate::run::prepare::Prepared;
@@ -37,9 +37,24 @@ pub struct Story {
     places: BTreeMap<Arc<str>, Position>,
     told_plays: BTreeSet<u32>,
     told_task: Option<Position>,
+    /// One line for each task that changed something, and what fails: `up` tells layers, not tasks.
+    brief: bool,
+    changes: usize,
 }
 
 impl Story {
+    /// Tells only what changes and what fails.
+    #[must_use]
+    pub fn brief(mut self) -> Self {
+        self.brief = self.verbosity == 0;
+        self
+    }
+
+    /// Items that changed something so far.
+    pub fn changes(&self) -> usize {
+        self.changes
+    }
+
     pub fn new(format: Format, verbosity: u8) -> Self {
         Self {
             format,
@@ -51,6 +66,8 @@ impl Story {
             places: BTreeMap::new(),
             told_plays: BTreeSet::new(),
             told_task: None,
+            brief: false,
+            changes: 0,
         }
     }
 
@@ -63,12 +80,16 @@ impl Story {
 
     pub fn tell(&mut self, happening: &Happening) {
         if self.format == Format::Json {
+            if let Happening::Event { event: Event::Item(result), .. } = happening {
+                self.changes += usize::from(result.status == Status::Changed);
+            }
             json::line(happening);
             return;
         }
         match happening {
             Happening::Event { host, event } => match event {
                 Event::Item(result) => {
+                    self.changes += usize::from(result.status == Status::Changed);
                     self.moved(host, &result.position);
                     self.waiting.entry(result.position.clone()).or_default().push((Arc::clone(host), result.clone()));
                 }
@@ -125,6 +146,16 @@ impl Story {
             if !complete && known.as_ref() != Some(&position) {
                 return;
             }
+            if self.brief {
+                let failed = entry.get().iter().any(|(_, result)| matches!(result.status, Status::Failed | Status::Unreachable) && !result.ignored);
+                if !complete && !failed {
+                    return;
+                }
+                if !failed {
+                    text::changed(&entry.remove());
+                    continue;
+                }
+            }
             let results = entry.remove();
             self.banner(&position, &results);
             for (host, result) in &results {
@@ -149,6 +180,14 @@ impl Story {
         }
     }
 
+    /// Every host is through: what is still held back is told.
+    pub fn settle(&mut self) {
+        self.places.clear();
+        if self.format == Format::Text {
+            self.tell_known();
+        }
+    }
+
     /// PLAY RECAP.
     pub fn recap(&mut self, results: &BTreeMap<Arc<str>, HostResult>) {
         self.places.clear();
@@ -157,6 +196,9 @@ impl Story {
             return;
         }
         self.tell_known();
+        if self.brief && results.values().all(HostResult::is_good) {
+            return;
+        }
         for (index, play) in self.plays.iter().enumerate() {
             if self.told_plays.insert(index as u32) {
                 text::play(&play.name);

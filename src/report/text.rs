@@ -31,6 +31,19 @@ pub fn task(result: &ItemResult) {
     banner(&format!("{word} [{role}{name}]"));
 }
 
+/// A task that changed something, with its hosts; nothing for one that did not.
+pub fn changed(results: &[(Arc<str>, ItemResult)]) {
+    let mut hosts: Vec<&str> = Vec::new();
+    for (host, _) in results.iter().filter(|(_, result)| result.status == Status::Changed) {
+        if !hosts.contains(&&**host) {
+            hosts.push(host);
+        }
+    }
+    let Some((_, first)) = results.first().filter(|_| !hosts.is_empty()) else { return };
+    let role = first.role.as_ref().map(|role| format!("{role} : ")).unwrap_or_default();
+    super::line(&format!("    {:<34} {role}{}", hosts.join(", "), first.name.as_deref().unwrap_or("")));
+}
+
 pub fn included(host: &str, name: &str) {
     line(&format!("included: {name} for {host}"));
 }

@@ -22,6 +22,8 @@ use crate::ssh::{AgentBinaries, Connector, Keyring, Patience, Surroundings};
 /// A run that may begin.
 pub struct Prepared {
     pub inputs: Inputs,
+    /// The way to every host, for what is no play.
+    pub reach: Arc<Reach>,
     pub plays: Vec<PlaySummary>,
     /// File names by [`crate::program::Span::file`].
     pub sources: Vec<Arc<str>>,
@@ -54,17 +56,17 @@ pub fn prepare(environment: &str, folder: &Path, compiled: Compiled, become_pass
         node.complete(&mut known, &mut pinned)?;
     }
     let connections: Connections = Arc::new(RwLock::new(known));
-    let connector = Reach {
+    let reach = Arc::new(Reach {
         connections: Arc::clone(&connections),
         connector: Connector::new(Keyring::new(None)),
         surroundings: Surroundings::current(),
         agents,
         patience: Patience::USUAL,
         pinned,
-    };
+    });
     let inputs = Inputs {
         contents: contents.collect(),
-        connector: Arc::new(connector),
+        connector: Arc::clone(&reach) as _,
         mode: RunMode::Apply,
         environment: environment.into(),
         identity: identity(),
@@ -80,7 +82,7 @@ pub fn prepare(environment: &str, folder: &Path, compiled: Compiled, become_pass
         recompile: Some(Box::new(Anew { again, connections })),
         programs: compiled.programs.into_iter().collect(),
     };
-    Ok(Prepared { inputs, plays: compiled.plays, sources })
+    Ok(Prepared { inputs, reach, plays: compiled.plays, sources })
 }
 
 /// Compiles anew; hosts that are new can be reached then.

@@ -53,11 +53,30 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// Runs a program on a host, below the login user, and gives its output.
+    pub async fn run(&self, host: &str, words: &[String]) -> Result<ssh::Output, ConnectError> {
+        let link = match self.link(host, self.patience).await? {
+            Some(link) => link,
+            None => Link::Local,
+        };
+        let process = link.start(words).await.map_err(|error| failure(&error))?;
+        process.finish(&[]).await.map_err(|error| failure(&error))
+    }
+
     async fn reach(&self, host: &str, first: &[u8], patience: Patience) -> Result<Stream, ConnectError> {
+        let Some(link) = self.link(host, patience).await? else { return local_agent(first).await };
+        let start = AgentStart { arguments: &["agent", "run"], first };
+        let started = ssh::bootstrap(&link, &self.agents, &start).await.map_err(|error| failure(&error))?;
+        let (reader, writer, ending) = started.transport.split();
+        Ok(Stream { input: Box::new(writer), output: Box::new(reader), keeper: Box::new((link, ending)) })
+    }
+
+    /// A way to a host; `None`: it is this machine.
+    async fn link(&self, host: &str, patience: Patience) -> Result<Option<Link>, ConnectError> {
         let connection = self.connections.read().ok().and_then(|connections| connections.get(host).cloned());
         let local = connection.as_ref().map_or(host == "localhost", |connection| connection.kind == ConnectionKind::Local);
         if local {
-            return local_agent(first).await;
+            return Ok(None);
         }
         let fallback = Connection { name: host.into(), ..Connection::default() };
         let connection = connection.unwrap_or(fallback);
@@ -74,11 +93,7 @@ impl Reach {
             timeout: connection.timeout,
         };
         let target = Target::resolve(&request, &self.surroundings).map_err(|error| failure(&error))?;
-        let link = Link::connect(&self.connector, &target, patience).await.map_err(|error| failure(&error))?;
-        let start = AgentStart { arguments: &["agent", "run"], first };
-        let started = ssh::bootstrap(&link, &self.agents, &start).await.map_err(|error| failure(&error))?;
-        let (reader, writer, ending) = started.transport.split();
-        Ok(Stream { input: Box::new(writer), output: Box::new(reader), keeper: Box::new((link, ending)) })
+        Link::connect(&self.connector, &target, patience).await.map(Some).map_err(|error| failure(&error))
     }
 }
 

@@ -1,0 +1,106 @@
+//! Artifacts as a run needs them: what the cache holds, what is to be got first.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Exit;
+use super::cache::Teller;
+use crate::artifact::manifest::FILE;
+use crate::artifact::{self, Cancel, ErrorKind, Lack, Manifest, Settings, Store};
+use crate::playbook::artifact::{Artifact, Artifacts, Held};
+use crate::report::{self, Format};
+
+/// Manifest and cache of a folder; the error was told.
+pub fn store(folder: &Path, mirror: Option<String>) -> Result<Store, Exit> {
+    let own = folder.join(FILE);
+    let manifest = Manifest::load(own.exists().then_some(&*own)).map_err(|mistakes| {
+        report::line(&mistakes.to_string());
+        Exit::Mistakes
+    })?;
+    let cache = artifact::Cache::of_user().map_err(|error| told(&error))?;
+    Store::new(manifest, cache, Settings::from_environment(mirror)).map_err(|error| told(&error))
+}
+
+/// Tells an error of an artifact.
+pub fn told(error: &artifact::Error) -> Exit {
+    report::error(&error.to_string(), error.hint.as_deref());
+    match error.kind {
+        ErrorKind::Unknown => Exit::Usage,
+        ErrorKind::Cancelled => Exit::Interrupted,
+        _ => Exit::Error,
+    }
+}
+
+/// Everything that playbooks may name, with the files that the cache holds.
+pub async fn known(store: &Store) -> Result<Arc<Artifacts>, Exit> {
+    let mut known = Artifacts::default();
+    for name in store.manifest().names() {
+        let present = store.present(&name).await.map_err(|error| told(&error))?;
+        let (version, reference) = store.manifest().described(&name);
+        let mut artifact = Artifact { version, reference, ..Artifact::default() };
+        if let Some(present) = present {
+            artifact.digest = present.image.map(|image| image.digest);
+            let held = present.files.into_iter().map(|file| Held { name: file.name, path: file.path, sha256: file.sha256, size: file.size, mode: file.mode });
+            artifact.files = Some(held.collect());
+        }
+        known.insert(name.into(), artifact);
+    }
+    Ok(Arc::new(known))
+}
+
+/// What a run needs and the cache does not hold.
+pub struct Lacking {
+    names: Vec<String>,
+    lacks: Vec<Lack>,
+}
+
+impl Lacking {
+    /// Asks sources only where something is lacking.
+    pub async fn of(store: &Store, needed: &BTreeSet<Arc<str>>) -> Result<Self, Exit> {
+        let names: Vec<String> = needed.iter().map(|name| name.to_string()).collect();
+        let lacks = store.lacking(&names).await.map_err(|error| told(&error))?;
+        Ok(Self { names, lacks })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lacks.is_empty()
+    }
+
+    /// The plan's lines.
+    pub fn tell(&self, format: Format, as_data: bool) {
+        for (index, lack) in self.lacks.iter().enumerate() {
+            if format == Format::Json {
+                report::data(
+                    &serde_json::json!({"event": "plan", "layer": "artifacts", "name": lack.name, "version": lack.version, "source": lack.source, "bytes": lack.size, "note": lack.note})
+                        .to_string(),
+                );
+                continue;
+            }
+            let size = lack.size.map(|bytes| format!(", {:.1} MB", bytes as f64 / 1e6)).unwrap_or_default();
+            let note = lack.note.as_ref().map(|note| format!("  ({note})")).unwrap_or_default();
+            let text = format!("  {:<12} + {} {}  {}{size}{note}", if index == 0 { "artifacts" } else { "" }, lack.name, lack.version, lack.source);
+            if as_data { report::data(&text) } else { report::line(&text) }
+        }
+    }
+
+    /// Gets all of it.
+    pub async fn fetch(&self, store: &Store, format: Format) -> Result<(), Exit> {
+        let begun = std::time::Instant::now();
+        let cancel = Cancel::default();
+        let word = cancel.clone();
+        let signal = tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                word.cancel();
+            }
+        });
+        let mut teller = Teller::new(format == Format::Json);
+        let result = store.ensure(&self.names, &mut |step| teller.tell(step), &cancel).await;
+        signal.abort();
+        result.map_err(|error| told(&error))?;
+        if format == Format::Text && !self.is_empty() {
+            report::line(&format!("  ✔ artifacts  {} in the cache{:>34.1} s", self.lacks.len(), begun.elapsed().as_secs_f64()));
+        }
+        Ok(())
+    }
+}

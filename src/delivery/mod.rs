@@ -1,0 +1,233 @@
+//! From hosts to what runs on them: the kubeconfig, a cluster that is whole, and the releases of provision.yaml.
+//!
+//! A plan is dry runs and reads; [`Delivery::make`] writes only what the plan showed to change, and waits for named conditions.
+
+mod render;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use render::{Rendered, page, render};
+
+use crate::cluster::{self, Cluster, Condition, Conflicts, Probe, Release, ReleasePlan, kubeconfig};
+use crate::run::reach::Reach;
+
+/// Where kubeadm leaves the administrator's kubeconfig.
+const ADMIN: &str = "/etc/kubernetes/admin.conf";
+/// A cluster that answers at all does so within this time; a plan does not wait longer.
+const GLANCE: Duration = Duration::from_secs(3);
+/// The API server of a control plane that was just started.
+const API: Duration = Duration::from_secs(120);
+/// Nodes after their join, with their network.
+const NODES: Duration = Duration::from_secs(180);
+/// A rollout: images are there already, so this is starting and probing pods.
+const ROLLOUT: Duration = Duration::from_secs(300);
+const NETWORK: Duration = Duration::from_secs(120);
+
+/// What one environment has above its hosts.
+pub struct Delivery {
+    pub environment: String,
+    /// The first control plane.
+    pub control: Arc<str>,
+    /// Every node's name, control planes too.
+    pub nodes: Vec<String>,
+    /// `.provision/kubeconfig`.
+    pub kubeconfig: PathBuf,
+    pub releases: Vec<Rendered>,
+    /// What proves the pods' network; `None`: it is not proven.
+    pub probe: Option<Probe>,
+}
+
+/// What would be done.
+#[derive(Debug, Default)]
+pub struct Planned {
+    pub releases: Vec<ReleasePlan>,
+    /// Why it cannot be known yet.
+    pub unknown: Option<String>,
+    /// Why the network would be proven (again).
+    pub doubt: Option<String>,
+    pub elapsed: Duration,
+}
+
+impl Planned {
+    pub fn proves_no_change(&self) -> bool {
+        self.unknown.is_none() && self.doubt.is_none() && self.releases.iter().all(ReleasePlan::is_unchanged)
+    }
+
+    /// Nothing stops an apply, as far as can be seen.
+    pub fn is_good(&self) -> bool {
+        self.releases.iter().all(|plan| plan.problems().next().is_none())
+    }
+
+    /// Objects of all releases.
+    pub fn objects(&self) -> usize {
+        self.releases.iter().map(|plan| plan.changes.len()).sum()
+    }
+}
+
+/// A step that goes on or is done.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A condition is waited for, and does not hold for this reason.
+    Waiting { condition: String, reason: String },
+    /// It holds.
+    Holds { condition: String, elapsed: Duration },
+    /// An object was written.
+    Object { release: String, change: String },
+    /// A release is in the cluster and runs.
+    Released { release: String, revision: u64, changed: usize, objects: usize, elapsed: Duration },
+}
+
+/// What did not work, and what to type next.
+#[derive(Debug)]
+pub struct Failure {
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<cluster::Error> for Failure {
+    fn from(error: cluster::Error) -> Self {
+        Self { message: error.to_string(), hint: error.hint }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// Objects that were written.
+    pub changed: usize,
+    pub objects: usize,
+}
+
+impl Delivery {
+    /// Compares with the cluster, if there is one; writes nothing.
+    pub async fn plan(&self) -> Planned {
+        let begun = Instant::now();
+        let planned = match self.compare().await {
+            Ok(planned) => planned,
+            Err(unknown) => Planned { unknown: Some(unknown), ..Planned::default() },
+        };
+        Planned { elapsed: begun.elapsed(), ..planned }
+    }
+
+    async fn compare(&self) -> Result<Planned, String> {
+        if !self.kubeconfig.exists() {
+            return Err("there is no cluster yet".to_owned());
+        }
+        let cluster = Cluster::connect(&self.kubeconfig).await.map_err(|error| error.to_string())?;
+        match tokio::time::timeout(GLANCE, cluster.version()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err(format!("the API server does not answer within {} s", GLANCE.as_secs())),
+        }
+        for condition in self.conditions() {
+            let mut why = String::new();
+            // No time at all: one look.
+            if cluster.wait(&condition, Duration::ZERO, &mut |reason| reason.clone_into(&mut why)).await.is_err() {
+                return Err(if why.is_empty() { format!("{condition} does not hold") } else { format!("{condition}: {why}") });
+            }
+        }
+        let mut planned = Planned::default();
+        for rendered in &self.releases {
+            planned.releases.push(cluster.plan(&self.release(rendered)).await.map_err(|error| error.to_string())?);
+        }
+        if let Some(probe) = &self.probe {
+            planned.doubt = cluster.network_doubt(probe).await.map_err(|error| error.to_string())?;
+        }
+        Ok(planned)
+    }
+
+    /// Conditions of a whole cluster.
+    fn conditions(&self) -> Vec<Condition> {
+        vec![Condition::ApiAnswers, Condition::NodesReady { names: self.nodes.clone() }, Condition::core_dns()]
+    }
+
+    fn release(&self, rendered: &Rendered) -> Release {
+        Release {
+            name: rendered.name.clone(),
+            environment: self.environment.clone(),
+            namespace: rendered.namespace.clone(),
+            objects: rendered.objects.clone(),
+            conflicts: Conflicts::Refuse,
+        }
+    }
+
+    /// Makes it so: kubeconfig, cluster, releases, each waited for.
+    pub async fn make(&self, reach: &Reach, told: &mut (dyn FnMut(Step) + Send)) -> Result<Made, Failure> {
+        self.fetch_kubeconfig(reach).await?;
+        let cluster = Cluster::connect(&self.kubeconfig).await?;
+        for condition in self.conditions() {
+            let limit = match condition {
+                Condition::ApiAnswers => API,
+                Condition::NodesReady { .. } => NODES,
+                _ => ROLLOUT,
+            };
+            wait(&cluster, &condition, limit, told).await?;
+        }
+        if let Some(probe) = &self.probe
+            && cluster.network_doubt(probe).await?.is_some()
+        {
+            let begun = Instant::now();
+            let condition = "pods reach each other on all nodes".to_owned();
+            let name = condition.clone();
+            cluster.prove_network(probe, NETWORK, &mut |reason| told(Step::Waiting { condition: name.clone(), reason: reason.to_owned() })).await?;
+            told(Step::Holds { condition, elapsed: begun.elapsed() });
+        }
+        let mut made = Made::default();
+        for rendered in &self.releases {
+            let begun = Instant::now();
+            let plan = cluster.plan(&self.release(rendered)).await?;
+            let mut changed = 0;
+            let revision = cluster
+                .apply(&plan, &mut |change| {
+                    changed += 1;
+                    told(Step::Object { release: rendered.name.clone(), change: change.to_string() });
+                })
+                .await?;
+            for change in plan.changes.iter().filter(|change| change.verdict != cluster::Verdict::Delete) {
+                if let Some(condition) = Condition::of(&change.object) {
+                    wait(&cluster, &condition, ROLLOUT, told).await?;
+                }
+            }
+            told(Step::Released { release: rendered.name.clone(), revision, changed, objects: plan.changes.len(), elapsed: begun.elapsed() });
+            made.changed += changed;
+            made.objects += plan.changes.len();
+        }
+        Ok(made)
+    }
+
+    /// The administrator's kubeconfig from the control plane, kept beside the project.
+    async fn fetch_kubeconfig(&self, reach: &Reach) -> Result<(), Failure> {
+        let failed = |cause: String, hint: Option<String>| Failure { message: format!("read {ADMIN} of {}: {cause}", self.control), hint };
+        // Only root may read it; whoever logs in as somebody else may become root without a password, or fetches it himself.
+        let script = format!("if [ -r {ADMIN} ]; then exec cat {ADMIN}; else exec sudo -n cat {ADMIN}; fi");
+        let words = ["/bin/sh", "-c", &script].map(str::to_owned);
+        let output = reach.run(&self.control, &words).await.map_err(|error| failed(error.message, error.hint))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let hint = format!("see whether the control plane was built: `provision ssh {} -- ls -l {ADMIN}`", self.control);
+            return Err(failed(if said.is_empty() { output.status.to_string() } else { said }, Some(hint)));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        kubeconfig::store(&self.kubeconfig, &text, &self.environment)?;
+        Ok(())
+    }
+}
+
+async fn wait(cluster: &Cluster, condition: &Condition, limit: Duration, told: &mut (dyn FnMut(Step) + Send)) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let name = condition.to_string();
+    cluster.wait(condition, limit, &mut |reason| told(Step::Waiting { condition: name.clone(), reason: reason.to_owned() })).await?;
+    told(Step::Holds { condition: name, elapsed: begun.elapsed() });
+    Ok(())
+}
