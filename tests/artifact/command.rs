@@ -71,6 +71,39 @@ fn mistakes_of_the_file_and_unknown_names_have_exit_codes_of_their_own() {
     assert_eq!((code, story.as_str()), (Some(5), "error: there is no artifact `kubelt`\nhint: did you mean `kubelet`?\n"));
 }
 
+/// A folder with what an image's layers hold.
+fn unpacked(image: &Path, to: &Path) {
+    let mut archive = tar::Archive::new(fs::File::open(image).expect("there"));
+    for entry in archive.entries().expect("a tar") {
+        let entry = entry.expect("whole");
+        if entry.size() > 100_000 {
+            tar::Archive::new(flate2::read::GzDecoder::new(entry)).unpack(to).expect("a layer");
+        }
+    }
+}
+
+/// Needs apt and Debian's packages, as a node's base image does.
+#[test]
+fn a_layer_of_debian_packages_has_programs_that_run_with_what_is_in_it() {
+    let lab = Lab::new("images:\n  tables:\n    version: '1'\n    reference: registry.example/tables:1\n    layers: [iptables]\n    files: {/pause: pause}\n");
+    let (code, _, story) = cache(&lab, &["fetch", "image/tables"]);
+    assert_eq!(code, Some(0), "{story}");
+    let root = lab.path().join("root");
+    unpacked(Path::new(&path_of(&lab, "image/tables")), &root);
+    // The layer's own loader and libraries, and no others.
+    let libraries = root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+    let mut files = libraries.read_dir().expect("a folder").flatten().map(|entry| entry.path());
+    let loader = files.find(|path| path.to_string_lossy().contains("/ld-linux")).expect("the C library has one");
+    for (program, first) in [("usr/sbin/nft", "nftables v"), ("usr/sbin/iptables", "iptables v"), ("usr/sbin/ip6tables-save", "ip6tables-save v")] {
+        let mut command = Command::new(&loader);
+        let name = program.rsplit('/').next().expect("a name");
+        command.arg("--inhibit-cache").arg("--library-path").arg(&libraries).args(["--argv0", name]).arg(root.join(program)).arg("--version");
+        let output = command.output().expect("it runs");
+        let (_, out, errors) = said(&output);
+        assert!(out.starts_with(first), "{program}: {out}{errors}");
+    }
+}
+
 /// A zip of stored (not compressed) files, as a module proxy gives them: local headers, the directory, its end (APPNOTE 4.3).
 fn zip(files: &[(String, &str)]) -> Vec<u8> {
     let (mut body, mut directory) = (Vec::new(), Vec::new());
