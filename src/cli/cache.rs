@@ -10,6 +10,7 @@ use serde_json::json;
 use super::Exit;
 use crate::artifact::manifest::FILE;
 use crate::artifact::{self, Cancel, ErrorKind, Manifest, Progress, Settings, Store};
+use crate::project::{Files, environment};
 use crate::report;
 
 /// How often a long download or build says how far it is.
@@ -71,8 +72,17 @@ fn store() -> Result<Store, Exit> {
         report::line(&mistakes.to_string());
         Exit::Mistakes
     })?;
+    let mirror = mirror(Path::new("."))?;
     let cache = artifact::Cache::of_user().map_err(|error| told(&error))?;
-    Store::new(manifest, cache, Settings::from_environment(None)).map_err(|error| told(&error))
+    Store::new(manifest, cache, Settings::from_environment(mirror)).map_err(|error| told(&error))
+}
+
+/// What provision.yaml says, and only that: a mistake elsewhere in the folder is no reason not to fetch.
+fn mirror(folder: &Path) -> Result<Option<String>, Exit> {
+    let mut files = Files::new(folder);
+    let environment = environment::read_alone(&mut files);
+    let wrong = report::mistakes(&files);
+    if wrong { Err(Exit::Mistakes) } else { Ok(environment.mirror) }
 }
 
 fn told(error: &artifact::Error) -> Exit {
