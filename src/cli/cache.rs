@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Exit;
-use super::artifacts::{store, told};
+use super::artifacts::{mirror, store, told};
 use crate::artifact::{self, Cancel, Manifest, Progress};
 use crate::report;
 
@@ -70,7 +70,7 @@ fn megabytes(bytes: u64) -> String {
 
 impl List {
     async fn run(self) -> Result<Exit, Exit> {
-        let store = store(Path::new("."), None)?;
+        let store = store(Path::new("."), mirror(Path::new("."))?)?;
         let names: Vec<String> = store.manifest().names().collect();
         let lacks: BTreeMap<String, artifact::Lack> =
             store.lacking(&names).await.map_err(|error| told(&error))?.into_iter().map(|lack| (lack.name.clone(), lack)).collect();
@@ -104,7 +104,7 @@ impl List {
 
 impl Fetch {
     async fn run(self) -> Result<Exit, Exit> {
-        let store = store(Path::new("."), None)?;
+        let store = store(Path::new("."), mirror(Path::new("."))?)?;
         let names: Vec<String> = if self.names.is_empty() { store.manifest().names().collect() } else { self.names.clone() };
         let cancel = Cancel::default();
         let word = cancel.clone();

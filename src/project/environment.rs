@@ -9,7 +9,7 @@ use crate::vm::machines::check_label;
 
 /// The file's name.
 pub const FILE: &str = "provision.yaml";
-const KEYS: [&str; 5] = ["name", "machines", "inventory", "playbooks", "releases"];
+const KEYS: [&str; 6] = ["name", "machines", "inventory", "playbooks", "releases", "mirror"];
 const RELEASE: [&str; 5] = ["name", "chart", "namespace", "values", "images"];
 
 /// What the user wrote, or the defaults of the bundled layout.
@@ -21,6 +21,8 @@ pub struct Environment {
     pub inventory: Vec<Part>,
     pub playbooks: Vec<Part>,
     pub releases: Vec<Release>,
+    /// Base URL of a mirror of artifacts.
+    pub mirror: Option<String>,
 }
 
 /// A file or folder of the environment.
@@ -87,6 +89,12 @@ pub(super) fn read(files: &mut Files, given: &Given) -> Environment {
         }
         None => "dev".to_owned(),
     };
+    let mirror = keys.text("mirror", &mut files.diagnostics).map(str::to_owned);
+    if let (Some(url), Some(value)) = (&mirror, keys.get("mirror"))
+        && !(url.starts_with("https://") || url.starts_with("http://"))
+    {
+        files.diagnostics.push(Diagnostic::at(value, format!("`{url}` is no https:// or http:// address")));
+    }
     let mut reader = Reader { files, built_in: given.built_in };
     let playbooks = match (&given.playbooks, reader.listed(&keys, "playbooks")) {
         (Some(written), _) => written.iter().map(|path| reader.outside(path)).collect(),
@@ -116,7 +124,12 @@ pub(super) fn read(files: &mut Files, given: &Given) -> Environment {
         Some(list) => list.items().iter().filter_map(|node| reader.release(node)).collect(),
         None => reader.default_releases(built_in_playbooks),
     };
-    Environment { name, machines, inventory, playbooks, releases }
+    Environment { name, machines, inventory, playbooks, releases, mirror }
+}
+
+/// Reads `provision.yaml` of a folder and no other file.
+pub fn read_alone(files: &mut Files) -> Environment {
+    read(files, &Given { inventory: None, configured_inventory: None, playbooks: None, built_in: None })
 }
 
 struct Reader<'files> {

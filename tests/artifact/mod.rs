@@ -379,8 +379,10 @@ fn an_image_is_an_oci_layout_with_the_name_that_manifests_know() {
     let config = json(blob(&manifest["config"]["digest"]));
     assert_eq!(config["config"]["Entrypoint"], serde_json::json!(["/usr/bin/tool"]));
     assert_eq!(config["config"]["User"], "65535:65535");
-    let layer = blob(&manifest["layers"][0]["digest"]);
-    assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
+    assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
+    let mut layer = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(blob(&manifest["layers"][0]["digest"]).as_slice()), &mut layer).expect("gzip");
+    assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", sha256(&layer)));
     let mut layer = tar::Archive::new(layer.as_slice());
     let paths: Vec<String> = layer.entries().expect("a tar").map(|entry| entry.expect("whole").path().expect("text").display().to_string()).collect();
     assert_eq!(paths, ["pause", "usr/", "usr/bin/", "usr/bin/tool"]);
