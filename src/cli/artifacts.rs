@@ -20,7 +20,8 @@ pub fn store(folder: &Path, mirror: Option<String>) -> Result<Store, Exit> {
         Exit::Mistakes
     })?;
     let cache = artifact::Cache::of_user().map_err(|error| told(&error))?;
-    Store::new(manifest, cache, Settings::from_environment(mirror)).map_err(|error| told(&error))
+    let settings = Settings { folder: Some(folder.to_owned()), ..Settings::from_environment(mirror) };
+    Store::new(manifest, cache, settings).map_err(|error| told(&error))
 }
 
 /// What provision.yaml says of a mirror, and only that: a mistake elsewhere in the folder is no reason not to fetch.
