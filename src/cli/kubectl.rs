@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
 
 use super::Exit;
+use super::artifacts::{store, told};
 use super::kubeconfig::no_cluster;
 use super::machines::Folder;
 use crate::cluster::kubeconfig;
@@ -29,23 +30,38 @@ const NOT_FOUND: u8 = 127;
 
 impl Kubectl {
     /// Becomes kubectl: returns only where that fails.
-    pub fn run(self) -> Exit {
-        let path = kubeconfig::path(&self.folder.path());
+    pub async fn run(self) -> Exit {
+        let folder = self.folder.path();
+        let path = kubeconfig::path(&folder);
         if let Err(error) = std::fs::metadata(&path) {
             return no_cluster(&path, &error);
         }
-        let Some(program) = program() else {
-            report::error("run kubectl: there is none on this machine", Some("install kubectl, or log in to the control plane: `provision ssh NODE -- kubectl …`"));
+        let program = match installed() {
+            Some(program) => Some(program),
+            None => match cached(&folder).await {
+                Ok(program) => program,
+                Err(exit) => return exit,
+            },
+        };
+        let Some(program) = program else {
+            report::error("run kubectl: it is neither on PATH nor in the cache", Some("run `provision cache fetch kubectl`"));
             return Exit::Remote(NOT_FOUND);
         };
-        let error = Command::new(&program).args(&self.words).env("KUBECONFIG", &path).exec();
+        // In the cache it is named by its hash.
+        let error = Command::new(&program).arg0("kubectl").args(&self.words).env("KUBECONFIG", &path).exec();
         report::error(&format!("run {}: {error}", program.display()), None);
         Exit::Remote(NOT_FOUND)
     }
 }
 
-/// The kubectl to run: the first on PATH.
-fn program() -> Option<PathBuf> {
+/// The one that is given to nodes, where the cache has it.
+async fn cached(folder: &Path) -> Result<Option<PathBuf>, Exit> {
+    let kubectl = store(folder, None)?.present("kubectl").await.map_err(|error| told(&error))?;
+    Ok(kubectl.and_then(|kubectl| Some(kubectl.files.into_iter().next()?.path)))
+}
+
+/// The first on PATH.
+fn installed() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let runs = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
     std::env::split_paths(&folders).map(|folder| folder.join("kubectl")).find(runs)
