@@ -5,6 +5,7 @@
 //! index/RECIPE/VARIANT.json     what a recipe (a hash of all that makes it) gave: an [`Entry`]
 //! locks/NAME.lock               held by the process that makes it
 //! work/PID-…                    unfinished things of a process
+//! cargo/PACKAGE                 what Cargo keeps of a build for the next one
 //! ```
 //!
 //! A file is hashed when it is put here and not again, as long as its inode, size and times stay what they were then.
@@ -142,6 +143,11 @@ impl Cache {
 
     pub fn folder(&self) -> &Path {
         &self.root
+    }
+
+    /// For the target folders of Cargo.
+    pub(super) fn cargo(&self) -> PathBuf {
+        self.root.join("cargo")
     }
 
     /// Removes what processes that are no more left unfinished.
@@ -289,6 +295,10 @@ impl Cache {
                 fs::remove_file(blob.path()).map_err(|error| Error::other(format!("remove {}", blob.path().display()), error))?;
             }
         }
+        if names.is_empty() && self.cargo().exists() {
+            bytes += size(&self.cargo());
+            fs::remove_dir_all(self.cargo()).map_err(|error| Error::other(format!("remove {}", self.cargo().display()), error))?;
+        }
         Ok((removed, bytes))
     }
 }
@@ -313,6 +323,17 @@ fn read_entry(path: &Path) -> Option<Entry> {
 fn newest(folder: &Path) -> Option<PathBuf> {
     let files = fs::read_dir(folder).ok()?.flatten().filter(|file| file.path().extension().is_some_and(|extension| extension == "json"));
     files.max_by_key(|file| file.metadata().and_then(|about| about.modified()).ok()).map(|file| file.path())
+}
+
+/// Bytes of all files below a folder.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => size(&entry.path()),
+        Ok(about) => about.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 fn damaged(artifact: &str, file: &str, blob: &Path, wanted: &str, found: &str) -> Error {

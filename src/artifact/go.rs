@@ -5,28 +5,17 @@
 //! The module of our own is there because a module whose go.mod has `replace` cannot be installed by its path. Builds use the
 //! user's own Go caches.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
+use super::child::{self, Failed};
 use super::manifest::{Architecture, Module};
 use super::progress::{Cancel, Progress, Teller};
-
-/// After this a build that was asked to end is killed.
-const PATIENCE: Duration = Duration::from_millis(1500);
-/// Lines of Go's words that an error shows.
-const LINES: usize = 12;
-
-/// A failed build: one phrase, and Go's last words. `None` for a cancelled one.
-pub(super) type Failed = Option<String>;
 
 /// The Go that is on PATH: `go1.26.8`. An error is a phrase.
 pub(super) async fn toolchain() -> Result<String, String> {
@@ -177,97 +166,32 @@ impl Build<'_> {
         }
     }
 
-    /// Runs `go`, nice, in a process group of its own; each line of stderr is told. The whole of stdout.
+    /// Runs `go`; each line of stderr is told. The whole of stdout.
     async fn go(&self, words: &[&str], told: &mut (dyn FnMut(&str) + Send)) -> Result<String, Failed> {
-        let mut command = Command::new("nice");
-        command.args(["-n", "10", "go"]).args(words).current_dir(self.folder);
+        let mut command = child::nice("go");
+        command.args(words).current_dir(self.folder);
         for name in ["GOEXPERIMENT", "GOBIN", "GOAMD64", "GOARM64", "GO111MODULE"] {
             command.env_remove(name);
         }
         let cgo = if self.module.cgo { "1" } else { "0" };
         command.envs([("GOFLAGS", "-mod=mod"), ("GOWORK", "off"), ("GOOS", "linux"), ("GOARCH", self.architecture.word()), ("CGO_ENABLED", cgo)]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let child = command.spawn().map_err(|error| Some(format!("start `nice go`: {error}")))?;
-        let mut group = Group::new(child);
-        let mut stdout = group.child.stdout.take().expect("it is piped");
-        let stderr = group.child.stderr.take().expect("it is piped");
-        let mut last = VecDeque::new();
         let mut modules = 0;
-        let mut out = String::new();
-        let read = async {
-            let mut lines = BufReader::new(stderr).lines();
-            let lines = async {
-                while let Ok(Some(line)) = lines.next_line().await {
-                    if line.starts_with("go: downloading ") {
-                        modules += 1;
-                        let _ = self.teller.send(Progress::Modules { name: self.name.to_owned(), done: modules });
-                        continue;
-                    }
-                    told(&line);
-                    if last.len() == LINES {
-                        last.pop_front();
-                    }
-                    last.push_back(line);
-                }
-            };
-            let ((), read) = tokio::join!(lines, stdout.read_to_string(&mut out));
-            read
-        };
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => {
-                group.end().await;
-                return Err(None);
+        let ended = child::run(command, self.cancel, &mut |line| {
+            let fetched = line.starts_with("go: downloading ");
+            if fetched {
+                modules += 1;
+                let _ = self.teller.send(Progress::Modules { name: self.name.to_owned(), done: modules });
+            } else {
+                told(line);
             }
-            read = read => read.map_err(|error| Some(format!("read what `go` says: {error}")))?,
-        };
-        let status = group.wait().await.map_err(|error| Some(format!("wait for `go`: {error}")))?;
-        if status.success() {
-            return Ok(out);
+            !fetched
+        })
+        .await?;
+        // `go mod download -json` says in its output what went wrong.
+        if ended.status.success() || words.contains(&"-json") && ended.out.contains("\"Error\"") {
+            return Ok(ended.out);
         }
-        // `go mod download -json` says there what went wrong.
-        if words.contains(&"-json") && out.contains("\"Error\"") {
-            return Ok(out);
-        }
-        let said = Vec::from(last).join("\n    ");
-        Err(Some(format!("`go {}` ended with {status}:\n    {said}", words.first().unwrap_or(&""))))
-    }
-}
-
-/// A child and all processes that it started, which share its group; killed when this is dropped before they ended.
-struct Group {
-    child: Child,
-    id: Option<Pid>,
-}
-
-impl Group {
-    fn new(child: Child) -> Self {
-        let id = child.id().map(|id| Pid::from_raw(id.cast_signed()));
-        Self { child, id }
-    }
-
-    async fn wait(&mut self) -> std::io::Result<std::process::ExitStatus> {
-        let status = self.child.wait().await;
-        self.id = None;
-        status
-    }
-
-    /// Asks the group to end, and kills what is left of it.
-    async fn end(&mut self) {
-        let Some(id) = self.id else { return };
-        let _ = killpg(id, Signal::SIGTERM);
-        let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        let _ = killpg(id, Signal::SIGKILL);
-        let _ = self.child.wait().await;
-        self.id = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            let _ = killpg(id, Signal::SIGKILL);
-        }
+        Err(ended.failed(&format!("go {}", words.first().unwrap_or(&""))))
     }
 }
 

@@ -98,12 +98,33 @@ pub struct ImageDefinition {
     pub layers: Vec<String>,
     /// The topmost layer's files, by their path in the image.
     pub files: BTreeMap<String, Part>,
+    /// The topmost layer's symbolic links, by their path in the image: what they lead to.
+    pub links: BTreeMap<String, String>,
+    /// Of an image that a program of this project writes; it has no layers, files or links then.
+    pub cargo: Option<Cargo>,
     pub entrypoint: Vec<String>,
     /// `NAME` to value.
     pub environment: BTreeMap<String, String>,
     /// `uid:gid`; root where it is not written.
     pub user: Option<String>,
     pub note: Option<String>,
+}
+
+/// An image that a package of the environment's own Cargo workspace writes. All paths are relative to the environment's folder,
+/// which is the workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cargo {
+    /// Where the package lies: where this folder is not, neither is the package.
+    pub folder: String,
+    pub package: String,
+    /// Cargo's profile.
+    pub profile: String,
+    /// The target triple for each architecture that it is built for.
+    pub target: BTreeMap<Architecture, String>,
+    /// Files and folders that make the image: their content is its key.
+    pub sources: Vec<String>,
+    /// Arguments with which the built program writes the image, with `{reference}`, `{arch}` and `{output}`.
+    pub arguments: Vec<String>,
 }
 
 /// A file that lies in an image.

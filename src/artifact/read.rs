@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::manifest::{Architecture, Definition, FILE, FileDefinition, ImageDefinition, Manifest, Module, Packages, Part, SourceKind, Upstream, filled};
+use super::manifest::{Architecture, Cargo, Definition, FILE, FileDefinition, ImageDefinition, Manifest, Module, Packages, Part, SourceKind, Upstream, filled};
 use crate::program::Value;
 use crate::source::{Diagnostic, Diagnostics, Keys, Node, NodeKind, Sources, yaml};
 
@@ -15,7 +15,8 @@ const ARTIFACT: [&str; 9] = ["version", "files", "sources", "upstream", "module"
 const FILES: [&str; 3] = ["mode", "member", "package"];
 const UPSTREAM: [&str; 2] = ["url", "sha256"];
 const MODULE: [&str; 9] = ["module", "version", "sum", "beside", "replaced", "require", "cgo", "tags", "ldflags"];
-const IMAGE: [&str; 8] = ["version", "reference", "layers", "files", "entrypoint", "environment", "user", "note"];
+const IMAGE: [&str; 10] = ["version", "reference", "layers", "files", "links", "entrypoint", "environment", "user", "cargo", "note"];
+const CARGO: [&str; 6] = ["folder", "package", "profile", "target", "sources", "arguments"];
 /// The part of an image that is no artifact.
 const PAUSE: &str = "pause";
 
@@ -264,6 +265,21 @@ impl Reader<'_> {
         Some(FileDefinition { name: name.to_owned(), mode, member, package })
     }
 
+    fn architecture(&mut self, key: &Node) -> Option<Architecture> {
+        let word = key.text().unwrap_or_default();
+        let found = Architecture::ALL.into_iter().find(|one| one.word() == word);
+        if found.is_none() {
+            let known = Architecture::ALL.map(Architecture::word);
+            let mistake = Diagnostic::at(key, format!("unknown architecture `{word}`"));
+            // Many write what `uname -m` says.
+            self.diagnostics.push(match Architecture::of_machine(word) {
+                Some(architecture) => mistake.label(format!("did you mean `{architecture}`?")),
+                None => mistake.label(format!("known: {}", known.join(", "))).suggest(word, known),
+            });
+        }
+        found
+    }
+
     fn upstream(&mut self, node: &Node, what: &str) -> Option<Upstream> {
         let what = format!("`upstream` of {what}");
         let keys = Keys::new(node, &what, &UPSTREAM, self.diagnostics);
@@ -275,17 +291,7 @@ impl Reader<'_> {
         }
         let mut sha256 = BTreeMap::new();
         for (key, value) in keys.entries("sha256", self.diagnostics) {
-            let word = key.text().unwrap_or_default();
-            let Some(architecture) = Architecture::ALL.into_iter().find(|one| one.word() == word) else {
-                let known = Architecture::ALL.map(Architecture::word);
-                let mistake = Diagnostic::at(key, format!("unknown architecture `{word}`"));
-                // Many write what `uname -m` says.
-                self.diagnostics.push(match Architecture::of_machine(word) {
-                    Some(architecture) => mistake.label(format!("did you mean `{architecture}`?")),
-                    None => mistake.label(format!("known: {}", known.join(", "))).suggest(word, known),
-                });
-                continue;
-            };
+            let Some(architecture) = self.architecture(key) else { continue };
             let text = value.text().unwrap_or_default().to_lowercase();
             if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                 let found = match text.chars().find(|letter| !letter.is_ascii_hexdigit()) {
@@ -331,9 +337,7 @@ impl Reader<'_> {
         let mut files = BTreeMap::new();
         for (path, value) in keys.entries("files", self.diagnostics) {
             let (place, text) = (path.text().unwrap_or_default(), value.text().unwrap_or_default());
-            if !place.starts_with('/') || place.split('/').any(|part| part == "..") || place.ends_with('/') {
-                self.diagnostics.push(Diagnostic::at(path, format!("`{place}` is no path in an image")).label("absolute, a file"));
-            }
+            self.place(path);
             if text == PAUSE {
                 files.insert(place.to_owned(), Part::Pause);
                 continue;
@@ -358,8 +362,24 @@ impl Reader<'_> {
                 self.diagnostics.push(mistake.label(format!("write {artifact}/FILE with one of {}", names.join(", "))));
             }
         }
-        if keys.get("files").is_none_or(|files| files.as_map().is_some_and(<[_]>::is_empty)) {
-            self.diagnostics.push(Diagnostic::at(key, format!("{what} has no `files`")));
+        let mut links = BTreeMap::new();
+        for (path, target) in keys.entries("links", self.diagnostics) {
+            self.place(path);
+            let place = path.text().unwrap_or_default();
+            match target.text().filter(|target| !target.is_empty()) {
+                Some(_) if files.contains_key(place) => self.diagnostics.push(Diagnostic::at(path, format!("{what} has `{place}` as a file and as a link"))),
+                Some(target) => _ = links.insert(place.to_owned(), target.to_owned()),
+                None => self.diagnostics.push(Diagnostic::at(target, format!("a link leads to a path, this is {}", target.describe()))),
+            }
+        }
+        let cargo = keys.get("cargo").and_then(|node| self.cargo(node, &what));
+        let made = ["layers", "files", "links", "entrypoint", "environment", "user"].into_iter().filter_map(|name| keys.get(name));
+        if keys.get("cargo").is_some() {
+            for node in made {
+                self.diagnostics.push(Diagnostic::at(node, format!("{what} is written by its `cargo` program, which decides this itself")));
+            }
+        } else if ["files", "layers"].iter().all(|name| keys.get(name).is_none_or(|node| node.as_map().is_some_and(<[_]>::is_empty))) {
+            self.diagnostics.push(Diagnostic::at(key, format!("{what} has no `files`")).hint("write `files:`, `layers:` or `cargo:`"));
         }
         let mut environment = BTreeMap::new();
         for (name, value) in keys.entries("environment", self.diagnostics) {
@@ -370,6 +390,53 @@ impl Reader<'_> {
         let note = keys.text("note", self.diagnostics).map(str::to_owned);
         let version = version?;
         let reference = filled(reference?, &[("version", &version)]);
-        Some(ImageDefinition { name: name.to_owned(), version, reference, layers, files, entrypoint, environment, user, note })
+        Some(ImageDefinition { name: name.to_owned(), version, reference, layers, files, links, cargo, entrypoint, environment, user, note })
+    }
+
+    /// A path in an image.
+    fn place(&mut self, path: &Node) {
+        let place = path.text().unwrap_or_default();
+        if !place.starts_with('/') || place.split('/').any(|part| part == "..") || place.ends_with('/') {
+            self.diagnostics.push(Diagnostic::at(path, format!("`{place}` is no path in an image")).label("absolute, a file"));
+        }
+    }
+
+    fn cargo(&mut self, node: &Node, what: &str) -> Option<Cargo> {
+        let what = format!("`cargo` of {what}");
+        let keys = Keys::new(node, &what, &CARGO, self.diagnostics);
+        let folder = self.needed(&keys, "folder", node, &what);
+        let package = self.needed(&keys, "package", node, &what);
+        let mut target = BTreeMap::new();
+        for (key, value) in keys.entries("target", self.diagnostics) {
+            match (self.architecture(key), value.text()) {
+                (Some(architecture), Some(triple)) => _ = target.insert(architecture, triple.to_owned()),
+                (None, _) => {}
+                (_, None) => self.diagnostics.push(Diagnostic::at(value, format!("a target is a text as x86_64-unknown-linux-musl, this is {}", value.describe()))),
+            }
+        }
+        let sources = keys.texts("sources", self.diagnostics).unwrap_or_default();
+        let inside = |path: &str| !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| part != "..");
+        let folders = keys.get("folder").and_then(|node| Some((node.text()?, node)));
+        for (path, node) in sources.iter().copied().chain(folders).filter(|(path, _)| !inside(path)) {
+            self.diagnostics.push(Diagnostic::at(node, format!("`{path}` is not inside of the environment's folder")).label("relative, without .."));
+        }
+        let arguments = self.texts(&keys, "arguments");
+        for (name, lacks) in [("target", target.is_empty()), ("sources", sources.is_empty()), ("arguments", arguments.is_empty())] {
+            if lacks && keys.get(name).is_none() {
+                self.diagnostics.push(Diagnostic::at(node, format!("{what} has no `{name}`")));
+            }
+        }
+        if !arguments.is_empty() && !arguments.iter().any(|word| word.contains("{output}")) {
+            let node = keys.get("arguments").unwrap_or(node);
+            self.diagnostics.push(Diagnostic::at(node, "no argument has `{output}`, the file that the program is to write"));
+        }
+        Some(Cargo {
+            folder: folder?.to_owned(),
+            package: package?.to_owned(),
+            profile: keys.text("profile", self.diagnostics).unwrap_or("release").to_owned(),
+            target,
+            sources: sources.into_iter().map(|(path, _)| path.to_owned()).collect(),
+            arguments,
+        })
     }
 }

@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 use super::cache::{Cache, Entry, Fresh, ImageInfo};
 use super::download::{Downloads, Wanted, extract};
 use super::error::{Error, ErrorKind, Result, Tried};
-use super::manifest::{Architecture, Definition, IMAGE, ImageDefinition, Manifest, Module, Part, SourceKind};
+use super::manifest::{Architecture, Cargo, Definition, IMAGE, ImageDefinition, Manifest, Module, Part, SourceKind};
 use super::progress::{Cancel, Progress, Teller};
-use super::{debian, go, oci, pause};
+use super::{cargo, debian, go, oci, pause};
 
 /// Downloads at once.
 const DOWNLOADS: usize = 4;
@@ -28,13 +28,15 @@ pub struct Settings {
     pub architecture: Option<Architecture>,
     /// The mirror's base URL.
     pub mirror: Option<String>,
+    /// The environment's folder, whose own packages may become images; where none is named, the current one.
+    pub folder: Option<PathBuf>,
 }
 
 impl Settings {
     /// `PROVISION_MIRROR`, or else what provision.yaml says.
     pub fn from_environment(mirror: Option<String>) -> Self {
         let set = std::env::var("PROVISION_MIRROR").ok().filter(|mirror| !mirror.is_empty());
-        Self { architecture: None, mirror: set.or(mirror) }
+        Self { mirror: set.or(mirror), ..Self::default() }
     }
 }
 
@@ -89,6 +91,7 @@ struct Shared {
     cache: Cache,
     architecture: Architecture,
     mirror: Option<String>,
+    folder: PathBuf,
     downloads: Downloads,
     toolchain: OnceCell<Result<String, String>>,
     release: String,
@@ -102,8 +105,10 @@ impl Store {
         let architecture = architecture.ok_or_else(|| Error::other(doing, format!("there are none for {}", std::env::consts::ARCH)))?;
         let downloads = Downloads::new().map_err(|cause| Error::other(doing, cause))?;
         let mirror = settings.mirror.map(|mirror| mirror.trim_end_matches('/').to_owned());
+        let folder = settings.folder.unwrap_or_default();
+        let folder = std::path::absolute(folder.join(".")).map_err(|error| Error::other(doing, error))?;
         let (toolchain, release, slots) = (OnceCell::new(), debian::release(), Semaphore::new(DOWNLOADS));
-        Ok(Self { shared: Arc::new(Shared { manifest, cache, architecture, mirror, downloads, toolchain, release, slots }) })
+        Ok(Self { shared: Arc::new(Shared { manifest, cache, architecture, mirror, folder, downloads, toolchain, release, slots }) })
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -130,6 +135,10 @@ impl Store {
             }
             let place = lacks.len();
             if let Some(image) = self.shared.manifest.image(&name) {
+                if let Some(cargo) = &image.cargo {
+                    lacks.push(Some(self.shared.cargo_lack(name, image, cargo).await));
+                    continue;
+                }
                 let source = "made here".to_owned();
                 lacks.push(Some(Lack { name, version: image.version.clone(), source, size: None, note: image.note.clone() }));
                 continue;
@@ -271,6 +280,7 @@ impl Shared {
 
     async fn present(&self, name: &str) -> Result<Option<Entry>> {
         match self.manifest.image(name) {
+            Some(image) if image.cargo.is_some() => self.find(&self.cargo_recipe(image).await?),
             Some(image) => {
                 let mut parts = BTreeMap::new();
                 for part in image.parts() {
@@ -417,6 +427,9 @@ impl Shared {
             let parts: BTreeMap<String, Entry> = image.parts().map(|part| (part.to_owned(), done[part].clone())).collect();
             let (shared, image, teller, cancel, cores) = (Arc::clone(self), image.clone(), teller.clone(), cancel.clone(), Arc::clone(&cores));
             making.spawn(async move {
+                if let Some(cargo) = &image.cargo {
+                    return Ok((name, shared.ensure_cargo(&image, cargo, &teller, &cancel).await?));
+                }
                 let _core = cores.acquire().await.expect("it is never closed");
                 Ok((name, shared.ensure_image(&image, parts, &teller, &cancel).await?))
             });
@@ -637,6 +650,76 @@ impl Shared {
         Ok(entry)
     }
 
+    /// Its variant is the sources' hash: where they are not here, the newest of any will do.
+    async fn cargo_recipe(&self, image: &ImageDefinition) -> Result<Recipe> {
+        let cargo = image.cargo.clone().expect("it is Cargo's");
+        let made_of = format!("{} {} {} {cargo:?}", image.name, image.version, image.reference);
+        let folder = self.folder.clone();
+        let key = tokio::task::spawn_blocking(move || cargo.key(&folder)).await;
+        let doing = || format!("read the sources of `{IMAGE}{}`", image.name);
+        let key = key.map_err(|error| Error::other(doing(), error))?.map_err(|error| Error::other(doing(), error))?;
+        Ok(Recipe::new(&[&"cargo", &made_of, &self.architecture.word()], key))
+    }
+
+    async fn cargo_lack(&self, name: String, image: &ImageDefinition, cargo: &Cargo) -> Lack {
+        let missing = if cargo.is_in(&self.folder) { cargo::toolchain().await.err() } else { Some(cargo.missing(&self.folder)) };
+        let note = [image.note.clone(), missing.clone()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        let source = if missing.is_some() { "no source that can be reached now".to_owned() } else { format!("cargo {}", cargo.folder) };
+        Lack { name, version: image.version.clone(), source, size: None, note: (!note.is_empty()).then_some(note) }
+    }
+
+    async fn ensure_cargo(&self, image: &ImageDefinition, cargo: &Cargo, teller: &Teller, cancel: &Cancel) -> Result<Entry> {
+        let name = format!("{IMAGE}{}", image.name);
+        if let Some(entry) = self.find(&self.cargo_recipe(image).await?)? {
+            return Ok(entry);
+        }
+        // Cargo's own folder is one for all.
+        let _lock = self.cache.lock("cargo", &name, teller, cancel).await?;
+        let recipe = self.cargo_recipe(image).await?;
+        if let Some(entry) = self.find(&recipe)? {
+            return Ok(entry);
+        }
+        let begun = Instant::now();
+        let doing = format!("build `{name}` {}", image.version);
+        let _ = teller.send(Progress::Started { name: name.clone(), version: image.version.clone(), from: format!("cargo {}", cargo.folder) });
+        let work = self.cache.work()?;
+        let (output, target) = (work.0.join("image.tar"), self.cache.cargo().join(&cargo.package));
+        let (reference, architecture, folder) = (image.reference.as_str(), self.architecture, self.folder.as_path());
+        let build = cargo::Build { cargo, reference, architecture, folder, target: &target, output: &output, name: &name, teller, cancel };
+        build.run().await.map_err(|failed| match failed {
+            None => Error::cancelled(&doing),
+            Some(cause) => {
+                let hint = if !cargo.is_in(folder) {
+                    format!("run `provision cache fetch {name}` in a checkout that has it; from then on every folder finds it in the cache")
+                } else if cause.contains("no `cargo`") {
+                    "install Rust (rustup), then type the same again".to_owned()
+                } else {
+                    format!("`cargo build -p {} --profile {}` in {} says all of it", cargo.package, cargo.profile, folder.display())
+                };
+                Error::new(ErrorKind::NoSource, &doing).because(cause).hint(hint)
+            }
+        })?;
+        // What was built is what was hashed before: a source that was edited meanwhile is another image.
+        if self.cargo_recipe(image).await?.variant != recipe.variant {
+            return Err(Error::other(&doing, "its sources changed while it was built").hint(format!("run `provision cache fetch {name}` again")));
+        }
+        let (cache, image, architecture) = (self.cache.clone(), image.clone(), self.architecture.to_string());
+        let entry = tokio::task::spawn_blocking(move || {
+            let _kept = &work;
+            let (reference, digest) = oci::inspect(&output).map_err(|cause| Error::other("read what its program wrote", cause))?;
+            if reference != image.reference {
+                return Err(Error::other("read what its program wrote", format!("it is named {reference}, not {}", image.reference)));
+            }
+            let (files, info) = (Vec::new(), ImageInfo { reference, digest });
+            let entry = Entry { name, version: image.version, architecture, source: "built here by Cargo".to_owned(), files, image: Some(info) };
+            let variant = recipe.variant.expect("its sources are here");
+            cache.put(&recipe.hash, &variant, entry, vec![Fresh { name: format!("{}.tar", image.name), mode: 0o644, path: output, sha256: None }])
+        });
+        let entry = entry.await.unwrap_or_else(|error| Err(Error::other(doing, error)))?;
+        let _ = teller.send(finished(&entry, begun));
+        Ok(entry)
+    }
+
     fn local_image(&self, name: &str, path: &Path) -> Result<Entry> {
         let doing = || format!("read the image {}", path.display());
         let sha256 = super::cache::hash(path)?;
@@ -761,8 +844,8 @@ impl ImageDefinition {
 }
 
 fn image_recipe(image: &ImageDefinition, architecture: Architecture, parts: &BTreeMap<String, Entry>) -> Recipe {
-    let ImageDefinition { name, version, reference, layers, files, entrypoint, environment, user, note: _ } = image;
-    let made_of = format!("{name} {version} {reference} {layers:?} {files:?} {entrypoint:?} {environment:?} {user:?}");
+    let ImageDefinition { name, version, reference, layers, files, links, cargo: _, entrypoint, environment, user, note: _ } = image;
+    let made_of = format!("{name} {version} {reference} {layers:?} {files:?} {links:?} {entrypoint:?} {environment:?} {user:?}");
     let digests: Vec<String> = parts.values().flat_map(|entry| &entry.files).map(|file| format!("{} {}", file.name, file.sha256)).collect();
     let pause = if files.values().any(|part| *part == Part::Pause) { hex::encode(Sha256::digest(pause::program(architecture))) } else { String::new() };
     Recipe::new(&[&"image, gzip", &made_of, &architecture.word(), &digests.join("\n"), &pause], Some(ONLY.to_owned()))
@@ -787,7 +870,10 @@ fn write_image(cache: &Cache, image: &ImageDefinition, architecture: Architectur
         };
         files.push((place.clone(), content));
     }
-    layers.push(oci::Layer::Files(files));
+    files.extend(image.links.iter().map(|(place, target)| (place.clone(), oci::Content::Link(target.clone()))));
+    if !files.is_empty() {
+        layers.push(oci::Layer::Files(files));
+    }
     let environment = image.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let user = image.user.as_deref().unwrap_or_default();
     let image = oci::Image { reference: &image.reference, architecture, layers, entrypoint: &image.entrypoint, environment, user };

@@ -9,6 +9,7 @@ use super::cache::Teller;
 use crate::artifact::manifest::FILE;
 use crate::artifact::{self, Cancel, ErrorKind, Lack, Manifest, Settings, Store};
 use crate::playbook::artifact::{Artifact, Artifacts, Held};
+use crate::project::{Files, environment};
 use crate::report::{self, Format};
 
 /// Manifest and cache of a folder; the error was told.
@@ -19,7 +20,16 @@ pub fn store(folder: &Path, mirror: Option<String>) -> Result<Store, Exit> {
         Exit::Mistakes
     })?;
     let cache = artifact::Cache::of_user().map_err(|error| told(&error))?;
-    Store::new(manifest, cache, Settings::from_environment(mirror)).map_err(|error| told(&error))
+    let settings = Settings { folder: Some(folder.to_owned()), ..Settings::from_environment(mirror) };
+    Store::new(manifest, cache, settings).map_err(|error| told(&error))
+}
+
+/// What provision.yaml says of a mirror, and only that: a mistake elsewhere in the folder is no reason not to fetch.
+pub fn mirror(folder: &Path) -> Result<Option<String>, Exit> {
+    let mut files = Files::new(folder);
+    let environment = environment::read_alone(&mut files);
+    let wrong = report::mistakes(&files);
+    if wrong { Err(Exit::Mistakes) } else { Ok(environment.mirror) }
 }
 
 /// Tells an error of an artifact.

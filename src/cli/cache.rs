@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
-use super::artifacts::{store, told};
+use super::artifacts::{mirror, store, told};
 use crate::artifact::{self, Cancel, Manifest, Progress};
 use crate::project::{Files, environment};
 use crate::report;

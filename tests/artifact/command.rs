@@ -279,3 +279,23 @@ fn ended_by(signal: Signal) {
     until("its processes are gone", || pids.iter().all(|pid| !alive(*pid)));
     assert_eq!(fs::read_dir(lab.path().join("xdg/provision/artifacts/work")).expect("a folder").count(), 0);
 }
+
+#[test]
+fn kubectl_of_the_cache_is_run_where_path_has_none() {
+    let script = b"#!/bin/sh\necho \"$KUBECONFIG $*\"\nexit 7\n".to_vec();
+    let server = Server::start(&[("/kubectl", &[Answer::Whole(script.clone())])]);
+    let sum = sha256(&script);
+    let lab = Lab::new(&format!(
+        "artifacts:\n  kubectl: {{sources: [cache, upstream], upstream: {{url: \"{}/kubectl\", sha256: {{amd64: {sum}, arm64: {sum}}}}}}}\n",
+        server.url()
+    ));
+    let config = lab.path().canonicalize().expect("there").join(".provision/kubeconfig");
+    fs::create_dir_all(config.parent().expect("it has one")).expect("made");
+    fs::write(&config, "").expect("written");
+    let kubectl = || said(&provision(&lab).args(["kubectl", "get", "nodes", "-o", "wide"]).env("PATH", "/nowhere").output().expect("it starts"));
+    let (code, _, story) = kubectl();
+    assert_eq!((code, story.as_str()), (Some(127), "error: run kubectl: it is neither on PATH nor in the cache\nhint: run `provision cache fetch kubectl`\n"));
+    assert_eq!(cache(&lab, &["fetch", "kubectl"]).0, Some(0));
+    let (code, out, story) = kubectl();
+    assert_eq!((code, out, story.as_str()), (Some(7), format!("{} get nodes -o wide\n", config.display()), ""));
+}
