@@ -79,6 +79,19 @@ pub(super) async fn toolchain() -> Result<String, String> {
     }
 }
 
+/// The C compiler to name where Cargo's `cc` would look for one of musl's that is not there: what crates of ours compile is
+/// assembly, which no C library has a part in, so the machine's own does.
+fn compiler(triple: &str, is_set: &dyn Fn(&str) -> bool, is_there: &dyn Fn(&str) -> bool) -> Option<(String, &'static str)> {
+    let architecture = triple.strip_suffix("-unknown-linux-musl")?;
+    let variables = [format!("CC_{}", triple.replace('-', "_")), format!("CC_{triple}"), "TARGET_CC".to_owned(), "CC".to_owned()];
+    let named = variables.iter().any(|name| is_set(name)) || is_there(&format!("{architecture}-linux-musl-gcc")) || is_there("musl-gcc");
+    (!named).then(|| (variables[0].clone(), "cc"))
+}
+
+fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
 /// One build.
 pub(super) struct Build<'a> {
     pub cargo: &'a Cargo,
@@ -118,6 +131,9 @@ impl Build<'_> {
         let total = crates.len();
 
         let mut build = self.command("cargo");
+        if let Some((variable, compiler)) = compiler(triple, &|name| std::env::var_os(name).is_some(), &on_path) {
+            build.env(variable, compiler);
+        }
         build.args(["build", "--locked", "--package", package, "--profile", &self.cargo.profile, "--target", triple]);
         let mut done = 0;
         self.said(build, "cargo build", &mut |line| {
