@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
 use super::artifacts::{mirror, store, told};
-use crate::artifact::{self, Cancel, Manifest, Progress};
+use crate::artifact::{self, Cancel, Manifest, Progress, Store};
 use crate::report;
 
 /// How often a long download or build says how far it is.
@@ -35,7 +35,7 @@ pub struct List {
 /// Get artifacts into the cache before they are needed
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// Only these, and what they are made of; `provision cache list` names all
+    /// Only these, and what they are made of; without any, what this folder's playbooks and releases need
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// JSON lines on stdout
@@ -104,9 +104,23 @@ impl List {
 }
 
 impl Fetch {
+    /// The names of the command line; without any, what this folder's playbooks and releases need, or all where it has none.
+    async fn wanted(&self) -> Result<(Store, Vec<String>), Exit> {
+        let here = Path::new(".");
+        if self.names.is_empty() && (here.join("playbooks").is_dir() || here.join("provision.yaml").is_file()) {
+            let checked = super::begin::check(&super::shared::Selection::default(), &[]).await?;
+            let needed: Vec<String> = checked.needed().iter().map(|name| name.to_string()).collect();
+            if !needed.is_empty() {
+                return Ok((checked.store, needed));
+            }
+        }
+        let store = store(here, mirror(here)?)?;
+        let names = if self.names.is_empty() { store.manifest().names().collect() } else { self.names.clone() };
+        Ok((store, names))
+    }
+
     async fn run(self) -> Result<Exit, Exit> {
-        let store = store(Path::new("."), mirror(Path::new("."))?)?;
-        let names: Vec<String> = if self.names.is_empty() { store.manifest().names().collect() } else { self.names.clone() };
+        let (store, names) = self.wanted().await?;
         let cancel = Cancel::default();
         let word = cancel.clone();
         let listener = tokio::spawn(async move {
