@@ -181,7 +181,7 @@ impl Browser {
         let port = loop {
             line.clear();
             assert!(said.read_line(&mut line).expect("it says its port") > 0, "chromedriver ended");
-            if let Some(port) = line.split("on port ").nth(1).and_then(|rest| rest.trim_end().trim_end_matches('.').parse::<u16>().ok()) {
+            if let Some(port) = line.split("on port ").nth(1).and_then(|rest| rest.trim_end().trim_end_matches('.').parse::<u16>().ok()).filter(|port| *port != 0) {
                 break port;
             }
         };
