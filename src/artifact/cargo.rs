@@ -146,6 +146,7 @@ impl Build<'_> {
         for name in REMOVED {
             command.env_remove(name);
         }
+        command.envs(self.cargo.environment.iter().filter(|(name, _)| std::env::var_os(name).is_none()));
         command.current_dir(self.folder).env("CARGO_TARGET_DIR", self.target).env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
         command
     }
@@ -199,6 +200,7 @@ mod tests {
             package: "tool".into(),
             profile: "release".into(),
             target: [].into(),
+            environment: [].into(),
             sources: ["tool/src", "Cargo.lock", "absent"].map(str::to_owned).into(),
             arguments: vec![],
         };

@@ -73,6 +73,8 @@ pub struct Lack {
     pub version: String,
     /// Where it would come from: the first source that can be asked now.
     pub source: String,
+    /// Whether any source can be asked now.
+    pub able: bool,
     /// Bytes, where that is known before.
     pub size: Option<u64>,
     /// Where a source gives another version than the others, or the name says another one than the content.
@@ -140,7 +142,7 @@ impl Store {
                     continue;
                 }
                 let source = "made here".to_owned();
-                lacks.push(Some(Lack { name, version: image.version.clone(), source, size: None, note: image.note.clone() }));
+                lacks.push(Some(Lack { name, version: image.version.clone(), source, able: true, size: None, note: image.note.clone() }));
                 continue;
             }
             lacks.push(None);
@@ -345,6 +347,7 @@ impl Shared {
         Lack {
             name: definition.name.clone(),
             version: definition.version.clone(),
+            able: source.is_some(),
             source: source.map_or_else(|| "no source that can be reached now".to_owned(), |(kind, place)| format!("{kind} {place}").trim_end().to_owned()),
             size,
             note: (!note.is_empty()).then_some(note),
@@ -663,8 +666,9 @@ impl Shared {
     async fn cargo_lack(&self, name: String, image: &ImageDefinition, cargo: &Cargo) -> Lack {
         let missing = if cargo.is_in(&self.folder) { cargo::toolchain().await.err() } else { Some(cargo.missing(&self.folder)) };
         let note = [image.note.clone(), missing.clone()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        let able = missing.is_none();
         let source = if missing.is_some() { "no source that can be reached now".to_owned() } else { format!("cargo {}", cargo.folder) };
-        Lack { name, version: image.version.clone(), source, size: None, note: (!note.is_empty()).then_some(note) }
+        Lack { name, version: image.version.clone(), source, able, size: None, note: (!note.is_empty()).then_some(note) }
     }
 
     async fn ensure_cargo(&self, image: &ImageDefinition, cargo: &Cargo, teller: &Teller, cancel: &Cancel) -> Result<Entry> {

@@ -31,7 +31,7 @@ pub struct List {
     json: bool,
 }
 
-/// Get artifacts into the cache before they are needed
+/// Get artifacts into the cache before they are needed; without a name, all that a source can give now
 #[derive(Debug, Args)]
 pub struct Fetch {
     /// Only these, and what they are made of; `provision cache list` names all
@@ -105,7 +105,19 @@ impl List {
 impl Fetch {
     async fn run(self) -> Result<Exit, Exit> {
         let store = store(Path::new("."), mirror(Path::new("."))?)?;
-        let names: Vec<String> = if self.names.is_empty() { store.manifest().names().collect() } else { self.names.clone() };
+        let mut names: Vec<String> = if self.names.is_empty() { store.manifest().names().collect() } else { self.names.clone() };
+        // Who wants all of them wants what is to be had: a playbook may do without the others (runc has a package on each node).
+        if self.names.is_empty() {
+            for lack in store.lacking(&names).await.map_err(|error| told(&error))?.into_iter().filter(|lack| !lack.able) {
+                if self.json {
+                    report::data(&json!({"event": "skipped", "name": lack.name, "version": lack.version, "source": lack.source, "note": lack.note}).to_string());
+                } else {
+                    let note = lack.note.map(|note| format!(" ({note})")).unwrap_or_default();
+                    report::line(&format!("  {} {}: skipped, {}{note}", lack.name, lack.version, lack.source));
+                }
+                names.retain(|name| *name != lack.name);
+            }
+        }
         let cancel = Cancel::default();
         let word = cancel.clone();
         let signal = tokio::spawn(async move {

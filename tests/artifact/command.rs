@@ -252,3 +252,17 @@ fn kubectl_of_the_cache_is_run_where_path_has_none() {
     let (code, out, story) = kubectl();
     assert_eq!((code, out, story.as_str()), (Some(7), format!("{} get nodes -o wide\n", config.display()), ""));
 }
+
+#[test]
+fn fetch_without_a_name_skips_what_no_source_can_give() {
+    let content = content();
+    let server = Server::start(&[("/v1.2.3/tool", &[Answer::Whole(content.clone())])]);
+    // Everything that is built in is nowhere, and so is one of the two here.
+    let there: Vec<String> = provision::artifact::Manifest::builtin().artifacts.into_keys().map(|name| format!("  {name}: {{sources: [cache]}}\n")).collect();
+    let images: Vec<String> = provision::artifact::Manifest::builtin().images.into_keys().map(|name| format!("  {name}: {{files: {{/pause: pause}}, layers: ~, links: ~, cargo: ~}}\n")).collect();
+    let lab = Lab::new(&format!("{}{}images:\n{}", tool(&server.url(), &content, "cache, upstream"), there.concat(), images.concat()));
+    let (code, _, story) = cache(&lab, &["fetch"]);
+    assert_eq!(code, Some(0), "{story}");
+    assert!(story.contains("  runc 1.4.3: skipped, no source that can be reached now (where this is not to be had,") && story.contains("+ tool 1.2.3: upstream"), "{story}");
+    assert_eq!(cache(&lab, &["fetch", "runc"]).0, Some(1));
+}
