@@ -109,11 +109,15 @@ impl Link {
                 Ok(Down::Heartbeat) => {}
                 Err(_) => inbox.lost = true,
             }
-            let lost = inbox.lost;
+            let (lost, in_order) = (inbox.lost, inbox.end);
             drop(inbox);
             self.inbox.1.notify_all();
             if lost {
-                self.stop_writing();
+                self.cancel.end_waits();
+                // Who said `End` and closed their end may well still read: our last words go out, and `drain` bounds the wait.
+                if !in_order {
+                    self.stop_writing();
+                }
                 return;
             }
         }
@@ -162,7 +166,7 @@ impl Link {
                 return;
             }
             if output.buffer.is_empty() || !due {
-                let waiting = if output.buffer.is_empty() { Duration::from_secs(60) } else { GATHER };
+                let waiting = if output.buffer.is_empty() { Duration::from_mins(1) } else { GATHER };
                 output = self.output.1.wait_timeout(output, waiting).unwrap_or_else(std::sync::PoisonError::into_inner).0;
                 continue;
             }
@@ -368,5 +372,53 @@ impl Port for Link {
 
     fn cancel(&self) -> Cancel {
         self.cancel.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An output that can be looked at.
+    #[derive(Clone, Default)]
+    struct Shown(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shown {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no writer panics").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What a link writes that says something once its input is over.
+    fn written_after(input: &[Down]) -> Vec<u8> {
+        let bytes: Vec<u8> = input.iter().flat_map(|frame| frame::encode(frame).expect("packed")).collect();
+        let shown = Shown::default();
+        let link = Link::new(Box::new(std::io::Cursor::new(bytes)), Box::new(shown.clone()));
+        let until = Instant::now() + Duration::from_secs(10);
+        while !link.is_lost() {
+            assert!(Instant::now() < until, "the end of the input is noticed");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Its reader may be between noticing and acting.
+        std::thread::sleep(Duration::from_millis(20));
+        link.send(Up::Waiting { holder: crate::agent::frame::RunIdentity::default(), doing: "word".into() });
+        link.drain();
+        let written = shown.0.lock().expect("no writer panics");
+        written.clone()
+    }
+
+    #[test]
+    fn last_words_are_said_to_who_ended_in_order() {
+        let written = written_after(&[Down::End]);
+        assert!(matches!(frame::read::<Up>(&mut written.as_slice()), Ok(Up::Waiting { .. })));
+    }
+
+    #[test]
+    fn a_lost_link_is_told_nothing_more() {
+        assert_eq!(written_after(&[Down::Heartbeat]), Vec::<u8>::new());
     }
 }

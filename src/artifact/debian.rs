@@ -43,6 +43,7 @@ pub(super) async fn layer(packages: &Packages, architecture: Architecture, folde
         for deb in &debs {
             unpacked(deb, &mut layer).map_err(|error| format!("unpack {}: {error}", deb.display()))?;
         }
+        layer.entries.extend(packages.links.into_iter().map(|(path, target)| (path, Kept::Link(target))));
         File::create(&out).and_then(|file| layer.write(io::BufWriter::new(file))).map_err(|error| format!("write {}: {error}", out.display()))
     })
     .await

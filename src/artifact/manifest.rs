@@ -83,6 +83,8 @@ pub struct Packages {
     pub names: Vec<String>,
     /// Paths without a leading slash; a `*` stands for any text.
     pub leave_out: Vec<String>,
+    /// Symbolic links that no package holds: path to target.
+    pub links: BTreeMap<String, String>,
 }
 
 /// An image that is made of artifacts.

@@ -11,7 +11,7 @@ use crate::source::{Diagnostic, Diagnostics, Keys, Node, NodeKind, Sources, yaml
 const BUILT_IN: &str = include_str!("../../artifacts.yaml");
 
 const TOP: [&str; 4] = ["sources", "artifacts", "modules", "images"];
-const ARTIFACT: [&str; 8] = ["version", "files", "sources", "upstream", "module", "packages", "leave_out", "note"];
+const ARTIFACT: [&str; 9] = ["version", "files", "sources", "upstream", "module", "packages", "leave_out", "links", "note"];
 const FILES: [&str; 3] = ["mode", "member", "package"];
 const UPSTREAM: [&str; 2] = ["url", "sha256"];
 const MODULE: [&str; 9] = ["module", "version", "sum", "beside", "replaced", "require", "cgo", "tags", "ldflags"];
@@ -220,7 +220,14 @@ impl Reader<'_> {
             }
         }
         let names = self.texts(&keys, "packages");
-        let packages = (!names.is_empty()).then(|| Packages { names, leave_out: self.texts(&keys, "leave_out") });
+        let mut links = BTreeMap::new();
+        for (path, target) in keys.entries("links", self.diagnostics) {
+            match (path.text(), target.text()) {
+                (Some(path), Some(target)) if !path.starts_with('/') => _ = links.insert(path.to_owned(), target.to_owned()),
+                _ => self.diagnostics.push(Diagnostic::at(path, format!("a link of {what} is a path without a leading slash and its target"))),
+            }
+        }
+        let packages = (!names.is_empty()).then(|| Packages { names, leave_out: self.texts(&keys, "leave_out"), links });
         // A source that is written wrongly was told.
         if ["upstream", "module", "packages"].iter().all(|source| keys.get(source).is_none()) {
             self.diagnostics.push(Diagnostic::at(key, format!("{what} comes from nowhere")).hint("write `upstream:`, `module:` or `packages:`"));

@@ -634,6 +634,7 @@ impl Shared {
         if let Some(entry) = self.find(&recipe)? {
             return Ok(entry);
         }
+        let _ = teller.send(Progress::Started { name: name.clone(), version: image.version.clone(), from: "made here".to_owned() });
         let begun = Instant::now();
         let work = self.cache.work()?;
         let (cache, image, architecture) = (self.cache.clone(), image.clone(), self.architecture);

@@ -80,6 +80,23 @@ struct Frame {
     variables: Vec<(Rc<str>, Value)>,
 }
 
+impl Frame {
+    fn place(&self, pos: Pos, width: usize) -> At {
+        At { file: self.file, offset: pos.offset, width }
+    }
+
+    fn variable(&self, name: &str) -> Value {
+        self.variables.iter().rev().find(|(known, _)| &**known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
+    /// Sets the innermost variable of this name; parsing made sure that there is one.
+    fn set(&mut self, name: &str, value: Value) {
+        if let Some(variable) = self.variables.iter_mut().rev().find(|(known, _)| &**known == name) {
+            variable.1 = value;
+        }
+    }
+}
+
 enum Flow {
     On,
     Break,
@@ -93,7 +110,7 @@ impl Evaluator {
 
     /// Renders a template by name.
     pub fn render(&mut self, name: &str, dot: &Value) -> Outcome<Output> {
-        let definition = self.definitions.get(name).cloned().ok_or_else(|| self.undefined(At::default(), name))?;
+        let definition = self.definitions.get(name).cloned().ok_or_else(|| Box::new(self.undefined(At::default(), name)))?;
         self.run(&definition, dot)
     }
 
@@ -104,14 +121,14 @@ impl Evaluator {
         Ok(out)
     }
 
-    fn undefined(&self, at: At, name: &str) -> Box<Fault> {
+    fn undefined(&self, at: At, name: &str) -> Fault {
         let label = did_you_mean(name, self.definitions.keys().map(|name| &**name));
-        Box::new(Fault::new(at, format!("there is no template named `{name}`")).label(label).hint(format!("write `{{{{- define \"{name}\" }}}}` in a file of templates/")))
+        Fault::new(at, format!("there is no template named `{name}`")).label(label).hint(format!("write `{{{{- define \"{name}\" }}}}` in a file of templates/"))
     }
 
     /// A template called by another one.
     fn call(&mut self, at: At, name: &str, dot: &Value) -> Outcome<String> {
-        let definition = self.definitions.get(name).cloned().ok_or_else(|| self.undefined(at, name))?;
+        let definition = self.definitions.get(name).cloned().ok_or_else(|| Box::new(self.undefined(at, name)))?;
         self.deeper(at, name, |this| this.run(&definition, dot)).map(|out| out.text)
     }
 
@@ -187,7 +204,7 @@ impl Evaluator {
     fn template(&mut self, frame: &mut Frame, dot: &Value, call: &TemplateNode, out: &mut Output) -> Outcome<()> {
         let at = At { file: frame.file, offset: call.pos.offset, width: "template".len() };
         let inner = call.pipe.as_ref().map(|pipe| self.pipe(frame, dot, pipe)).transpose()?.unwrap_or_default();
-        let definition = self.definitions.get(&*call.name).cloned().ok_or_else(|| self.undefined(at, &call.name))?;
+        let definition = self.definitions.get(&*call.name).cloned().ok_or_else(|| Box::new(self.undefined(at, &call.name)))?;
         let made = self.deeper(at, &call.name, |this| this.run(&definition, &inner))?;
         for (index, piece) in made.pieces.iter().enumerate() {
             let end = made.pieces.get(index + 1).map_or(made.text.len(), |next| next.start);
@@ -198,7 +215,7 @@ impl Evaluator {
 
     fn range(&mut self, frame: &mut Frame, dot: &Value, branch: &BranchNode, out: &mut Output) -> Outcome<Flow> {
         let over = self.pipe(frame, dot, &branch.pipe)?;
-        let at = self.place(frame, branch.pipe.pos, 1);
+        let at = frame.place(branch.pipe.pos, 1);
         let pairs: Vec<(Value, Value)> = match &over {
             Value::Nil => Vec::new(),
             Value::List(items) => items.iter().enumerate().map(|(index, item)| (Value::Int(index as i64), item.clone())).collect(),
@@ -226,7 +243,7 @@ impl Evaluator {
             let names = &branch.pipe.decl;
             let bound = [(names.len() == 2).then_some((names.first(), key)), Some((names.last(), item.clone()))];
             for (name, value) in bound.into_iter().flatten().filter_map(|(name, value)| Some((name?, value))) {
-                self.set(frame, name, value);
+                frame.set(name, value);
             }
             let flow = self.list(frame, &item, &branch.body, out)?;
             frame.variables.truncate(mark);
@@ -237,18 +254,6 @@ impl Evaluator {
         Ok(Flow::On)
     }
 
-    fn place(&self, frame: &Frame, pos: Pos, width: usize) -> At {
-        At { file: frame.file, offset: pos.offset, width }
-    }
-
-    /// Sets the innermost variable of this name; parsing made sure that there is one.
-    #[expect(clippy::unused_self, reason = "reads as the others do")]
-    fn set(&self, frame: &mut Frame, name: &str, value: Value) {
-        if let Some(variable) = frame.variables.iter_mut().rev().find(|(known, _)| &**known == name) {
-            variable.1 = value;
-        }
-    }
-
     fn pipe(&mut self, frame: &mut Frame, dot: &Value, pipe: &PipeNode) -> Outcome<Value> {
         let mut value = None;
         for command in &pipe.commands {
@@ -257,7 +262,7 @@ impl Evaluator {
         let value = value.unwrap_or_default();
         for name in &pipe.decl {
             if pipe.is_assign {
-                self.set(frame, name, value.clone());
+                frame.set(name, value.clone());
             } else {
                 frame.variables.push((name.as_str().into(), value.clone()));
             }
@@ -272,7 +277,7 @@ impl Evaluator {
             Expr::Identifier(pos, name) => self.function(frame, dot, (*pos, name), rest, last),
             Expr::Field(pos, fields) => self.chain(frame, dot, (*pos, ""), dot.clone(), fields, rest, last),
             Expr::Variable(pos, name, fields) if !fields.is_empty() => {
-                let start = Self::variable(frame, name);
+                let start = frame.variable(name);
                 self.chain(frame, dot, (*pos, name), start, fields, rest, last)
             }
             Expr::Chain(pos, inner, fields) => {
@@ -280,16 +285,12 @@ impl Evaluator {
                 self.chain(frame, dot, (*pos, "(…)"), start, fields, rest, last)
             }
             _ if !rest.is_empty() || last.is_some() => {
-                let fault = Fault::new(self.place(frame, first.pos(), 1), "only a function or a method takes arguments");
+                let fault = Fault::new(frame.place(first.pos(), 1), "only a function or a method takes arguments");
                 Err(Box::new(fault.hint("separate commands by `|`, and put a nested call into parentheses")))
             }
-            Expr::Nil(pos) => Err(Box::new(Fault::new(self.place(frame, *pos, 3), "`nil` is not a command"))),
+            Expr::Nil(pos) => Err(Box::new(Fault::new(frame.place(*pos, 3), "`nil` is not a command"))),
             other => self.expression(frame, dot, other),
         }
-    }
-
-    fn variable(frame: &Frame, name: &str) -> Value {
-        frame.variables.iter().rev().find(|(known, _)| &**known == name).map(|(_, value)| value.clone()).unwrap_or_default()
     }
 
     /// An argument.
@@ -298,14 +299,14 @@ impl Evaluator {
             Expr::Dot(_) => dot.clone(),
             Expr::Field(pos, fields) => self.chain(frame, dot, (*pos, ""), dot.clone(), fields, &[], None)?,
             Expr::Variable(pos, name, fields) => {
-                let start = Self::variable(frame, name);
+                let start = frame.variable(name);
                 self.chain(frame, dot, (*pos, name), start, fields, &[], None)?
             }
             Expr::Identifier(pos, name) => self.function(frame, dot, (*pos, name), &[], None)?,
             Expr::String(_, text) => Value::text(&**text),
             Expr::Number(_, Number::Int(number)) => Value::Int(*number),
             Expr::Number(pos, Number::Uint(number)) => {
-                return Err(Box::new(Fault::new(self.place(frame, *pos, 1), format!("{number} is too large for an integer"))));
+                return Err(Box::new(Fault::new(frame.place(*pos, 1), format!("{number} is too large for an integer"))));
             }
             Expr::Number(_, Number::Float(number)) => Value::Float(*number),
             Expr::Bool(_, truth) => Value::Bool(*truth),
@@ -327,7 +328,7 @@ impl Evaluator {
         let mut before: Option<Value> = None;
         for (index, field) in fields.iter().enumerate() {
             let field = field.as_ref();
-            let at = self.place(frame, pos, shown.len() + 1 + field.len());
+            let at = frame.place(pos, shown.len() + 1 + field.len());
             if matches!(receiver, Value::Nil) {
                 let Some(holder) = before else { return Ok(Value::Nil) };
                 return Err(Box::new(Self::missing(at, &shown, fields[index - 1].as_ref(), field, &holder)));
@@ -374,14 +375,14 @@ impl Evaluator {
         let mut places = Vec::with_capacity(rest.len());
         for expression in rest {
             values.push(self.expression(frame, dot, expression)?);
-            places.push(self.place(frame, expression.pos(), 1));
+            places.push(frame.place(expression.pos(), 1));
         }
         values.extend(last);
         Ok((values, places))
     }
 
     fn function(&mut self, frame: &mut Frame, dot: &Value, (pos, name): (Pos, &str), rest: &[Expr], last: Option<Value>) -> Outcome<Value> {
-        let at = self.place(frame, pos, name.len());
+        let at = frame.place(pos, name.len());
         // These two stop at the first argument that decides.
         if matches!(name, "and" | "or") && !rest.is_empty() {
             let mut value = Value::Nil;

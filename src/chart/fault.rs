@@ -58,7 +58,7 @@ impl Texts {
     }
 
     pub fn text(&self, file: u32) -> Arc<str> {
-        self.0.get(file as usize).map(|(_, text)| Arc::clone(text)).unwrap_or_else(|| "".into())
+        self.0.get(file as usize).map_or_else(|| "".into(), |(_, text)| Arc::clone(text))
     }
 
     /// The name that is shown.

@@ -77,7 +77,7 @@ pub fn glob(pattern: &str, deep: bool) -> Option<Regex> {
                     }
                 }
                 let class = class.strip_prefix('!').map_or(class.clone(), |rest| format!("^{rest}"));
-                out.push_str(&format!("[{class}]"));
+                out.extend(["[", &class, "]"]);
             }
             '{' if deep => {
                 braces += 1;

@@ -132,7 +132,9 @@ impl Loader {
         let field = |name: &str| metadata.as_ref().and_then(|fields| fields.get(name)?.as_str().map(str::to_owned)).filter(|text| !text.is_empty());
         (chart.name, chart.version, chart.app_version) = (field("Name").unwrap_or_default(), field("Version").unwrap_or_default(), field("AppVersion"));
         if let Err(faults) = chart.parsed() {
-            faults.iter().for_each(|fault| self.diagnostics.push(self.texts.diagnostic(fault)));
+            for fault in &faults {
+                self.diagnostics.push(self.texts.diagnostic(fault));
+            }
         }
         chart.metadata = metadata?;
         chart.values = values?.to_json().unwrap_or_default();

@@ -1,9 +1,10 @@
 //! What templates gave → objects: read as YAML, checked, in the order in which Helm installs them.
 
+use std::fmt::Write as _;
+
 use super::evaluate::{Output, Piece};
 use super::fault::{At, Fault, Refused, Result, Texts};
 use super::read;
-use super::value::Value;
 use crate::program::Span;
 use crate::source::{Diagnostic, Diagnostics, Node, yaml};
 
@@ -76,21 +77,23 @@ pub fn objects(doing: String, definitions: Vec<Rendered>, mut templates: Vec<Ren
     if reader.diagnostics.has_errors() { Err(Refused::new(doing, &reader.texts, reader.diagnostics)) } else { Ok(all) }
 }
 
-/// The rendered texts as `helm template` prints them, documents split at lines that begin with `---`.
+/// The rendered texts as `helm template --no-hooks` prints them, documents split at lines that begin with `---`.
 pub fn text(chart: &str, mut rendered: Vec<Rendered>) -> String {
     rendered.sort_by(|a, b| a.path.cmp(&b.path));
     let mut all: Vec<(String, String, String)> = Vec::new();
     for Rendered { path, output, .. } in rendered {
         for document in split(&output.text) {
-            let kind = match read::from_text(document) {
-                Ok(Value::Map(entries)) => entries.borrow().get("kind").map(super::print::plain).unwrap_or_default(),
-                _ => String::new(),
-            };
-            all.push((kind, path.clone(), document.to_owned()));
+            let head = read::from_text(document).ok().and_then(|value| value.to_json()).unwrap_or_default();
+            if head.pointer("/metadata/annotations/helm.sh~1hook").is_none() {
+                all.push((head["kind"].as_str().unwrap_or_default().to_owned(), path.clone(), document.to_owned()));
+            }
         }
     }
     all.sort_by_cached_key(|(kind, _, _)| order(kind));
-    let whole: String = all.into_iter().map(|(_, path, document)| format!("---\n# Source: {chart}/{path}\n{document}\n")).collect();
+    let mut whole = String::new();
+    for (_, path, document) in all {
+        let _ = write!(whole, "---\n# Source: {chart}/{path}\n{document}\n");
+    }
     format!("{}\n", whole.trim())
 }
 

@@ -33,7 +33,9 @@ pub fn parse(texts: &Texts, file: u32, name: &str, into: &mut Definitions) -> Re
     let (body, defines) = parsed.map_err(|error| vec![syntax(&text, file, error)])?;
     let mut check = Check { file, faults: Vec::new(), variables: Vec::new(), loops: 0 };
     check.body(&body);
-    defines.iter().for_each(|define| check.body(&define.body));
+    for define in &defines {
+        check.body(&define.body);
+    }
     if !check.faults.is_empty() {
         return Err(check.faults);
     }
@@ -43,7 +45,9 @@ pub fn parse(texts: &Texts, file: u32, name: &str, into: &mut Definitions) -> Re
         }
     };
     put(name, body);
-    defines.into_iter().for_each(|define| put(&define.name, define.body));
+    for define in defines {
+        put(&define.name, define.body);
+    }
     Ok(())
 }
 

@@ -37,11 +37,9 @@ pub fn from_text(text: &str) -> Result<Value, String> {
     let mut sources = Sources::default();
     let mut diagnostics = Diagnostics::default();
     let file = sources.add("the text", Path::new("the text"), text);
-    match yaml::documents(&sources, file, &mut diagnostics) {
-        Some(documents) => Ok(documents.first().map(value).unwrap_or_default()),
-        None => {
-            let first = diagnostics.iter().next();
-            Err(first.map_or_else(|| "no YAML".to_owned(), |found| format!("line {}: {}", found.span.line, found.message)))
-        }
+    if let Some(documents) = yaml::documents(&sources, file, &mut diagnostics) {
+        return Ok(documents.first().map(value).unwrap_or_default());
     }
+    let first = diagnostics.iter().next();
+    Err(first.map_or_else(|| "no YAML".to_owned(), |found| format!("line {}: {}", found.span.line, found.message)))
 }

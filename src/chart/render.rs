@@ -41,7 +41,7 @@ impl Chart {
         manifest::objects(self.doing(release), definitions.collect(), rendered, evaluator.texts)
     }
 
-    /// What `helm template` prints: the rendered texts in install order, each below its `# Source:` line.
+    /// What `helm template --no-hooks` prints: the rendered texts in install order, each below its `# Source:` line.
     pub fn manifest(&self, release: &Release, values: &serde_json::Value) -> Result<String> {
         let (rendered, _) = self.rendered(release, values, false)?;
         Ok(manifest::text(&self.name, rendered))

@@ -31,8 +31,10 @@ pub fn prepared(text: &str) -> Result<String, Slip> {
             from = end;
             continue;
         }
-        // What is never closed is gotmpl's to report.
-        let Some(end) = action_end(text, body) else { break };
+        let Some(end) = action_end(text, body) else {
+            let width = text[start..].lines().next().map_or(2, str::len);
+            return Err(Slip { offset: start, width, message: "an action that is never closed".into(), hint: "write `}}` where it ends, and the closing quote of a text in it".into() });
+        };
         let word: String = trimmed.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
         match word.as_str() {
             "if" | "range" | "with" | "define" | "block" => open.push((start, word)),
@@ -65,13 +67,14 @@ pub fn prepared(text: &str) -> Result<String, Slip> {
     Ok(String::from_utf8(out).unwrap_or_else(|_| text.to_owned()))
 }
 
-/// The offset behind `}}`; texts inside of the action may hold braces.
+/// The offset behind `}}`; texts inside of the action may hold braces. `None` where another action begins first.
 fn action_end(text: &str, body: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = body;
     while at < bytes.len() {
         match bytes[at] {
             b'}' if bytes.get(at + 1) == Some(&b'}') => return Some(at + 2),
+            b'{' if bytes.get(at + 1) == Some(&b'{') => return None,
             b'`' => at += 1 + text[at + 1..].find('`')?,
             quote @ (b'"' | b'\'') => {
                 at += 1;
@@ -102,6 +105,7 @@ mod tests {
         assert_eq!((slip("a\n{{ if .x }}\n{{ range .y }}{{ end }}").offset, slip("{{ with 1 }}").message.as_str()), (2, "`with` is never closed"));
         assert_eq!(slip("{{ if 1 }}{{ end }}{{ end }}").offset, 22);
         assert_eq!(slip("{{ define \"x\" }}{{ else }}{{ end }}").message, "`else` outside of `if`, `with` and `range`");
+        assert_eq!(slip("a: {{ .x\nb: {{ .y }}").offset, 3);
         assert_eq!(slip("x {{ /* y").message, "a comment that is never closed");
         assert!(prepared("{{ if 1 }}{{ else if 2 }}{{ else }}{{ end }}{{ endpoint }}{{ \"{{ if\" }}").is_ok());
     }

@@ -120,7 +120,8 @@ impl Checker<'_> {
                 let known: Vec<&str> = schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
                 let patterns: Vec<&String> = schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten().map(|(pattern, _)| pattern).collect();
                 // `global` is every chart's.
-                for (name, value) in entries.iter().filter(|(name, _)| !known.contains(&name.as_str()) && !patterns.iter().any(|pattern| matches(pattern, name)) && !(path.is_empty() && *name == "global")) {
+                let is_known = |name: &str| known.contains(&name) || patterns.iter().any(|pattern| matches(pattern, name)) || (path.is_empty() && name == "global");
+                for (name, value) in entries.iter().filter(|(name, _)| !is_known(name)) {
                     if rule == &Value::Bool(false) {
                         self.found.push(Diagnostic::nowhere(format!("the chart knows no value `{}`", below(path, name))).suggest(name, known.iter().copied()));
                     } else {

@@ -129,7 +129,7 @@ impl Value {
             Self::Nil => "nothing",
             Self::Bool(_) => "a truth value",
             Self::Int(_) => "an integer",
-            Self::Float(_) => "a number of the values (a float64)",
+            Self::Float(_) => "a float",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
@@ -143,7 +143,7 @@ impl Value {
             (Self::Nil, Self::Nil) => true,
             (Self::Bool(a), Self::Bool(b)) => a == b,
             (Self::Int(a), Self::Int(b)) => a == b,
-            (Self::Float(a), Self::Float(b)) => a == b,
+            (Self::Float(a), Self::Float(b)) => a.partial_cmp(b).is_some_and(std::cmp::Ordering::is_eq),
             (Self::Text(a), Self::Text(b)) => a == b,
             (Self::List(a), Self::List(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.deep_equal(b)),
             (Self::Map(a), Self::Map(b)) => {

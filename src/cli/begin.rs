@@ -19,6 +19,9 @@ use crate::report;
 use crate::run::prepare::{Prepared, prepare};
 use crate::run::reach::Reached;
 
+/// Every node runs it, and it has a C library: an agent that is not static runs in it too.
+const PROBE_IMAGE: &str = "image/kube-proxy";
+
 /// Everything read and checked, without a mistake; nothing touched.
 pub struct Checked {
     pub folder: PathBuf,
@@ -97,8 +100,12 @@ impl Checked {
         Ok(())
     }
 
-    /// What stands above the hosts; `None` where no group `control_plane` has a host.
+    /// What stands above the hosts; `None` where neither a playbook builds a cluster with our kubeadm nor a release wants one,
+    /// or no group `control_plane` has a host.
     pub fn delivery(&self) -> Option<Delivery> {
+        if self.releases.is_empty() && !self.compiled.artifacts.contains("kubeadm") {
+            return None;
+        }
         let group = |name: &str| self.project.inventory.select_all([name].into_iter()).hosts;
         let mut nodes = group("control_plane");
         let control = nodes.first()?.clone();
@@ -109,7 +116,7 @@ impl Checked {
             nodes: nodes.iter().map(|node| node.to_string()).collect(),
             kubeconfig: kubeconfig::path(&self.folder),
             releases: self.releases.clone(),
-            probe: None,
+            probe_image: self.compiled.artifacts.contains(PROBE_IMAGE).then(|| self.options.artifacts.get(PROBE_IMAGE)?.reference.clone()).flatten(),
         })
     }
 

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
 use super::artifacts::{mirror, store, told};
 use crate::artifact::{self, Cancel, Manifest, Progress};
+use crate::project::{Files, environment};
 use crate::report;
 
 /// How often a long download or build says how far it is.
@@ -62,6 +64,14 @@ impl Cache {
         };
         result.unwrap_or_else(|exit| exit)
     }
+}
+
+/// What provision.yaml says of a mirror, and only that: a mistake elsewhere in the folder is no reason not to fetch.
+fn mirror(folder: &Path) -> Result<Option<String>, Exit> {
+    let mut files = Files::new(folder);
+    let environment = environment::read_alone(&mut files);
+    let wrong = report::mistakes(&files);
+    if wrong { Err(Exit::Mistakes) } else { Ok(environment.mirror) }
 }
 
 fn megabytes(bytes: u64) -> String {
@@ -120,15 +130,18 @@ impl Fetch {
         }
         let cancel = Cancel::default();
         let word = cancel.clone();
-        let signal = tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                word.cancel();
+        let listener = tokio::spawn(async move {
+            let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
             }
+            word.cancel();
         });
         let mut teller = Teller::new(self.json);
         let begun = Instant::now();
         let result = store.ensure(&names, &mut |step| teller.tell(step), &cancel).await;
-        signal.abort();
+        listener.abort();
         let artifacts = result.map_err(|error| told(&error))?;
         if self.json {
             report::data(&json!({"event": "done", "artifacts": artifacts.len(), "milliseconds": begun.elapsed().as_millis()}).to_string());

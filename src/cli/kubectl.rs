@@ -9,9 +9,10 @@ use std::process::Command;
 use clap::Args;
 
 use super::Exit;
-use super::artifacts::{store, told};
+use super::artifacts;
 use super::kubeconfig::no_cluster;
 use super::machines::Folder;
+use crate::artifact::Store;
 use crate::cluster::kubeconfig;
 use crate::report;
 
@@ -36,33 +37,32 @@ impl Kubectl {
         if let Err(error) = std::fs::metadata(&path) {
             return no_cluster(&path, &error);
         }
-        let program = match installed() {
-            Some(program) => Some(program),
-            None => match cached(&folder).await {
-                Ok(program) => program,
-                Err(exit) => return exit,
-            },
+        let program = match artifacts::store(&folder, None) {
+            Ok(store) => cached(&store).await.or_else(installed),
+            Err(exit) => return exit,
         };
         let Some(program) = program else {
-            report::error("run kubectl: it is neither on PATH nor in the cache", Some("run `provision cache fetch kubectl`"));
+            report::error("run kubectl: there is none on this machine", Some("install kubectl, or log in to the control plane: `provision ssh NODE -- kubectl …`"));
             return Exit::Remote(NOT_FOUND);
         };
-        // In the cache it is named by its hash.
         let error = Command::new(&program).arg0("kubectl").args(&self.words).env("KUBECONFIG", &path).exec();
         report::error(&format!("run {}: {error}", program.display()), None);
         Exit::Remote(NOT_FOUND)
     }
 }
 
-/// The one that is given to nodes, where the cache has it.
-async fn cached(folder: &Path) -> Result<Option<PathBuf>, Exit> {
-    let kubectl = store(folder, None)?.present("kubectl").await.map_err(|error| told(&error))?;
-    Ok(kubectl.and_then(|kubectl| Some(kubectl.files.into_iter().next()?.path)))
+/// The artifact of the cluster's own version, where it was got and is whole.
+async fn cached(store: &Store) -> Option<PathBuf> {
+    let file = store.present("kubectl").await.ok()??.files.into_iter().next()?;
+    runs(&file.path).then_some(file.path)
 }
 
 /// The first on PATH.
 fn installed() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
-    let runs = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
-    std::env::split_paths(&folders).map(|folder| folder.join("kubectl")).find(runs)
+    std::env::split_paths(&folders).map(|folder| folder.join("kubectl")).find(|path| runs(path))
+}
+
+fn runs(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }

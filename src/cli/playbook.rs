@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Exit;
-use super::begin::check;
+use super::artifacts::Lacking;
+use super::begin::{Checked, check};
 use super::shared::Selection;
 use crate::playbook::list::{Lists, list};
 use crate::report::{self, Format, Story};
@@ -39,7 +40,7 @@ pub struct Playbook {
 
 impl Playbook {
     pub async fn run(self) -> Exit {
-        let checked = match check(&self.selection, &self.files).await {
+        let mut checked = match check(&self.selection, &self.files).await {
             Ok(checked) => checked,
             Err(exit) => return exit,
         };
@@ -52,6 +53,9 @@ impl Playbook {
             report::data(list(&checked.compiled, &names, &checked.options.settings, lists).trim_end());
             return Exit::Success;
         }
+        if let Err(exit) = fetched(&mut checked, Format::of(self.json)).await {
+            return exit;
+        }
         let reached = match checked.ours() {
             Ok(ours) => ours.map(|ours| ours.reached()).unwrap_or_default(),
             Err(exit) => return exit,
@@ -61,6 +65,17 @@ impl Playbook {
             Err(exit) => exit,
         }
     }
+}
+
+/// Gets the artifacts that the playbooks name.
+async fn fetched(checked: &mut Checked, format: Format) -> Result<(), Exit> {
+    let lacking = Lacking::of(&checked.store, &checked.needed()).await?;
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    lacking.tell(format, false);
+    lacking.fetch(&checked.store, format).await?;
+    checked.again().await
 }
 
 /// Runs to the end, telling the story; Ctrl-C ends what goes on and is told.

@@ -99,6 +99,7 @@ impl Cluster {
     async fn look(&self, condition: &Condition) -> Result<Standing> {
         match condition {
             Condition::ApiAnswers => {
+                self.version().await?;
                 // Made by the server itself behind its start: with it, storage and access work.
                 let system = ObjectId { api_version: "v1".to_owned(), kind: "Namespace".to_owned(), namespace: None, name: "kube-system".to_owned() };
                 Ok(if self.live(&system).await?.is_some() { Standing::Holds } else { Standing::Not("it is still starting".to_owned()) })

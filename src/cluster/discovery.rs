@@ -38,8 +38,8 @@ impl Cluster {
     /// The kinds that the server has, for "did you mean".
     pub(super) async fn kind_names(&self) -> Vec<String> {
         let kinds = self.kinds.lock().await;
-        let groups = kinds.iter().flat_map(|kinds| kinds.groups());
-        groups.flat_map(|group| group.recommended_resources()).map(|(resource, _)| resource.kind).collect()
+        let groups = kinds.iter().flat_map(Discovery::groups);
+        groups.flat_map(kube::discovery::ApiGroup::recommended_resources).map(|(resource, _)| resource.kind).collect()
     }
 
     /// How to reach an object.

@@ -27,7 +27,7 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { limit: Duration::from_secs(120), grace: None }
+        Self { limit: Duration::from_mins(2), grace: None }
     }
 }
 

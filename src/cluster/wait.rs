@@ -40,14 +40,15 @@ impl Cluster {
                 return Err(late.because(last).hint(condition.hint()));
             }
             tokio::select! {
-                stirred = stirrings.next() => match stirred {
-                    Some(()) => sleep(FLOCK.min(left)).await,
-                    None => {
+                stirred = stirrings.next() => {
+                    if stirred.is_some() {
+                        sleep(FLOCK.min(left)).await;
+                    } else {
                         // The watch ended: the interval first, so that a server that ends them at once is not flooded.
                         sleep(INTERVAL.min(left)).await;
                         stirrings = self.stirrings(condition);
                     }
-                },
+                }
                 () = sleep(INTERVAL.min(left)) => {}
             }
         }

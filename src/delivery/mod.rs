@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 pub use render::{Rendered, page, render};
 
 use crate::cluster::{self, Cluster, Condition, Conflicts, Probe, Release, ReleasePlan, kubeconfig};
-use crate::run::reach::Reach;
+use crate::run::reach::{Placed, Reach};
 
 /// Where kubeadm leaves the administrator's kubeconfig.
 const ADMIN: &str = "/etc/kubernetes/admin.conf";
 /// A cluster that answers at all does so within this time; a plan does not wait longer.
 const GLANCE: Duration = Duration::from_secs(3);
+/// For one look at a condition.
+const LOOK: Duration = Duration::from_secs(1);
 /// The API server of a control plane that was just started.
 const API: Duration = Duration::from_secs(120);
 /// Nodes after their join, with their network.
@@ -36,8 +38,8 @@ pub struct Delivery {
     /// `.provision/kubeconfig`.
     pub kubeconfig: PathBuf,
     pub releases: Vec<Rendered>,
-    /// What proves the pods' network; `None`: it is not proven.
-    pub probe: Option<Probe>,
+    /// An image that every node has, for the pods that prove the network; `None`: it is not proven.
+    pub probe_image: Option<String>,
 }
 
 /// What would be done.
@@ -132,8 +134,7 @@ impl Delivery {
         }
         for condition in self.conditions() {
             let mut why = String::new();
-            // No time at all: one look.
-            if cluster.wait(&condition, Duration::ZERO, &mut |reason| reason.clone_into(&mut why)).await.is_err() {
+            if cluster.wait(&condition, LOOK, &mut |reason| reason.clone_into(&mut why)).await.is_err() {
                 return Err(if why.is_empty() { format!("{condition} does not hold") } else { format!("{condition}: {why}") });
             }
         }
@@ -141,8 +142,8 @@ impl Delivery {
         for rendered in &self.releases {
             planned.releases.push(cluster.plan(&self.release(rendered)).await.map_err(|error| error.to_string())?);
         }
-        if let Some(probe) = &self.probe {
-            planned.doubt = cluster.network_doubt(probe).await.map_err(|error| error.to_string())?;
+        if let Some(probe) = self.probe(None) {
+            planned.doubt = cluster.network_doubt(&probe).await.map_err(|error| error.to_string())?;
         }
         Ok(planned)
     }
@@ -150,6 +151,13 @@ impl Delivery {
     /// Conditions of a whole cluster.
     fn conditions(&self) -> Vec<Condition> {
         vec![Condition::ApiAnswers, Condition::NodesReady { names: self.nodes.clone() }, Condition::core_dns()]
+    }
+
+    /// Pods of an image that is there run the agent that is there.
+    fn probe(&self, agent: Option<Placed>) -> Option<Probe> {
+        let image = self.probe_image.clone()?;
+        let (folder, program) = agent.map(|agent| (Some(agent.folder), agent.name)).unwrap_or_default();
+        Some(Probe { image, folder, program, circumstances: String::new() })
     }
 
     fn release(&self, rendered: &Rendered) -> Release {
@@ -174,13 +182,13 @@ impl Delivery {
             };
             wait(&cluster, &condition, limit, told).await?;
         }
-        if let Some(probe) = &self.probe
-            && cluster.network_doubt(probe).await?.is_some()
+        if let Some(probe) = self.probe(reach.placed(&self.control))
+            && cluster.network_doubt(&probe).await?.is_some()
         {
             let begun = Instant::now();
             let condition = "pods reach each other on all nodes".to_owned();
             let name = condition.clone();
-            cluster.prove_network(probe, NETWORK, &mut |reason| told(Step::Waiting { condition: name.clone(), reason: reason.to_owned() })).await?;
+            cluster.prove_network(&probe, NETWORK, &mut |reason| told(Step::Waiting { condition: name.clone(), reason: reason.to_owned() })).await?;
             told(Step::Holds { condition, elapsed: begun.elapsed() });
         }
         let mut made = Made::default();

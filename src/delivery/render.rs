@@ -13,7 +13,7 @@ use crate::project::environment;
 pub struct Rendered {
     pub name: String,
     pub namespace: String,
-    /// `url-check 0.1.0`.
+    /// `phishing 0.1.0`.
     pub chart: String,
     pub objects: Vec<Value>,
 }

@@ -78,18 +78,19 @@ impl Loader<'_> {
     }
 }
 
-/// The variable `artifacts`: by name `version`, and for images `reference` and, once the cache holds it, `digest`.
+/// The variable `artifacts`: by name `version`, and for images `reference` and `digest`, which is unknown to a plan until the
+/// cache holds the image.
 pub fn variable(artifacts: &Artifacts) -> Value {
-    let one = |artifact: &Artifact| {
+    let one = |name: &str, artifact: &Artifact| {
         let mut map = Map::default();
         map.insert("version".into(), Value::text(artifact.version.as_str()));
-        for (key, text) in [("reference", &artifact.reference), ("digest", &artifact.digest)] {
-            if let Some(text) = text {
-                map.insert(key.into(), Value::text(text.as_str()));
-            }
+        if let Some(reference) = &artifact.reference {
+            map.insert("reference".into(), Value::text(reference.as_str()));
+            let digest = artifact.digest.as_deref().map_or_else(|| Value::unknown(format!("the artifact {name} is not in the cache yet")), Value::text);
+            map.insert("digest".into(), digest);
         }
         Value::from(map)
     };
-    let map: Map = artifacts.iter().map(|(name, artifact)| (crate::program::Key::from(&**name), one(artifact))).collect();
+    let map: Map = artifacts.iter().map(|(name, artifact)| (crate::program::Key::from(&**name), one(name, artifact))).collect();
     Value::from(map)
 }

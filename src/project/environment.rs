@@ -211,10 +211,10 @@ impl Reader<'_> {
     }
 
     fn default_releases(&self, built_in: bool) -> Vec<Release> {
-        let Some(chart) = self.default(&["charts/url-check"]).filter(|part| part.origin == Origin::File || built_in) else { return Vec::new() };
-        let values = self.default(&["charts/url-check/values-dev.yaml"]).filter(|part| part.origin == chart.origin);
-        let images = vec![("image".to_owned(), "image/url-check".to_owned())];
-        vec![Release { name: "url-check".to_owned(), namespace: "url-check".to_owned(), values: values.into_iter().collect(), images, span: NOWHERE, chart }]
+        let Some(chart) = self.default(&["charts/phishing"]).filter(|part| part.origin == Origin::File || built_in) else { return Vec::new() };
+        let values = self.default(&["charts/phishing/values-dev.yaml"]).filter(|part| part.origin == chart.origin);
+        let images = vec![("image".to_owned(), "image/model-service".to_owned())];
+        vec![Release { name: "phishing".to_owned(), namespace: "phishing".to_owned(), values: values.into_iter().collect(), images, span: NOWHERE, chart }]
     }
 }
 

@@ -104,6 +104,7 @@ fn text(name: &str, planned: &Planned) -> Vec<String> {
             }
             None if of_host.items.iter().all(|item| Word::of(item) == Word::Ran) && of_host.is_good() => {
                 lines.push(format!("  {host}  no changes"));
+                continue;
             }
             None => lines.push(format!("  {host}")),
         }

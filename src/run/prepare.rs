@@ -63,6 +63,7 @@ pub fn prepare(environment: &str, folder: &Path, compiled: Compiled, become_pass
         agents,
         patience: Patience::USUAL,
         pinned,
+        placed: std::sync::Mutex::default(),
     });
     let inputs = Inputs {
         contents: contents.collect(),

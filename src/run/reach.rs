@@ -1,7 +1,7 @@
 //! Agents over SSH, or beside us on this machine.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::connect::{Boxed, Connect, ConnectError, Stream};
 use crate::playbook::connection::{Connection, ConnectionKind};
@@ -50,9 +50,24 @@ pub struct Reach {
     pub patience: Patience,
     /// Keys of the machines that we made, by host.
     pub pinned: BTreeMap<Arc<str>, ssh::HostKeyPolicy>,
+    /// Where each host that was reached has the agent.
+    pub placed: Mutex<BTreeMap<Arc<str>, Placed>>,
+}
+
+/// The agent's file on a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub folder: String,
+    /// Its SHA-256.
+    pub name: String,
 }
 
 impl Reach {
+    /// Where a host has the agent; `None` where none was started there.
+    pub fn placed(&self, host: &str) -> Option<Placed> {
+        self.placed.lock().ok()?.get(host).cloned()
+    }
+
     /// Runs a program on a host, below the login user, and gives its output.
     pub async fn run(&self, host: &str, words: &[String]) -> Result<ssh::Output, ConnectError> {
         let link = match self.link(host, self.patience).await? {
@@ -67,6 +82,11 @@ impl Reach {
         let Some(link) = self.link(host, patience).await? else { return local_agent(first).await };
         let start = AgentStart { arguments: &["agent", "run"], first };
         let started = ssh::bootstrap(&link, &self.agents, &start).await.map_err(|error| failure(&error))?;
+        if let Some(agent) = self.agents.iter().find(|agent| agent.architecture == started.machine)
+            && let Ok(mut placed) = self.placed.lock()
+        {
+            placed.insert(host.into(), Placed { folder: started.folder.clone(), name: agent.digest.to_string() });
+        }
         let (reader, writer, ending) = started.transport.split();
         Ok(Stream { input: Box::new(writer), output: Box::new(reader), keeper: Box::new((link, ending)) })
     }

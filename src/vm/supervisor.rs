@@ -81,7 +81,7 @@ pub fn run(config: &Config) -> Result<()> {
         ..adopted.unwrap_or_else(nothing_runs)
     };
     config.write_running(&running)?;
-    let mut quick = 0;
+    let mut pace = Pace::default();
     loop {
         let begun = Instant::now();
         // Its size may have changed since the last start.
@@ -101,7 +101,17 @@ pub fn run(config: &Config) -> Result<()> {
                     say(&format!("started the node, init {}", init.pid));
                 }
                 Err(error) => {
-                    return give_up(config, running, &format!("starting the node: {error:#}"));
+                    let why = format!("starting the node: {error:#}");
+                    // Whoever asked for the first start waits for its error; a node that ran before is tried again.
+                    let pause = (running.starts > 0).then(|| pace.after_failed_start());
+                    let Some(pause) = pause.flatten() else {
+                        return give_up(config, running, &why);
+                    };
+                    say(&format!("{why}; again in {pause:?}"));
+                    if signals.pause(pause)? {
+                        return node::clear(config);
+                    }
+                    continue;
                 }
             }
             config.write_running(&running)?;
@@ -114,7 +124,7 @@ pub fn run(config: &Config) -> Result<()> {
         if end == End::Asked(Ending::InOrder) {
             node::shut_down(config, STOP_LIMIT)?;
         }
-        node::clear(config)?;
+        let cleared = node::clear(config);
         // Nothing of ours is to stay behind as a zombie.
         if let Some(mut child) = child {
             _ = child.wait();
@@ -123,34 +133,85 @@ pub fn run(config: &Config) -> Result<()> {
         running.nspawn = None;
         config.write_running(&running)?;
         if matches!(end, End::Asked(_) | End::PoweredOff) {
-            return Ok(());
+            return cleared;
         }
-        quick = if begun.elapsed() < Duration::from_secs(3) {
-            quick + 1
-        } else {
-            0
-        };
-        if quick == 3 {
-            return give_up(
-                config,
-                running,
-                &format!(
-                    "the node ended three times within 3 s of its start, the last time with {end:?}"
-                ),
-            );
+        if let Err(error) = cleared {
+            // The next start clears too, and tells.
+            say(&format!("clearing up: {error:#}"));
+        }
+        match pace.after_end(&end, begun.elapsed()) {
+            None => {
+                let why = format!(
+                    "the node ended {DEATHS} times within {EARLY:?} of its start, the last time with {end:?}"
+                );
+                return give_up(config, running, &why);
+            }
+            Some(pause) if !pause.is_zero() => {
+                say(&format!("it reboots again and again: the next start is in {pause:?}"));
+                if signals.pause(pause)? {
+                    return Ok(());
+                }
+            }
+            Some(_) => {}
         }
     }
 }
 
+/// Leave the reason where `status` and `up` find it, then end with it.
 fn give_up(config: &Config, running: Running, why: &str) -> Result<()> {
-    node::clear(config)?;
     config.write_running(&Running {
         init: None,
         nspawn: None,
         failure: Some(why.to_owned()),
         ..running
     })?;
+    if let Err(error) = node::clear(config) {
+        say(&format!("clearing up: {error:#}"));
+    }
     bail!("{why}")
+}
+
+/// A node that ends so soon after its start has hardly booted.
+const EARLY: Duration = Duration::from_secs(3);
+/// So many deaths in a row, each early: it cannot boot.
+const DEATHS: u32 = 3;
+/// So many reboots in a row, each early, are done at once: a play may well want several.
+const REBOOTS: u32 = 10;
+/// Between the starts of a node that goes on rebooting itself early.
+const REBOOT_PAUSE: Duration = Duration::from_secs(5);
+/// How often a node that ran before is tried again when its start fails, as it may on a crowded workstation.
+const FAILED_STARTS: u32 = 5;
+
+/// When to start a node again that ended, and when to leave it.
+#[derive(Debug, Default)]
+struct Pace {
+    deaths: u32,
+    reboots: u32,
+    failed_starts: u32,
+}
+
+impl Pace {
+    /// The pause before the next start; none when there is to be no next one. A reboot is what somebody in the node asked
+    /// for: however many there are and however soon, it is never the end, as it is none on a real machine.
+    fn after_end(&mut self, end: &End, ran: Duration) -> Option<Duration> {
+        self.failed_starts = 0;
+        if ran >= EARLY {
+            *self = Self::default();
+        } else if *end == End::Rebooted {
+            self.deaths = 0;
+            self.reboots += 1;
+        } else {
+            self.deaths += 1;
+        }
+        let pause = if self.reboots > REBOOTS { REBOOT_PAUSE } else { Duration::ZERO };
+        (self.deaths < DEATHS).then_some(pause)
+    }
+
+    /// The same after a start that failed: 1 s, 2 s, 4 s, …
+    fn after_failed_start(&mut self) -> Option<Duration> {
+        self.failed_starts += 1;
+        (self.failed_starts <= FAILED_STARTS).then(|| Duration::from_secs(1 << (self.failed_starts - 1)))
+    }
 }
 
 fn nothing_runs() -> Running {
@@ -201,7 +262,9 @@ enum End {
     Asked(Ending),
     /// `poweroff` in the node.
     PoweredOff,
-    /// systemd-nspawn's exit status 133, or init gone any other way: start it anew.
+    /// `reboot` in the node: start it anew.
+    Rebooted,
+    /// Init is gone any other way: start it anew, unless that happens again and again.
     Gone(Option<i32>),
 }
 
@@ -214,10 +277,15 @@ enum Ending {
     AtOnce,
 }
 
+/// What systemd-nspawn with `--keep-unit` ends with when the node rebooted: `EXIT_FORCE_RESTART`, systemd's
+/// src/shared/exit-status.h; its own units have `RestartForceExitStatus=133`.
+const REBOOTED: i32 = 133;
+
 impl End {
     fn of(status: ExitStatus) -> Self {
         match status.code() {
             Some(0) => Self::PoweredOff,
+            Some(REBOOTED) => Self::Rebooted,
             code => Self::Gone(code),
         }
     }
@@ -270,6 +338,21 @@ impl Signals {
         Ok(Self { descriptor })
     }
 
+    /// Let time pass; true as soon as somebody asks us to end.
+    fn pause(&mut self, limit: Duration) -> Result<bool> {
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.wait(left)?.is_some() {
+                return Ok(true);
+            }
+            // Poll counts whole milliseconds: the last part of one is no time.
+            if left < Duration::from_millis(1) {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Wait for a signal; how one asks us to end.
     fn wait(&mut self, limit: Duration) -> Result<Option<Ending>> {
         let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
@@ -289,5 +372,45 @@ impl Signals {
             }
         }
         Ok(ending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(2);
+    const LATE: Duration = Duration::from_secs(4);
+
+    #[test]
+    fn early_reboots_are_never_the_end_and_slow_down_at_last() {
+        let mut pace = Pace::default();
+        for _ in 0..REBOOTS {
+            assert_eq!(pace.after_end(&End::Rebooted, SOON), Some(Duration::ZERO));
+        }
+        for _ in 0..50 {
+            assert_eq!(pace.after_end(&End::Rebooted, SOON), Some(REBOOT_PAUSE));
+        }
+        assert_eq!(pace.after_end(&End::Rebooted, LATE), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn early_deaths_in_a_row_are_the_end() {
+        let mut pace = Pace::default();
+        let died = End::Gone(Some(1));
+        for ran in [SOON, SOON, LATE, SOON, SOON] {
+            assert_eq!(pace.after_end(&died, ran), Some(Duration::ZERO));
+        }
+        // A reboot between them shows that it can boot.
+        assert!(pace.after_end(&End::Rebooted, SOON).is_some());
+        assert!(pace.after_end(&died, SOON).is_some() && pace.after_end(&died, SOON).is_some());
+        assert_eq!(pace.after_end(&died, SOON), None);
+    }
+
+    #[test]
+    fn a_failing_start_is_tried_for_half_a_minute() {
+        let mut pace = Pace::default();
+        let pauses: Vec<u64> = std::iter::from_fn(|| pace.after_failed_start()).map(|pause| pause.as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16]);
     }
 }

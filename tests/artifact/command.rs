@@ -32,7 +32,7 @@ fn cache(lab: &Lab, words: &[&str]) -> (Option<i32>, String, String) {
 fn cache_fetch_list_and_clean() {
     let content = content();
     let server = Server::start(&[("/v1.2.3/tool", &[Answer::Whole(content.clone())])]);
-    let lab = Lab::new(&tool(&server.url(), &content, "cache, upstream"));
+    let lab = Lab::new(&tool(&server.url(), &content, "cache, mirror, upstream"));
     let (code, out, story) = cache(&lab, &["fetch", "tool"]);
     assert_eq!((code, out.as_str()), (Some(0), ""));
     assert!(story.starts_with(&format!("  tool 1.2.3: upstream {}/v1.2.3/tool\n", server.url())), "{story}");
@@ -49,11 +49,16 @@ fn cache_fetch_list_and_clean() {
     assert_eq!((code, out.trim()), (Some(0), r#"{"removed":["tool"],"bytes":3000000}"#));
     let (code, _, story) = cache(&lab, &["clean"]);
     assert_eq!((code, story.as_str()), (Some(0), "Nothing of that was in the cache.\n"));
-    // The mirror of the environment is asked first.
+    // The folder's mirror is asked first, and the environment's before it.
+    fs::write(lab.path().join("provision.yaml"), format!("mirror: {}/folder\n", server.url())).expect("written");
+    assert_eq!(cache(&lab, &["fetch", "tool"]).0, Some(0));
+    assert!(server.requests().iter().any(|path| path.starts_with("/folder/tool/1.2.3/")), "{:?}", server.requests());
+    assert_eq!(cache(&lab, &["clean", "tool"]).0, Some(0));
     let (code, out, _) = said(&provision(&lab).args(["cache", "fetch", "tool", "--json"]).env("PROVISION_MIRROR", server.url()).output().expect("it starts"));
     assert_eq!(code, Some(0));
     let events: Vec<String> = out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line")["event"].as_str().expect("text").to_owned()).collect();
     assert_eq!((events.first().map(String::as_str), events.last().map(String::as_str)), (Some("started"), Some("done")), "{out}");
+    assert!(server.requests().iter().any(|path| path.starts_with("/tool/1.2.3/")), "{:?}", server.requests());
 }
 
 #[test]
@@ -64,6 +69,39 @@ fn mistakes_of_the_file_and_unknown_names_have_exit_codes_of_their_own() {
     let lab = Lab::new("{}\n");
     let (code, _, story) = cache(&lab, &["fetch", "kubelt"]);
     assert_eq!((code, story.as_str()), (Some(5), "error: there is no artifact `kubelt`\nhint: did you mean `kubelet`?\n"));
+}
+
+/// A folder with what an image's layers hold.
+fn unpacked(image: &Path, to: &Path) {
+    let mut archive = tar::Archive::new(fs::File::open(image).expect("there"));
+    for entry in archive.entries().expect("a tar") {
+        let entry = entry.expect("whole");
+        if entry.size() > 100_000 {
+            tar::Archive::new(flate2::read::GzDecoder::new(entry)).unpack(to).expect("a layer");
+        }
+    }
+}
+
+/// Needs apt and Debian's packages, as a node's base image does.
+#[test]
+fn a_layer_of_debian_packages_has_programs_that_run_with_what_is_in_it() {
+    let lab = Lab::new("images:\n  tables:\n    version: '1'\n    reference: registry.example/tables:1\n    layers: [iptables]\n    files: {/pause: pause}\n");
+    let (code, _, story) = cache(&lab, &["fetch", "image/tables"]);
+    assert_eq!(code, Some(0), "{story}");
+    let root = lab.path().join("root");
+    unpacked(Path::new(&path_of(&lab, "image/tables")), &root);
+    // The layer's own loader and libraries, and no others.
+    let libraries = root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+    let mut files = libraries.read_dir().expect("a folder").flatten().map(|entry| entry.path());
+    let loader = files.find(|path| path.to_string_lossy().contains("/ld-linux")).expect("the C library has one");
+    for (program, first) in [("usr/sbin/nft", "nftables v"), ("usr/sbin/iptables", "iptables v"), ("usr/sbin/ip6tables-save", "ip6tables-save v")] {
+        let mut command = Command::new(&loader);
+        let name = program.rsplit('/').next().expect("a name");
+        command.arg("--inhibit-cache").arg("--library-path").arg(&libraries).args(["--argv0", name]).arg(root.join(program)).arg("--version");
+        let output = command.output().expect("it runs");
+        let (_, out, errors) = said(&output);
+        assert!(out.starts_with(first), "{program}: {out}{errors}");
+    }
 }
 
 /// A zip of stored (not compressed) files, as a module proxy gives them: local headers, the directory, its end (APPNOTE 4.3).
@@ -159,6 +197,10 @@ fn a_program_is_built_from_its_module_once_and_knows_its_version() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "hello 1.5.0\n");
     let (code, _, story) = with_go(&lab, &["fetch", "hello"]);
     assert!(code == Some(0) && !story.contains("built"), "{story}");
+    // What was built is there also where Go is not.
+    let (code, out, _) = said(&provision(&lab).args(["cache", "list", "--json"]).env("PATH", "/nowhere").output().expect("it starts"));
+    let list: serde_json::Value = serde_json::from_str(&out).expect("one document");
+    assert!(code == Some(0) && list["artifacts"].as_array().expect("a list").iter().any(|row| row["name"] == "hello" && row["cached"] == true), "{out}");
 }
 
 #[test]
@@ -219,7 +261,12 @@ impl Drop for Running {
 }
 
 #[test]
-fn control_c_ends_a_build_with_all_its_processes() {
+fn control_c_and_term_end_a_build_with_all_its_processes() {
+    ended_by(Signal::SIGINT);
+    ended_by(Signal::SIGTERM);
+}
+
+fn ended_by(signal: Signal) {
     let lab = Lab::new(&hello(""));
     let path = endless(&lab);
     let mut running = Running(provision(&lab).args(["cache", "fetch", "hello"]).env("PATH", path).stderr(Stdio::null()).spawn().expect("it starts"));
@@ -227,7 +274,7 @@ fn control_c_ends_a_build_with_all_its_processes() {
     until("the build goes on", || pids.exists());
     let pids: Vec<i32> = fs::read_to_string(pids).expect("written").split_whitespace().map(|word| word.parse().expect("a number")).collect();
     assert!(pids.len() == 2 && pids.iter().all(|pid| alive(*pid)), "{pids:?}");
-    kill(Pid::from_raw(running.0.id().cast_signed()), Signal::SIGINT).expect("it is there");
+    kill(Pid::from_raw(running.0.id().cast_signed()), signal).expect("it is there");
     assert_eq!(running.0.wait().expect("it ends").code(), Some(99));
     until("its processes are gone", || pids.iter().all(|pid| !alive(*pid)));
     assert_eq!(fs::read_dir(lab.path().join("xdg/provision/artifacts/work")).expect("a folder").count(), 0);

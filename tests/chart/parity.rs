@@ -104,3 +104,11 @@ fn helm_itself_gives_the_same_today() {
         same(name, &ours, &String::from_utf8_lossy(&output.stdout));
     }
 }
+
+#[test]
+fn a_chart_can_be_held_across_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let chart = Chart::load(&fixture("order")).unwrap_or_else(|refused| panic!("{refused}"));
+    shared(&chart);
+    shared(&chart.render(&release(), &Value::Null));
+}

@@ -1,5 +1,6 @@
 //! Releases, conditions and nodes on a real API server (see `support/kube.rs`).
 
+mod commands;
 mod network;
 mod nodes;
 mod release;

@@ -36,7 +36,7 @@ async fn a_second_plan_is_unchanged_and_writes_nothing() {
     assert!(asked <= 7 * 2 + 2, "{asked} requests");
 
     // Whose it is, and that nothing but the metadata was labelled.
-    let web = get(&client, &["deployment", "web", "-n", "twice"]);
+    let web = get(&client, &["deployment", "web", "-n", "twice", "--show-managed-fields"]);
     assert_eq!(web["metadata"]["labels"], json!({"app": "twice", "app.kubernetes.io/managed-by": "provision", "provision.dev/release": "twice", "provision.dev/environment": "dev"}));
     assert_eq!(web["spec"]["template"]["metadata"]["labels"], json!({"app": "twice"}));
     assert_eq!(web["metadata"]["managedFields"][0]["manager"], "provision");
@@ -100,11 +100,13 @@ async fn what_is_not_wanted_any_more_goes_if_it_is_ours() {
     // A user's own object in our namespace, and one of ours that a user took over.
     client.kubectl(&["create", "configmap", "mine", "-n", "prune"]);
     client.kubectl(&["label", "serviceaccount", "web", "-n", "prune", "provision.dev/release-", "--field-manager=provision"]);
-    wanted.objects.retain(|object| object["kind"] != "ConfigMap" && object["kind"] != "ServiceAccount");
+    // Helm's word for what outlives its release.
+    client.kubectl(&["annotate", "secret", "key", "-n", "prune", "helm.sh/resource-policy=keep"]);
+    wanted.objects.retain(|object| !["ConfigMap", "ServiceAccount", "Secret"].contains(&object["kind"].as_str().unwrap()));
     assert_eq!(lines(&cluster.plan(&wanted).await.unwrap()), ["- ConfigMap prune/settings"]);
     assert_eq!(applied(&cluster, &wanted).await, ["- ConfigMap prune/settings"]);
     assert!(client.try_kubectl(&["get", "configmap", "settings", "-n", "prune"]).unwrap_err().contains("NotFound"));
-    client.kubectl(&["get", "configmap/mine", "serviceaccount/web", "-n", "prune"]);
+    client.kubectl(&["get", "configmap/mine", "serviceaccount/web", "secret/key", "-n", "prune"]);
     assert!(cluster.plan(&wanted).await.unwrap().is_unchanged());
 
     // The record is lost: the labels tell.
@@ -174,7 +176,7 @@ async fn our_own_namespace_goes_with_its_release() {
     assert_eq!(lines(&removal), ["- Deployment whole/web", "- Service whole/web", "- ConfigMap whole/settings", "- Secret whole/key", "- ServiceAccount whole/web", "- PodDisruptionBudget whole/web", "- Namespace whole"]);
     cluster.apply(&removal, &mut |_| {}).await.unwrap();
     let namespace = ObjectId { api_version: "v1".to_owned(), kind: "Namespace".to_owned(), namespace: None, name: "whole".to_owned() };
-    cluster.wait(&Condition::Gone { object: namespace }, Duration::from_secs(60), &mut |_| {}).await.unwrap();
+    cluster.wait(&Condition::Gone { object: namespace }, Duration::from_mins(1), &mut |_| {}).await.unwrap();
     assert!(client.try_kubectl(&["get", "namespace", "whole"]).unwrap_err().contains("NotFound"));
     let again = applied(&cluster, &release("whole", 1)).await;
     assert_eq!(again.len(), 7);

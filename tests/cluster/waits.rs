@@ -19,7 +19,7 @@ fn say(client: &TestClient, namespace: &str, pod: &str, status: &serde_json::Val
 
 fn pods(client: &TestClient, namespace: &str) -> Vec<String> {
     let list = get(client, &["pods", "-n", namespace]);
-    list["items"].as_array().unwrap().iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    list["items"].as_array().expect("a list").iter().map(|pod| pod["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +49,7 @@ async fn a_wait_ends_as_soon_as_the_condition_holds() {
     let Some((client, cluster)) = cluster().await else { return };
     applied(&cluster, &release("soon", 2)).await;
     let waiting = tokio::spawn(async move {
-        let done = cluster.wait(&web("soon"), Duration::from_secs(60), &mut |_| {}).await;
+        let done = cluster.wait(&web("soon"), Duration::from_mins(1), &mut |_| {}).await;
         (done, Instant::now())
     });
     let begun = Instant::now();

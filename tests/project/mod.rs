@@ -66,13 +66,13 @@ fn what_a_folder_lacks_is_built_in_and_says_so() {
     let (bundled, empty, own) = (tempfile::tempdir().expect("a"), tempfile::tempdir().expect("b"), tempfile::tempdir().expect("c"));
     write(
         bundled.path(),
-        &[("vms/dev.yaml", MACHINES), ("inventory/hosts.yml", "workers:\n"), ("playbooks/site.yaml", "[]"), ("charts/url-check/Chart.yaml", ""), ("charts/url-check/values-dev.yaml", "")],
+        &[("vms/dev.yaml", MACHINES), ("inventory/hosts.yml", "workers:\n"), ("playbooks/site.yaml", "[]"), ("charts/phishing/Chart.yaml", ""), ("charts/phishing/values-dev.yaml", "")],
     );
     let options = Options { built_in: Some(bundled.path().to_owned()), ..Options::default() };
     let project = load(empty.path(), &options);
     let built_in = |parts: &[provision::project::Part]| parts.iter().all(|part| part.origin == Origin::BuiltIn) && !parts.is_empty();
     assert!(built_in(&project.environment.playbooks) && built_in(&project.environment.inventory));
-    assert_eq!(project.environment.releases[0].namespace, "url-check");
+    assert_eq!(project.environment.releases[0].namespace, "phishing");
     assert_eq!(project.machines.expect("built in").iter().count(), 3);
 
     // Whoever brings hosts and playbooks gets no strangers.

@@ -2,7 +2,7 @@
 //! Pending unless a test writes their status.
 //!
 //! ```ignore
-//! let Some(server) = ApiServer::shared() else { return };   // no binaries: says so; in CI a failure
+//! let Some(server) = ApiServer::shared() else { return };   // no programs: says so; CI gets them
 //! let client = server.client();                             // a user of its own
 //! client.kubeconfig; client.kubectl(&["get", "nodes"]);
 //! client.writes();                                          // what the audit log has of it
@@ -13,15 +13,18 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
+use provision::artifact::{Cache, Cancel, Manifest, Settings, Store};
 use serde_json::Value;
 
 /// Users that tests may take, all of `system:masters`.
 const USERS: usize = 64;
+/// kubeadm refuses loopback: an address of the range for documents (RFC 5737), which nobody connects to.
+const ADVERTISED: &str = "192.0.2.1";
 /// An API server is up in 5 s; on a crowded machine it takes a minute.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Ends with its last test: also when that fails, and with this process.
 pub struct ApiServer {
@@ -39,16 +42,44 @@ pub struct TestClient {
     server: Arc<ApiServer>,
 }
 
-/// The folder with etcd, kube-apiserver, kube-controller-manager and kubectl.
+/// What a server is made of.
+const PROGRAMS: [&str; 5] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubeadm", "kubectl"];
+
+/// A folder with [`PROGRAMS`]: the one that `PROVISION_TEST_KUBE_BIN` names, or links into the cache of artifacts. Where that
+/// lacks one, CI gets it (by building it, that is minutes); others are told.
 pub fn kube_binaries() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("PROVISION_TEST_KUBE_BIN")?);
-    let missing: Vec<&str> = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"].into_iter().filter(|name| !folder.join(name).exists()).collect();
-    assert!(missing.is_empty(), "PROVISION_TEST_KUBE_BIN={} has no {}", folder.display(), missing.join(", "));
-    Some(folder)
+    static BINARIES: OnceLock<Option<PathBuf>> = OnceLock::new();
+    BINARIES.get_or_init(|| std::env::var_os("PROVISION_TEST_KUBE_BIN").map_or_else(of_cache, |folder| Some(folder.into()))).clone()
+}
+
+fn of_cache() -> Option<PathBuf> {
+    let ci = std::env::var_os("CI").is_some();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    // Kept for all tests of this process: two links a program, removed with the target folder.
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kube-{}", std::process::id()));
+    runtime.block_on(async {
+        let store = Store::new(Manifest::builtin(), Cache::of_user().expect("a cache"), Settings::from_environment(None)).expect("a store");
+        if ci {
+            store.ensure(&PROGRAMS, &mut |_| {}, &Cancel::default()).await.unwrap_or_else(|error| panic!("CI gets its API server: {error}"));
+        }
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for name in PROGRAMS {
+            let Some(artifact) = store.present(name).await.expect("the cache is whole") else {
+                let _ = writeln!(std::io::stderr(), "skipped: this test needs {name}: run `provision up` once, or set PROVISION_TEST_KUBE_BIN to a folder with {}", PROGRAMS.join(", "));
+                return None;
+            };
+            for file in artifact.files {
+                let link = folder.join(&file.name);
+                let _ = std::fs::remove_file(&link);
+                std::os::unix::fs::symlink(&file.path, link).expect("a link");
+            }
+        }
+        Some(folder)
+    })
 }
 
 impl ApiServer {
-    /// The server of all tests that run now; None, with a word on stderr, where the binaries are not (in CI: a failure).
+    /// The server of all tests that run now; None, with a word on stderr, where its programs are not.
     pub fn shared() -> Option<Arc<Self>> {
         static SHARED: Mutex<Weak<ApiServer>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,11 +93,7 @@ impl ApiServer {
 
     /// A server of one test: for what is about all of a cluster.
     pub fn alone() -> Option<Arc<Self>> {
-        let Some(binaries) = kube_binaries() else {
-            assert!(std::env::var_os("CI").is_none(), "CI has no API server: set PROVISION_TEST_KUBE_BIN");
-            let _ = writeln!(std::io::stderr(), "skipped: this test needs etcd and kube-apiserver: set PROVISION_TEST_KUBE_BIN");
-            return None;
-        };
+        let binaries = kube_binaries()?;
         Some(Arc::new(Self::start(binaries)))
     }
 
@@ -76,11 +103,17 @@ impl ApiServer {
         let (etcd, peers, port) = (ports[0], ports[1], ports[2]);
         let mut server = Self { folder, port, binaries, users: AtomicUsize::new(0), processes: Vec::new() };
         let path = |name: &str| server.folder.path().join(name).display().to_string();
-        let tokens: String = (0..USERS).map(|index| format!("token-{index},user-{index},{index},system:masters\n")).collect();
-        write(server.folder.path(), "tokens", &tokens);
+        let tokens: Vec<String> = (0..USERS).map(|index| format!("token-{index},user-{index},{index},system:masters\n")).collect();
+        write(server.folder.path(), "tokens", &tokens.concat());
         write(server.folder.path(), "audit.yaml", "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n");
-        let key = Command::new("ssh-keygen").args(["-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", &path("accounts.key")]).status();
-        assert!(key.expect("ssh-keygen runs").success(), "no key for service accounts");
+        // The keys of a real cluster, and its admin.conf, by the program that makes them there.
+        for phase in [vec!["certs", "ca"], vec!["certs", "sa"], vec!["certs", "apiserver", "--apiserver-cert-extra-sans=127.0.0.1"], vec!["kubeconfig", "admin"]] {
+            let place = [format!("--cert-dir={}", path("pki")), format!("--apiserver-advertise-address={ADVERTISED}"), format!("--apiserver-bind-port={port}"), format!("--kubeconfig-dir={}", path(""))];
+            let place = if phase[0] == "kubeconfig" { &place[..] } else if phase[1] == "apiserver" { &place[..2] } else { &place[..1] };
+            let version = if phase[1] == "sa" { None } else { Some("--kubernetes-version=v1.36.4") };
+            let made = Command::new(server.binaries.join("kubeadm")).args(["init", "phase"]).args(&phase).args(place).args(version).output().expect("kubeadm runs");
+            assert!(made.status.success(), "kubeadm init phase {}: {}", phase.join(" "), String::from_utf8_lossy(&made.stderr));
+        }
         let (url, peer_url) = (format!("http://127.0.0.1:{etcd}"), format!("http://127.0.0.1:{peers}"));
         let etcd_words = vec![
             format!("--data-dir={}", path("etcd")), format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}"),
@@ -89,15 +122,15 @@ impl ApiServer {
         ];
         let api_words = vec![
             format!("--etcd-servers={url}"), format!("--secure-port={port}"), "--bind-address=127.0.0.1".to_owned(), "--advertise-address=127.0.0.1".to_owned(),
-            "--endpoint-reconciler-type=none".to_owned(), format!("--cert-dir={}", path("certificates")), "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
-            "--service-account-issuer=https://kubernetes.default.svc".to_owned(), format!("--service-account-key-file={}", path("accounts.key")),
-            format!("--service-account-signing-key-file={}", path("accounts.key")), format!("--token-auth-file={}", path("tokens")), "--authorization-mode=RBAC".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(), format!("--tls-cert-file={}", path("pki/apiserver.crt")), format!("--tls-private-key-file={}", path("pki/apiserver.key")), format!("--client-ca-file={}", path("pki/ca.crt")), "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(), format!("--service-account-key-file={}", path("pki/sa.pub")),
+            format!("--service-account-signing-key-file={}", path("pki/sa.key")), format!("--token-auth-file={}", path("tokens")), "--authorization-mode=RBAC".to_owned(),
             "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition".to_owned(), "--allow-privileged=true".to_owned(),
             format!("--audit-log-path={}", path("audit.log")), format!("--audit-policy-file={}", path("audit.yaml")),
         ];
         let controller_words = vec![
             format!("--kubeconfig={}", path("controllers.yaml")), "--leader-elect=false".to_owned(), "--secure-port=0".to_owned(),
-            "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller".to_owned(), format!("--service-account-private-key-file={}", path("accounts.key")),
+            "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller".to_owned(), format!("--service-account-private-key-file={}", path("pki/sa.key")),
         ];
         server.launch("etcd", etcd_words);
         server.launch("kube-apiserver", api_words);
@@ -127,13 +160,11 @@ impl ApiServer {
 
     fn until_ready(&mut self) {
         let begun = Instant::now();
-        let certificate = self.folder.path().join("certificates/apiserver.crt");
         loop {
             for child in &mut self.processes {
                 assert!(child.try_wait().expect("asked").is_none(), "the API server or etcd ended: {}", self.folder.path().display());
             }
-            let listens = certificate.exists() && TcpStream::connect(("127.0.0.1", self.port)).is_ok();
-            if listens {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 write(self.folder.path(), "ready.yaml", &self.kubeconfig(USERS - 1));
                 let ready = kubectl(&self.binaries, &self.folder.path().join("ready.yaml"), &["get", "--raw", "/readyz"]);
                 // The namespaces and roles that every cluster has are made after it is ready.
@@ -148,13 +179,21 @@ impl ApiServer {
 
     fn kubeconfig(&self, user: usize) -> String {
         use base64::Engine;
-        let certificate = std::fs::read(self.folder.path().join("certificates/apiserver.crt")).expect("the server wrote it");
+        let certificate = std::fs::read(self.folder.path().join("pki/ca.crt")).expect("kubeadm wrote it");
         let authority = base64::engine::general_purpose::STANDARD.encode(certificate);
         format!(
             "apiVersion: v1\nkind: Config\nclusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{}', certificate-authority-data: {authority}}}}}]\n\
              users: [{{name: test, user: {{token: token-{user}}}}}]\ncontexts: [{{name: test, context: {{cluster: test, user: test}}}}]\ncurrent-context: test\n",
             self.port
         )
+    }
+
+    /// admin.conf as kubeadm writes it, its user let in as kubeadm does.
+    pub fn admin(&self) -> String {
+        let ready = self.folder.path().join("ready.yaml");
+        let bound = kubectl(&self.binaries, &ready, &["create", "clusterrolebinding", "kubeadm:cluster-admins", "--clusterrole=cluster-admin", "--group=kubeadm:cluster-admins"]);
+        bound.expect("one test asks for it");
+        std::fs::read_to_string(self.folder.path().join("admin.conf")).expect("kubeadm wrote it").replace(ADVERTISED, "127.0.0.1")
     }
 
     /// A user that no other test has.
@@ -177,6 +216,11 @@ impl Drop for ApiServer {
 }
 
 impl TestClient {
+    /// The server.
+    pub fn server(&self) -> &ApiServer {
+        &self.server
+    }
+
     /// Standard output of kubectl, as another user than [`TestClient::user`]; a panic where it fails.
     pub fn kubectl(&self, words: &[&str]) -> String {
         self.try_kubectl(words).unwrap_or_else(|error| panic!("kubectl {}: {error}", words.join(" ")))

@@ -296,6 +296,11 @@ fn clear_dead_runs() {
                 &[("x".to_owned(), Ipv4Addr::new(10, 213, 0, 2))],
             );
             _ = container(&record.environment, &machines, &[]).destroy(&Nodes::All);
+            // Ours alone, by the name that `boot_in` gives it.
+            let folder = &record.environment.folder;
+            if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("provision-test-")) {
+                _ = std::fs::remove_dir_all(folder);
+            }
         }
     }
 }

@@ -44,6 +44,20 @@ fn a_node_comes_back_from_its_own_reboot_with_its_disk_and_key() {
 }
 
 #[test]
+fn reboots_in_quick_succession_are_no_crashes() {
+    let Some(nodes) = TestNodes::boot(&["a"]) else {
+        return;
+    };
+    // Each within the three seconds in which a death would count as a failed boot.
+    for _ in 0..5 {
+        let before = init(&nodes, "a");
+        nodes.ssh_output("a", "systemctl reboot");
+        wait_for_new_start(&nodes, "a", before);
+    }
+    assert_eq!(running(&nodes, "a").starts, 6, "{}", log(&nodes, "a"));
+}
+
+#[test]
 fn a_node_outlives_its_killed_nspawn_and_still_reboots() {
     let Some(nodes) = TestNodes::boot(&["a"]) else {
         return;

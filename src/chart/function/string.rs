@@ -1,5 +1,6 @@
 //! Texts: quotes, indents, trimming, searching, patterns.
 
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::{Fail, Function, any, exactly, integer, text, wrong};
@@ -170,7 +171,7 @@ fn url_query(text: &str) -> String {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte as char),
             b' ' => out.push('+'),
-            other => out.push_str(&format!("%{other:02X}")),
+            other => drop(write!(out, "%{other:02X}")),
         }
     }
     out

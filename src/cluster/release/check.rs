@@ -48,25 +48,26 @@ impl Cluster {
         if !missing.is_empty() {
             return refused(object, value, format!("the chart renders it without {}", missing.join(" and ")));
         }
-        let (namespaced, kind_to_come) = match self.served(&object.api_version, &object.kind).await? {
-            Some(served) => (served.namespaced, false),
-            None => match definitions.iter().find(|definition| definition.group == object.group() && definition.kind == object.kind) {
-                Some(definition) => (definition.namespaced, true),
-                None => {
-                    let names = self.kind_names().await;
-                    let near = suggest(&object.kind, names.iter().map(String::as_str)).filter(|near| *near != object.kind);
-                    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                    let mistake = format!("the API server serves no {} of {}{near}", object.kind, object.api_version);
-                    return refused(object, value, mistake);
-                }
-            },
+        let served = self.served(&object.api_version, &object.kind).await?.map(|served| served.namespaced);
+        let to_come = definitions.iter().find(|definition| definition.group == object.group() && definition.kind == object.kind);
+        let Some(namespaced) = served.or(to_come.map(|definition| definition.namespaced)) else {
+            let names = self.kind_names().await;
+            let near = suggest(&object.kind, names.iter().map(String::as_str)).filter(|near| *near != object.kind);
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let mistake = format!("the API server serves no {} of {}{near}", object.kind, object.api_version);
+            return refused(object, value, mistake);
         };
+        let kind_to_come = served.is_none();
         object.namespace = if namespaced { object.namespace.or_else(|| Some(release.namespace.clone())) } else { None };
         if let Some(map) = value.as_object_mut() {
             map.shift_remove("status"); // the server's part
             if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
-                ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "namespace"].iter().for_each(|key| drop(metadata.shift_remove(*key)));
-                object.namespace.iter().for_each(|namespace| drop(metadata.insert("namespace".to_owned(), namespace.as_str().into())));
+                for key in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "namespace"] {
+                    metadata.shift_remove(key);
+                }
+                if let Some(namespace) = &object.namespace {
+                    metadata.insert("namespace".to_owned(), namespace.as_str().into());
+                }
             }
         }
         encode_secret(&mut value);

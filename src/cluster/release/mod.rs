@@ -9,7 +9,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::record::{Owner, Record};
-use super::{FieldChange, ObjectId};
+use super::{Condition, FieldChange, ObjectId};
 
 /// What is wanted in the cluster under one name.
 #[derive(Clone, Debug)]
@@ -117,6 +117,11 @@ impl ReleasePlan {
     /// Whether an apply would write anything at all, our own record included.
     pub fn is_unchanged(&self) -> bool {
         self.changes.iter().all(|change| change.verdict == Verdict::Unchanged) && !self.rewrites_record()
+    }
+
+    /// What is waited for after an apply: the workloads of the release, in their order.
+    pub fn conditions(&self) -> Vec<Condition> {
+        self.wanted_objects().iter().filter_map(Condition::of).collect()
     }
 
     /// What stops an apply.

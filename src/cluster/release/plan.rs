@@ -68,7 +68,8 @@ impl Cluster {
                 same if same.is_empty() => Verdict::Unchanged,
                 changes => Verdict::Update(changes),
             },
-            (Err(kube::Error::Api(status)), _) if status.code < 500 && status.code != 401 && status.code != 429 => match field_conflicts(&status) {
+            // A field that its schema does not have is a 500 to the server.
+            (Err(kube::Error::Api(status)), _) if !matches!(status.code, 401 | 429 | 503 | 504) => match field_conflicts(&status) {
                 fields if fields.is_empty() => Verdict::Refused(status.message.clone()),
                 fields => Verdict::Conflict(fields),
             },
@@ -126,9 +127,13 @@ impl Cluster {
         Ok(going)
     }
 
-    /// The deletion of an object, if it is there and ours.
+    /// The deletion of an object, if it is there, ours, and not marked to be kept (Helm's annotation).
     async fn going(&self, object: &ObjectId, owner: &Owner) -> Result<Option<Change>> {
-        let live = self.live(object).await?.filter(|live| owner.owns(live) && text(live, &["metadata", "deletionTimestamp"]).is_none());
+        let goes = |live: &Value| {
+            let stays = text(live, &["metadata", "annotations", "helm.sh/resource-policy"]) == Some("keep");
+            owner.owns(live) && !stays && text(live, &["metadata", "deletionTimestamp"]).is_none()
+        };
+        let live = self.live(object).await?.filter(goes);
         Ok(live.map(|live| Change { object: object.clone(), verdict: Verdict::Delete, wanted: Value::Null, uid: text(&live, &["metadata", "uid"]).map(str::to_owned) }))
     }
 
