@@ -848,8 +848,8 @@ impl ImageDefinition {
 }
 
 fn image_recipe(image: &ImageDefinition, architecture: Architecture, parts: &BTreeMap<String, Entry>) -> Recipe {
-    let ImageDefinition { name, version, reference, layers, files, links, cargo: _, entrypoint, environment, user, note: _ } = image;
-    let made_of = format!("{name} {version} {reference} {layers:?} {files:?} {links:?} {entrypoint:?} {environment:?} {user:?}");
+    let ImageDefinition { name, version, reference, layers, files, cargo: _, entrypoint, environment, user, note: _ } = image;
+    let made_of = format!("{name} {version} {reference} {layers:?} {files:?} {entrypoint:?} {environment:?} {user:?}");
     let digests: Vec<String> = parts.values().flat_map(|entry| &entry.files).map(|file| format!("{} {}", file.name, file.sha256)).collect();
     let pause = if files.values().any(|part| *part == Part::Pause) { hex::encode(Sha256::digest(pause::program(architecture))) } else { String::new() };
     Recipe::new(&[&"image, gzip", &made_of, &architecture.word(), &digests.join("\n"), &pause], Some(ONLY.to_owned()))
@@ -874,7 +874,6 @@ fn write_image(cache: &Cache, image: &ImageDefinition, architecture: Architectur
         };
         files.push((place.clone(), content));
     }
-    files.extend(image.links.iter().map(|(place, target)| (place.clone(), oci::Content::Link(target.clone()))));
     if !files.is_empty() {
         layers.push(oci::Layer::Files(files));
     }

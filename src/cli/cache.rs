@@ -11,7 +11,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Exit;
 use super::artifacts::{mirror, store, told};
 use crate::artifact::{self, Cancel, Manifest, Progress};
-use crate::project::{Files, environment};
 use crate::report;
 
 /// How often a long download or build says how far it is.
@@ -64,14 +63,6 @@ impl Cache {
         };
         result.unwrap_or_else(|exit| exit)
     }
-}
-
-/// What provision.yaml says of a mirror, and only that: a mistake elsewhere in the folder is no reason not to fetch.
-fn mirror(folder: &Path) -> Result<Option<String>, Exit> {
-    let mut files = Files::new(folder);
-    let environment = environment::read_alone(&mut files);
-    let wrong = report::mistakes(&files);
-    if wrong { Err(Exit::Mistakes) } else { Ok(environment.mirror) }
 }
 
 fn megabytes(bytes: u64) -> String {

@@ -42,7 +42,7 @@ impl Kubectl {
             Err(exit) => return exit,
         };
         let Some(program) = program else {
-            report::error("run kubectl: there is none on this machine", Some("install kubectl, or log in to the control plane: `provision ssh NODE -- kubectl …`"));
+            report::error("run kubectl: there is none on this machine, nor in the cache", Some("run `provision cache fetch kubectl`"));
             return Exit::Remote(NOT_FOUND);
         };
         let error = Command::new(&program).arg0("kubectl").args(&self.words).env("KUBECONFIG", &path).exec();

@@ -294,7 +294,7 @@ fn kubectl_of_the_cache_is_run_where_path_has_none() {
     fs::write(&config, "").expect("written");
     let kubectl = || said(&provision(&lab).args(["kubectl", "get", "nodes", "-o", "wide"]).env("PATH", "/nowhere").output().expect("it starts"));
     let (code, _, story) = kubectl();
-    assert_eq!((code, story.as_str()), (Some(127), "error: run kubectl: it is neither on PATH nor in the cache\nhint: run `provision cache fetch kubectl`\n"));
+    assert_eq!((code, story.as_str()), (Some(127), "error: run kubectl: there is none on this machine, nor in the cache\nhint: run `provision cache fetch kubectl`\n"));
     assert_eq!(cache(&lab, &["fetch", "kubectl"]).0, Some(0));
     let (code, out, story) = kubectl();
     assert_eq!((code, out, story.as_str()), (Some(7), format!("{} get nodes -o wide\n", config.display()), ""));
@@ -306,7 +306,7 @@ fn fetch_without_a_name_skips_what_no_source_can_give() {
     let server = Server::start(&[("/v1.2.3/tool", &[Answer::Whole(content.clone())])]);
     // Everything that is built in is nowhere, and so is one of the two here.
     let there: Vec<String> = provision::artifact::Manifest::builtin().artifacts.into_keys().map(|name| format!("  {name}: {{sources: [cache]}}\n")).collect();
-    let images: Vec<String> = provision::artifact::Manifest::builtin().images.into_keys().map(|name| format!("  {name}: {{files: {{/pause: pause}}, layers: ~, links: ~, cargo: ~}}\n")).collect();
+    let images: Vec<String> = provision::artifact::Manifest::builtin().images.into_keys().map(|name| format!("  {name}: {{files: {{/pause: pause}}, layers: ~, cargo: ~}}\n")).collect();
     let lab = Lab::new(&format!("{}{}images:\n{}", tool(&server.url(), &content, "cache, upstream"), there.concat(), images.concat()));
     let (code, _, story) = cache(&lab, &["fetch"]);
     assert_eq!(code, Some(0), "{story}");

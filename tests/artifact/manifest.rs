@@ -44,14 +44,14 @@ fn the_built_in_manifest_has_all_that_a_cluster_needs() {
             "registry.k8s.io/kube-proxy:v1.36.4",
             "registry.k8s.io/kube-scheduler:v1.36.4",
             "docker.io/rancher/local-path-provisioner:v0.0.30",
-            "registry.k8s.io/pause:3.10.2",
             // The workspace's own version.
-            concat!("provision.local/url-check:", env!("CARGO_PKG_VERSION")),
+            concat!("provision.local/model-service:", env!("CARGO_PKG_VERSION")),
+            "registry.k8s.io/pause:3.10.2",
         ]
     );
     assert_eq!(manifest.images["pause"].files["/pause"], Part::Pause);
     // A key of sources that are not there would never change.
-    let cargo = manifest.images["url-check"].cargo.as_ref().expect("it is Cargo's");
+    let cargo = manifest.images["model-service"].cargo.as_ref().expect("it is Cargo's");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     assert!(cargo.sources.iter().all(|source| folder.join(source).exists()), "{cargo:?}");
     let module = manifest.artifacts["kubelet"].module.as_ref().expect("it has a module");
