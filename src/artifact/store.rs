@@ -153,7 +153,14 @@ impl Store {
             let (place, lack) = answer.map_err(|error| Error::other("ask the sources", error))?;
             lacks[place] = Some(lack);
         }
-        Ok(lacks.into_iter().flatten().collect())
+        let mut lacks: Vec<Lack> = lacks.into_iter().flatten().collect();
+        let unable: BTreeSet<String> = lacks.iter().filter(|lack| !lack.able).map(|lack| lack.name.clone()).collect();
+        for lack in &mut lacks {
+            if let Some(part) = self.shared.manifest.image(&lack.name).and_then(|image| image.parts().find(|part| unable.contains(*part))) {
+                (lack.able, lack.source) = (false, format!("it is made of `{part}`, which cannot be got now"));
+            }
+        }
+        Ok(lacks)
     }
 
     /// Gets what is lacking, from the first source that gives it; the artifacts that were asked for, by name.

@@ -306,10 +306,11 @@ fn fetch_without_a_name_skips_what_no_source_can_give() {
     let server = Server::start(&[("/v1.2.3/tool", &[Answer::Whole(content.clone())])]);
     // Everything that is built in is nowhere, and so is one of the two here.
     let there: Vec<String> = provision::artifact::Manifest::builtin().artifacts.into_keys().map(|name| format!("  {name}: {{sources: [cache]}}\n")).collect();
-    let images: Vec<String> = provision::artifact::Manifest::builtin().images.into_keys().map(|name| format!("  {name}: {{files: {{/pause: pause}}, layers: ~, cargo: ~}}\n")).collect();
-    let lab = Lab::new(&format!("{}{}images:\n{}", tool(&server.url(), &content, "cache, upstream"), there.concat(), images.concat()));
+    let lab = Lab::new(&format!("{}{}", tool(&server.url(), &content, "cache, upstream"), there.concat()));
     let (code, _, story) = cache(&lab, &["fetch"]);
     assert_eq!(code, Some(0), "{story}");
     assert!(story.contains("  runc 1.4.3: skipped, no source that can be reached now (where this is not to be had,") && story.contains("+ tool 1.2.3: upstream"), "{story}");
+    assert!(story.contains("  image/coredns 1.14.2: skipped, it is made of `coredns`, which cannot be got now\n") && story.contains("+ image/pause 3.10.2: made here"), "{story}");
+    assert!(story.contains("  image/model-service 0.1.0: skipped, no source that can be reached now (there is no `model-service` with a Cargo.toml in "), "{story}");
     assert_eq!(cache(&lab, &["fetch", "runc"]).0, Some(1));
 }
