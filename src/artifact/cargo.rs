@@ -79,6 +79,19 @@ pub(super) async fn toolchain() -> Result<String, String> {
     }
 }
 
+/// The C compiler to name where Cargo's `cc` would look for one of musl's that is not there: what crates of ours compile is
+/// assembly, which no C library has a part in, so the machine's own does.
+fn compiler(triple: &str, is_set: &dyn Fn(&str) -> bool, is_there: &dyn Fn(&str) -> bool) -> Option<(String, &'static str)> {
+    let architecture = triple.strip_suffix("-unknown-linux-musl")?;
+    let variables = [format!("CC_{}", triple.replace('-', "_")), format!("CC_{triple}"), "TARGET_CC".to_owned(), "CC".to_owned()];
+    let named = variables.iter().any(|name| is_set(name)) || is_there(&format!("{architecture}-linux-musl-gcc")) || is_there("musl-gcc");
+    (!named).then(|| (variables[0].clone(), "cc"))
+}
+
+fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
 /// One build.
 pub(super) struct Build<'a> {
     pub cargo: &'a Cargo,
@@ -118,6 +131,9 @@ impl Build<'_> {
         let total = crates.len();
 
         let mut build = self.command("cargo");
+        if let Some((variable, compiler)) = compiler(triple, &|name| std::env::var_os(name).is_some(), &on_path) {
+            build.env(variable, compiler);
+        }
         build.args(["build", "--locked", "--package", package, "--profile", &self.cargo.profile, "--target", triple]);
         let mut done = 0;
         self.said(build, "cargo build", &mut |line| {
@@ -146,7 +162,6 @@ impl Build<'_> {
         for name in REMOVED {
             command.env_remove(name);
         }
-        command.envs(self.cargo.environment.iter().filter(|(name, _)| std::env::var_os(name).is_none()));
         command.current_dir(self.folder).env("CARGO_TARGET_DIR", self.target).env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
         command
     }
@@ -188,6 +203,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_machines_compiler_is_named_only_where_there_is_none_for_musl() {
+        let named = |set: &str, there: &str| compiler("x86_64-unknown-linux-musl", &|name| name == set, &|program| program == there);
+        assert_eq!(named("", ""), Some(("CC_x86_64_unknown_linux_musl".to_owned(), "cc")));
+        for (set, there) in [("CC", ""), ("CC_x86_64_unknown_linux_musl", ""), ("", "musl-gcc"), ("", "x86_64-linux-musl-gcc")] {
+            assert_eq!(named(set, there), None, "{set} {there}");
+        }
+        assert_eq!(compiler("x86_64-unknown-linux-gnu", &|_| false, &|_| false), None);
+    }
+
+    #[test]
     fn the_key_follows_each_source_and_nothing_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |path: &str, text: &str| {
@@ -200,7 +225,6 @@ mod tests {
             package: "tool".into(),
             profile: "release".into(),
             target: [].into(),
-            environment: [].into(),
             sources: ["tool/src", "Cargo.lock", "absent"].map(str::to_owned).into(),
             arguments: vec![],
         };

@@ -119,8 +119,6 @@ pub struct Cargo {
     pub profile: String,
     /// The target triple for each architecture that it is built for.
     pub target: BTreeMap<Architecture, String>,
-    /// Variables of the build, where the user's environment does not set them.
-    pub environment: BTreeMap<String, String>,
     /// Files and folders that make the image: their content is its key.
     pub sources: Vec<String>,
     /// Arguments with which the built program writes the image, with `{reference}`, `{arch}` and `{output}`.

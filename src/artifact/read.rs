@@ -16,7 +16,7 @@ const FILES: [&str; 3] = ["mode", "member", "package"];
 const UPSTREAM: [&str; 2] = ["url", "sha256"];
 const MODULE: [&str; 9] = ["module", "version", "sum", "beside", "replaced", "require", "cgo", "tags", "ldflags"];
 const IMAGE: [&str; 9] = ["version", "reference", "layers", "files", "entrypoint", "environment", "user", "cargo", "note"];
-const CARGO: [&str; 7] = ["folder", "package", "profile", "target", "environment", "sources", "arguments"];
+const CARGO: [&str; 6] = ["folder", "package", "profile", "target", "sources", "arguments"];
 /// The part of an image that is no artifact.
 const PAUSE: &str = "pause";
 
@@ -373,18 +373,16 @@ impl Reader<'_> {
         } else if ["files", "layers"].iter().all(|name| keys.get(name).is_none_or(|node| node.as_map().is_some_and(<[_]>::is_empty))) {
             self.diagnostics.push(Diagnostic::at(key, format!("{what} has no `files`")).hint("write `files:`, `layers:` or `cargo:`"));
         }
-        let environment = self.environment(&keys);
+        let mut environment = BTreeMap::new();
+        for (name, value) in keys.entries("environment", self.diagnostics) {
+            environment.insert(name.text().unwrap_or_default().to_owned(), value.text().unwrap_or_default().to_owned());
+        }
         let entrypoint = self.texts(&keys, "entrypoint");
         let user = keys.text("user", self.diagnostics).map(str::to_owned);
         let note = keys.text("note", self.diagnostics).map(str::to_owned);
         let version = version?;
         let reference = filled(reference?, &[("version", &version)]);
         Some(ImageDefinition { name: name.to_owned(), version, reference, layers, files, cargo, entrypoint, environment, user, note })
-    }
-
-    fn environment(&mut self, keys: &Keys) -> BTreeMap<String, String> {
-        let entries = keys.entries("environment", self.diagnostics);
-        entries.iter().map(|(name, value)| (name.text().unwrap_or_default().to_owned(), value.text().unwrap_or_default().to_owned())).collect()
     }
 
     fn cargo(&mut self, node: &Node, what: &str) -> Option<Cargo> {
@@ -421,7 +419,6 @@ impl Reader<'_> {
             package: package?.to_owned(),
             profile: keys.text("profile", self.diagnostics).unwrap_or("release").to_owned(),
             target,
-            environment: self.environment(&keys),
             sources: sources.into_iter().map(|(path, _)| path.to_owned()).collect(),
             arguments,
         })

@@ -8,7 +8,7 @@ use provision::artifact::{ErrorKind, Progress};
 use super::{Lab, causes, run};
 
 const NAME: &str = "image/own";
-const MAIN: &str = r#"fn main() { assert_eq!(env!("GREETING"), "hello"); let words: Vec<String> = std::env::args().collect(); std::fs::copy(&words[1], &words[2]).unwrap(); }"#;
+const MAIN: &str = r#"fn main() { let words: Vec<String> = std::env::args().collect(); std::fs::copy(&words[1], &words[2]).unwrap(); }"#;
 
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().expect("it has one")).expect("made");
@@ -19,7 +19,7 @@ fn write(path: &Path, text: &str) {
 fn lab() -> Lab {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let lab = Lab::new(&format!(
-        "images:\n  made: {{version: 1.2.3, reference: \"registry.example/own:1.2.3\", files: {{/pause: pause}}}}\n  own:\n    version: 1.2.3\n    reference: registry.example/own:{{version}}\n    cargo:\n      folder: own\n      package: own\n      profile: dev\n      target: {{amd64: {triple}, arm64: {triple}}}\n      environment: {{GREETING: hello}}\n      sources: [own/src, own/Cargo.toml, Cargo.toml, Cargo.lock]\n      arguments: [made.tar, \"{{output}}\"]\n"
+        "images:\n  made: {{version: 1.2.3, reference: \"registry.example/own:1.2.3\", files: {{/pause: pause}}}}\n  own:\n    version: 1.2.3\n    reference: registry.example/own:{{version}}\n    cargo:\n      folder: own\n      package: own\n      profile: dev\n      target: {{amd64: {triple}, arm64: {triple}}}\n      sources: [own/src, own/Cargo.toml, Cargo.toml, Cargo.lock]\n      arguments: [made.tar, \"{{output}}\"]\n"
     ));
     let made = lab.ensure(&["image/made"]).0.expect("made").remove("image/made").expect("asked for");
     let environment = lab.path().join("environment");
