@@ -1,7 +1,7 @@
 //! What commands that work on hosts begin with: the folder, checked; programs for hosts; ways to reach them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::artifacts::{known, store};
@@ -137,4 +137,12 @@ impl Checked {
             Exit::Error
         })
     }
+}
+
+/// The page of a folder's releases, as far as its charts can be read. Tells nothing.
+pub fn page_of(folder: &Path) -> Option<String> {
+    let options = crate::project::Options { cwd: folder.to_owned(), environment: std::env::vars().collect(), ..crate::project::Options::default() };
+    let (project, _) = Project::load(folder, &options, &mut |_: &str| None);
+    let releases: Vec<_> = project.environment.releases.iter().filter_map(|release| render(release, &crate::playbook::artifact::Artifacts::new(), "v1.36.4").ok()).collect();
+    crate::delivery::page(&releases)
 }

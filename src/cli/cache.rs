@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
 use super::artifacts::{mirror, store, told};
-use crate::artifact::{self, Cancel, Manifest, Progress};
+use crate::artifact::{self, Cancel, Manifest, Progress, Store};
 use crate::report;
 
 /// How often a long download or build says how far it is.
@@ -32,10 +32,10 @@ pub struct List {
     json: bool,
 }
 
-/// Get artifacts into the cache before they are needed; without a name, all that a source can give now
+/// Get artifacts into the cache before they are needed
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// Only these, and what they are made of; `provision cache list` names all
+    /// Only these, and what they are made of; without any, what this folder's playbooks and releases need, or else all that can be had
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// JSON lines on stdout
@@ -104,21 +104,38 @@ impl List {
 }
 
 impl Fetch {
-    async fn run(self) -> Result<Exit, Exit> {
-        let store = store(Path::new("."), mirror(Path::new("."))?)?;
-        let mut names: Vec<String> = if self.names.is_empty() { store.manifest().names().collect() } else { self.names.clone() };
-        // Who wants all of them wants what is to be had: a playbook may do without the others (runc has a package on each node).
-        if self.names.is_empty() {
-            for lack in store.lacking(&names).await.map_err(|error| told(&error))?.into_iter().filter(|lack| !lack.able) {
-                if self.json {
-                    report::data(&json!({"event": "skipped", "name": lack.name, "version": lack.version, "source": lack.source, "note": lack.note}).to_string());
-                } else {
-                    let note = lack.note.map(|note| format!(" ({note})")).unwrap_or_default();
-                    report::line(&format!("  {} {}: skipped, {}{note}", lack.name, lack.version, lack.source));
-                }
-                names.retain(|name| *name != lack.name);
+    /// The names of the command line; without any, what this folder's playbooks and releases need, or else all that can be had.
+    async fn wanted(&self) -> Result<(Store, Vec<String>), Exit> {
+        let here = Path::new(".");
+        if self.names.is_empty() && (here.join("playbooks").is_dir() || here.join("provision.yaml").is_file()) {
+            let checked = super::begin::check(&super::shared::Selection::default(), &[]).await?;
+            let needed: Vec<String> = checked.needed().iter().map(|name| name.to_string()).collect();
+            if !needed.is_empty() {
+                return Ok((checked.store, needed));
             }
         }
+        let store = store(here, mirror(here)?)?;
+        let names = if self.names.is_empty() { self.to_be_had(&store).await? } else { self.names.clone() };
+        Ok((store, names))
+    }
+
+    /// All names but those that no source can give now, which are told: nobody here said that he needs them.
+    async fn to_be_had(&self, store: &Store) -> Result<Vec<String>, Exit> {
+        let mut names: Vec<String> = store.manifest().names().collect();
+        for lack in store.lacking(&names).await.map_err(|error| told(&error))?.into_iter().filter(|lack| !lack.able) {
+            if self.json {
+                report::data(&json!({"event": "skipped", "name": lack.name, "version": lack.version, "source": lack.source, "note": lack.note}).to_string());
+            } else {
+                let note = lack.note.map(|note| format!(" ({note})")).unwrap_or_default();
+                report::line(&format!("  {} {}: skipped, {}{note}", lack.name, lack.version, lack.source));
+            }
+            names.retain(|name| *name != lack.name);
+        }
+        Ok(names)
+    }
+
+    async fn run(self) -> Result<Exit, Exit> {
+        let (store, names) = self.wanted().await?;
         let cancel = Cancel::default();
         let word = cancel.clone();
         let listener = tokio::spawn(async move {

@@ -23,7 +23,7 @@ pub struct Destroy {
 }
 
 impl Destroy {
-    pub fn run(self) -> Exit {
+    pub async fn run(self) -> Exit {
         let ours = match self.folder.open() {
             Ok(ours) => ours,
             Err(exit) => return exit,
@@ -61,8 +61,16 @@ impl Destroy {
             return Exit::NotConfirmed;
         }
         let begun = std::time::Instant::now();
+        let kubeconfig = crate::cluster::kubeconfig::path(&self.folder.path());
+        if !all {
+            super::retire::retire(&kubeconfig, going.iter().copied()).await;
+        }
         if let Err(error) = provider.destroy(&nodes) {
             return told(&error);
+        }
+        if all {
+            // It leads nowhere any more.
+            let _ = std::fs::remove_file(kubeconfig);
         }
         let rest = if all { format!(" Nothing of {} is left on this machine.", ours.environment.name) } else { String::new() };
         report::line(&format!("Gone in {:.1} s.{rest}", begun.elapsed().as_secs_f64()));

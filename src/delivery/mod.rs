@@ -26,6 +26,8 @@ const API: Duration = Duration::from_secs(120);
 const NODES: Duration = Duration::from_secs(180);
 /// A rollout: images are there already, so this is starting and probing pods.
 const ROLLOUT: Duration = Duration::from_secs(300);
+/// From ready pods to rules on every node.
+const PAGE: Duration = Duration::from_secs(60);
 const NETWORK: Duration = Duration::from_secs(120);
 
 /// What one environment has above its hosts.
@@ -211,7 +213,39 @@ impl Delivery {
             made.changed += changed;
             made.objects += plan.changes.len();
         }
+        if let Some(url) = page(&self.releases) {
+            self.wait_for_page(&url, told).await?;
+        }
         Ok(made)
+    }
+
+    /// Pods are ready before every node forwards to them: what the last lines name must answer when they are read.
+    async fn wait_for_page(&self, url: &str, told: &mut (dyn FnMut(Step) + Send)) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let condition = format!("{url} answers");
+        let client = reqwest::Client::builder().no_proxy().timeout(GLANCE).build();
+        let client = client.map_err(|error| Failure { message: format!("ask {url}: {error}"), hint: None })?;
+        let mut last = String::new();
+        loop {
+            let reason = match client.get(url).send().await {
+                Ok(answer) if answer.status().is_success() => break,
+                Ok(answer) => answer.status().to_string(),
+                Err(error) => chain(&error),
+            };
+            if begun.elapsed() > PAGE {
+                return Err(Failure {
+                    message: format!("wait until {condition}: not within {} s: {reason}", PAGE.as_secs()),
+                    hint: Some("run `provision kubectl get services,endpointslices -A` to see what it leads to".to_owned()),
+                });
+            }
+            if reason != last {
+                told(Step::Waiting { condition: condition.clone(), reason: reason.clone() });
+                last = reason;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        told(Step::Holds { condition, elapsed: begun.elapsed() });
+        Ok(())
     }
 
     /// The administrator's kubeconfig from the control plane, kept beside the project.
@@ -230,6 +264,15 @@ impl Delivery {
         kubeconfig::store(&self.kubeconfig, &text, &self.environment)?;
         Ok(())
     }
+}
+
+/// An error's last cause says most: `connection refused`.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
 }
 
 async fn wait(cluster: &Cluster, condition: &Condition, limit: Duration, told: &mut (dyn FnMut(Step) + Send)) -> Result<(), Failure> {

@@ -40,6 +40,7 @@ pub fn changed(results: &[(Arc<str>, ItemResult)]) {
         }
     }
     let Some((_, first)) = results.first().filter(|_| !hosts.is_empty()) else { return };
+    hosts.sort_unstable();
     let role = first.role.as_ref().map(|role| format!("{role} : ")).unwrap_or_default();
     super::line(&format!("    {:<34} {role}{}", hosts.join(", "), first.name.as_deref().unwrap_or("")));
 }

@@ -14,7 +14,7 @@ use super::{config, running};
 use crate::support::nodes::{TestNodes, Turn, container, machines, root_or_skip};
 
 /// Everything of this machine that a node may touch, a line each. What other test processes have is left out.
-fn snapshot(own: &Environment) -> BTreeSet<String> {
+pub fn snapshot(own: &Environment) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     let others: Vec<Record> = Record::all()
         .into_iter()
@@ -118,7 +118,7 @@ fn snapshot(own: &Environment) -> BTreeSet<String> {
 }
 
 /// What is there now and was not before, and the other way round; settles within seconds.
-fn difference(own: &Environment, before: &BTreeSet<String>) -> Vec<String> {
+pub fn difference(own: &Environment, before: &BTreeSet<String>) -> Vec<String> {
     let mut found = Vec::new();
     wait_until(Duration::from_secs(5), Duration::from_millis(100), || {
         let after = snapshot(own);

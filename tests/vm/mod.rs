@@ -1,7 +1,7 @@
 //! Container nodes, for real: all of these tests need root.
 
 mod boot;
-mod destroy;
+pub mod destroy;
 mod image;
 mod network;
 mod overlap;
