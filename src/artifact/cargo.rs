@@ -203,6 +203,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_machines_compiler_is_named_only_where_there_is_none_for_musl() {
+        let named = |set: &str, there: &str| compiler("x86_64-unknown-linux-musl", &|name| name == set, &|program| program == there);
+        assert_eq!(named("", ""), Some(("CC_x86_64_unknown_linux_musl".to_owned(), "cc")));
+        for (set, there) in [("CC", ""), ("CC_x86_64_unknown_linux_musl", ""), ("", "musl-gcc"), ("", "x86_64-linux-musl-gcc")] {
+            assert_eq!(named(set, there), None, "{set} {there}");
+        }
+        assert_eq!(compiler("x86_64-unknown-linux-gnu", &|_| false, &|_| false), None);
+    }
+
+    #[test]
     fn the_key_follows_each_source_and_nothing_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |path: &str, text: &str| {

@@ -98,9 +98,7 @@ pub struct ImageDefinition {
     pub layers: Vec<String>,
     /// The topmost layer's files, by their path in the image.
     pub files: BTreeMap<String, Part>,
-    /// The topmost layer's symbolic links, by their path in the image: what they lead to.
-    pub links: BTreeMap<String, String>,
-    /// Of an image that a program of this project writes; it has no layers, files or links then.
+    /// Of an image that a program of this project writes; it has no layers and files then.
     pub cargo: Option<Cargo>,
     pub entrypoint: Vec<String>,
     /// `NAME` to value.

@@ -45,8 +45,6 @@ pub(super) enum Layer {
 pub(super) enum Content {
     File(PathBuf),
     Bytes(Vec<u8>),
-    /// A symbolic link.
-    Link(String),
 }
 
 impl Layer {
@@ -71,7 +69,6 @@ impl Layer {
                             let file = File::open(source)?;
                             append(&mut archive, path, tar::EntryType::Regular, file.metadata()?.len(), file)?;
                         }
-                        Content::Link(target) => archive.append_link(&mut header(tar::EntryType::Symlink, 0o777, 0), path, target)?,
                     }
                 }
                 archive.finish()
@@ -82,18 +79,14 @@ impl Layer {
 
 /// Everything is root's, and programs and folders are for everyone.
 fn append<W: Write>(archive: &mut tar::Builder<W>, path: &str, kind: tar::EntryType, size: u64, content: impl Read) -> io::Result<()> {
-    archive.append_data(&mut header(kind, 0o755, size), path, content)
-}
-
-fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
-    header.set_mode(mode);
+    header.set_mode(0o755);
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
     header.set_size(size);
-    header
+    archive.append_data(&mut header, path, content)
 }
 
 /// Counts and hashes what is written to it, and hands it on.

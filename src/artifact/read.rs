@@ -15,7 +15,7 @@ const ARTIFACT: [&str; 9] = ["version", "files", "sources", "upstream", "module"
 const FILES: [&str; 3] = ["mode", "member", "package"];
 const UPSTREAM: [&str; 2] = ["url", "sha256"];
 const MODULE: [&str; 9] = ["module", "version", "sum", "beside", "replaced", "require", "cgo", "tags", "ldflags"];
-const IMAGE: [&str; 10] = ["version", "reference", "layers", "files", "links", "entrypoint", "environment", "user", "cargo", "note"];
+const IMAGE: [&str; 9] = ["version", "reference", "layers", "files", "entrypoint", "environment", "user", "cargo", "note"];
 const CARGO: [&str; 6] = ["folder", "package", "profile", "target", "sources", "arguments"];
 /// The part of an image that is no artifact.
 const PAUSE: &str = "pause";
@@ -337,7 +337,9 @@ impl Reader<'_> {
         let mut files = BTreeMap::new();
         for (path, value) in keys.entries("files", self.diagnostics) {
             let (place, text) = (path.text().unwrap_or_default(), value.text().unwrap_or_default());
-            self.place(path);
+            if !place.starts_with('/') || place.split('/').any(|part| part == "..") || place.ends_with('/') {
+                self.diagnostics.push(Diagnostic::at(path, format!("`{place}` is no path in an image")).label("absolute, a file"));
+            }
             if text == PAUSE {
                 files.insert(place.to_owned(), Part::Pause);
                 continue;
@@ -362,18 +364,8 @@ impl Reader<'_> {
                 self.diagnostics.push(mistake.label(format!("write {artifact}/FILE with one of {}", names.join(", "))));
             }
         }
-        let mut links = BTreeMap::new();
-        for (path, target) in keys.entries("links", self.diagnostics) {
-            self.place(path);
-            let place = path.text().unwrap_or_default();
-            match target.text().filter(|target| !target.is_empty()) {
-                Some(_) if files.contains_key(place) => self.diagnostics.push(Diagnostic::at(path, format!("{what} has `{place}` as a file and as a link"))),
-                Some(target) => _ = links.insert(place.to_owned(), target.to_owned()),
-                None => self.diagnostics.push(Diagnostic::at(target, format!("a link leads to a path, this is {}", target.describe()))),
-            }
-        }
         let cargo = keys.get("cargo").and_then(|node| self.cargo(node, &what));
-        let made = ["layers", "files", "links", "entrypoint", "environment", "user"].into_iter().filter_map(|name| keys.get(name));
+        let made = ["layers", "files", "entrypoint", "environment", "user"].into_iter().filter_map(|name| keys.get(name));
         if keys.get("cargo").is_some() {
             for node in made {
                 self.diagnostics.push(Diagnostic::at(node, format!("{what} is written by its `cargo` program, which decides this itself")));
@@ -390,15 +382,7 @@ impl Reader<'_> {
         let note = keys.text("note", self.diagnostics).map(str::to_owned);
         let version = version?;
         let reference = filled(reference?, &[("version", &version)]);
-        Some(ImageDefinition { name: name.to_owned(), version, reference, layers, files, links, cargo, entrypoint, environment, user, note })
-    }
-
-    /// A path in an image.
-    fn place(&mut self, path: &Node) {
-        let place = path.text().unwrap_or_default();
-        if !place.starts_with('/') || place.split('/').any(|part| part == "..") || place.ends_with('/') {
-            self.diagnostics.push(Diagnostic::at(path, format!("`{place}` is no path in an image")).label("absolute, a file"));
-        }
+        Some(ImageDefinition { name: name.to_owned(), version, reference, layers, files, cargo, entrypoint, environment, user, note })
     }
 
     fn cargo(&mut self, node: &Node, what: &str) -> Option<Cargo> {

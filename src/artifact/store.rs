@@ -73,6 +73,8 @@ pub struct Lack {
     pub version: String,
     /// Where it would come from: the first source that can be asked now.
     pub source: String,
+    /// Whether any source can be asked now.
+    pub able: bool,
     /// Bytes, where that is known before.
     pub size: Option<u64>,
     /// Where a source gives another version than the others, or the name says another one than the content.
@@ -140,7 +142,7 @@ impl Store {
                     continue;
                 }
                 let source = "made here".to_owned();
-                lacks.push(Some(Lack { name, version: image.version.clone(), source, size: None, note: image.note.clone() }));
+                lacks.push(Some(Lack { name, version: image.version.clone(), source, able: true, size: None, note: image.note.clone() }));
                 continue;
             }
             lacks.push(None);
@@ -151,7 +153,14 @@ impl Store {
             let (place, lack) = answer.map_err(|error| Error::other("ask the sources", error))?;
             lacks[place] = Some(lack);
         }
-        Ok(lacks.into_iter().flatten().collect())
+        let mut lacks: Vec<Lack> = lacks.into_iter().flatten().collect();
+        let unable: BTreeSet<String> = lacks.iter().filter(|lack| !lack.able).map(|lack| lack.name.clone()).collect();
+        for lack in &mut lacks {
+            if let Some(part) = self.shared.manifest.image(&lack.name).and_then(|image| image.parts().find(|part| unable.contains(*part))) {
+                (lack.able, lack.source) = (false, format!("it is made of `{part}`, which cannot be got now"));
+            }
+        }
+        Ok(lacks)
     }
 
     /// Gets what is lacking, from the first source that gives it; the artifacts that were asked for, by name.
@@ -345,6 +354,7 @@ impl Shared {
         Lack {
             name: definition.name.clone(),
             version: definition.version.clone(),
+            able: source.is_some(),
             source: source.map_or_else(|| "no source that can be reached now".to_owned(), |(kind, place)| format!("{kind} {place}").trim_end().to_owned()),
             size,
             note: (!note.is_empty()).then_some(note),
@@ -664,8 +674,9 @@ impl Shared {
     async fn cargo_lack(&self, name: String, image: &ImageDefinition, cargo: &Cargo) -> Lack {
         let missing = if cargo.is_in(&self.folder) { cargo::toolchain().await.err() } else { Some(cargo.missing(&self.folder)) };
         let note = [image.note.clone(), missing.clone()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        let able = missing.is_none();
         let source = if missing.is_some() { "no source that can be reached now".to_owned() } else { format!("cargo {}", cargo.folder) };
-        Lack { name, version: image.version.clone(), source, size: None, note: (!note.is_empty()).then_some(note) }
+        Lack { name, version: image.version.clone(), source, able, size: None, note: (!note.is_empty()).then_some(note) }
     }
 
     async fn ensure_cargo(&self, image: &ImageDefinition, cargo: &Cargo, teller: &Teller, cancel: &Cancel) -> Result<Entry> {
@@ -844,8 +855,8 @@ impl ImageDefinition {
 }
 
 fn image_recipe(image: &ImageDefinition, architecture: Architecture, parts: &BTreeMap<String, Entry>) -> Recipe {
-    let ImageDefinition { name, version, reference, layers, files, links, cargo: _, entrypoint, environment, user, note: _ } = image;
-    let made_of = format!("{name} {version} {reference} {layers:?} {files:?} {links:?} {entrypoint:?} {environment:?} {user:?}");
+    let ImageDefinition { name, version, reference, layers, files, cargo: _, entrypoint, environment, user, note: _ } = image;
+    let made_of = format!("{name} {version} {reference} {layers:?} {files:?} {entrypoint:?} {environment:?} {user:?}");
     let digests: Vec<String> = parts.values().flat_map(|entry| &entry.files).map(|file| format!("{} {}", file.name, file.sha256)).collect();
     let pause = if files.values().any(|part| *part == Part::Pause) { hex::encode(Sha256::digest(pause::program(architecture))) } else { String::new() };
     Recipe::new(&[&"image, gzip", &made_of, &architecture.word(), &digests.join("\n"), &pause], Some(ONLY.to_owned()))
@@ -870,7 +881,6 @@ fn write_image(cache: &Cache, image: &ImageDefinition, architecture: Architectur
         };
         files.push((place.clone(), content));
     }
-    files.extend(image.links.iter().map(|(place, target)| (place.clone(), oci::Content::Link(target.clone()))));
     if !files.is_empty() {
         layers.push(oci::Layer::Files(files));
     }

@@ -35,7 +35,7 @@ pub struct List {
 /// Get artifacts into the cache before they are needed
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// Only these, and what they are made of; without any, what this folder's playbooks and releases need
+    /// Only these, and what they are made of; without any, what this folder's playbooks and releases need, or else all that can be had
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// JSON lines on stdout
@@ -104,7 +104,7 @@ impl List {
 }
 
 impl Fetch {
-    /// The names of the command line; without any, what this folder's playbooks and releases need, or all where it has none.
+    /// The names of the command line; without any, what this folder's playbooks and releases need, or else all that can be had.
     async fn wanted(&self) -> Result<(Store, Vec<String>), Exit> {
         let here = Path::new(".");
         if self.names.is_empty() && (here.join("playbooks").is_dir() || here.join("provision.yaml").is_file()) {
@@ -115,8 +115,23 @@ impl Fetch {
             }
         }
         let store = store(here, mirror(here)?)?;
-        let names = if self.names.is_empty() { store.manifest().names().collect() } else { self.names.clone() };
+        let names = if self.names.is_empty() { self.to_be_had(&store).await? } else { self.names.clone() };
         Ok((store, names))
+    }
+
+    /// All names but those that no source can give now, which are told: nobody here said that he needs them.
+    async fn to_be_had(&self, store: &Store) -> Result<Vec<String>, Exit> {
+        let mut names: Vec<String> = store.manifest().names().collect();
+        for lack in store.lacking(&names).await.map_err(|error| told(&error))?.into_iter().filter(|lack| !lack.able) {
+            if self.json {
+                report::data(&json!({"event": "skipped", "name": lack.name, "version": lack.version, "source": lack.source, "note": lack.note}).to_string());
+            } else {
+                let note = lack.note.map(|note| format!(" ({note})")).unwrap_or_default();
+                report::line(&format!("  {} {}: skipped, {}{note}", lack.name, lack.version, lack.source));
+            }
+            names.retain(|name| *name != lack.name);
+        }
+        Ok(names)
     }
 
     async fn run(self) -> Result<Exit, Exit> {

@@ -294,8 +294,23 @@ fn kubectl_of_the_cache_is_run_where_path_has_none() {
     fs::write(&config, "").expect("written");
     let kubectl = || said(&provision(&lab).args(["kubectl", "get", "nodes", "-o", "wide"]).env("PATH", "/nowhere").output().expect("it starts"));
     let (code, _, story) = kubectl();
-    assert_eq!((code, story.as_str()), (Some(127), "error: run kubectl: it is neither on PATH nor in the cache\nhint: run `provision cache fetch kubectl`\n"));
+    assert_eq!((code, story.as_str()), (Some(127), "error: run kubectl: there is none on this machine, nor in the cache\nhint: run `provision cache fetch kubectl`\n"));
     assert_eq!(cache(&lab, &["fetch", "kubectl"]).0, Some(0));
     let (code, out, story) = kubectl();
     assert_eq!((code, out, story.as_str()), (Some(7), format!("{} get nodes -o wide\n", config.display()), ""));
+}
+
+#[test]
+fn fetch_without_a_name_skips_what_no_source_can_give() {
+    let content = content();
+    let server = Server::start(&[("/v1.2.3/tool", &[Answer::Whole(content.clone())])]);
+    // Everything that is built in is nowhere, and so is one of the two here.
+    let there: Vec<String> = provision::artifact::Manifest::builtin().artifacts.into_keys().map(|name| format!("  {name}: {{sources: [cache]}}\n")).collect();
+    let lab = Lab::new(&format!("{}{}", tool(&server.url(), &content, "cache, upstream"), there.concat()));
+    let (code, _, story) = cache(&lab, &["fetch"]);
+    assert_eq!(code, Some(0), "{story}");
+    assert!(story.contains("  runc 1.4.3: skipped, no source that can be reached now (where this is not to be had,") && story.contains("+ tool 1.2.3: upstream"), "{story}");
+    assert!(story.contains("  image/coredns 1.14.2: skipped, it is made of `coredns`, which cannot be got now\n") && story.contains("+ image/pause 3.10.2: made here"), "{story}");
+    assert!(story.contains("  image/model-service 0.1.0: skipped, no source that can be reached now (there is no `model-service` with a Cargo.toml in "), "{story}");
+    assert_eq!(cache(&lab, &["fetch", "runc"]).0, Some(1));
 }

@@ -44,9 +44,9 @@ fn the_built_in_manifest_has_all_that_a_cluster_needs() {
             "registry.k8s.io/kube-proxy:v1.36.4",
             "registry.k8s.io/kube-scheduler:v1.36.4",
             "docker.io/rancher/local-path-provisioner:v0.0.30",
-            "registry.k8s.io/pause:3.10.2",
             // The workspace's own version.
             concat!("provision.local/model-service:", env!("CARGO_PKG_VERSION")),
+            "registry.k8s.io/pause:3.10.2",
         ]
     );
     assert_eq!(manifest.images["pause"].files["/pause"], Part::Pause);
