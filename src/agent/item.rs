@@ -753,10 +753,11 @@ impl Executor {
         Ok(attempt)
     }
 
-    /// Nothing to do now; but after a run that did not end, "was changed" is given back.
+    /// Nothing to do now; but after a run that did not end, "was changed" is given back: in a plan too, or the handlers that it
+    /// brings would be none of its predictions.
     fn recalled(&mut self, planned: Planned, digest: &Arc<str>) -> Attempt {
         let mut outcome = planned.outcome;
-        if self.pass == Pass::Apply && !outcome.failed && !outcome.changed && self.journal().was_changed(digest) {
+        if !outcome.failed && !outcome.changed && self.journal().was_changed(digest) {
             outcome.changed = true;
         }
         let mut attempt = Attempt::from(outcome);

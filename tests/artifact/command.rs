@@ -294,7 +294,7 @@ fn kubectl_of_the_cache_is_run_where_path_has_none() {
     fs::write(&config, "").expect("written");
     let kubectl = || said(&provision(&lab).args(["kubectl", "get", "nodes", "-o", "wide"]).env("PATH", "/nowhere").output().expect("it starts"));
     let (code, _, story) = kubectl();
-    assert_eq!((code, story.as_str()), (Some(127), "error: run kubectl: there is none on this machine, nor in the cache\nhint: run `provision cache fetch kubectl`\n"));
+    assert_eq!((code, story.as_str()), (Some(127), "error: run kubectl: it is neither on PATH nor in the cache\nhint: run `provision cache fetch kubectl`\n"));
     assert_eq!(cache(&lab, &["fetch", "kubectl"]).0, Some(0));
     let (code, out, story) = kubectl();
     assert_eq!((code, out, story.as_str()), (Some(7), format!("{} get nodes -o wide\n", config.display()), ""));

@@ -54,7 +54,7 @@ fn machines_and_inventory_share_one_namespace() {
             "playbooks/group_vars/all.yml site=Some(Bool(true))",
             r#"vms/dev.yaml ansible_host=Some(Text("192.168.60.3"))"#,
             "vms/dev.yaml machine_cpus=Some(Int(2))",
-            "vms/dev.yaml machine_memory_mb=Some(Int(3072))",
+            "vms/dev.yaml machine_memory_mb=Some(Int(2048))",
             r#"inventory/host_vars/worker-1.yml note=Some(Text("mine"))"#,
         ]
     );
