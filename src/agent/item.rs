@@ -718,6 +718,9 @@ impl Executor {
             lock.doing(&self.task_name(item));
         }
         if !quiet {
+            if planned.actions.iter().any(|action| matches!(action, Action::Run(command) if command.effect == Effect::Opaque)) {
+                self.journal().outdate();
+            }
             let intent = self.intent(item, digest, &planned.actions);
             self.journal().intend(&intent).map_err(|error| Stop::Error(Error::failed(format!("write the journal: {error}"))))?;
         }

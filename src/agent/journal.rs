@@ -117,6 +117,8 @@ pub struct Journal {
     run: Arc<str>,
     boot_id: Arc<str>,
     recalled: HashMap<Arc<str>, VecDeque<Recall>>,
+    /// See [`Journal::outdate`].
+    outdated: bool,
     /// Handlers owed: (play, name).
     owed: Vec<(Arc<str>, Arc<str>)>,
     orphans: Vec<(Child, Arc<str>)>,
@@ -138,6 +140,7 @@ impl Journal {
             run: "".into(),
             boot_id: "".into(),
             recalled: HashMap::new(),
+            outdated: false,
             owed: Vec::new(),
             orphans: Vec::new(),
             existed: false,
@@ -330,7 +333,13 @@ impl Journal {
     pub fn finished(&mut self, digest: &Arc<str>) -> Option<Outcome> {
         let recalls = self.recalled.get_mut(digest)?;
         let recall = recalls.pop_front()?;
-        if recall.done && !recall.interrupted { recall.result } else { None }
+        if recall.done && !recall.interrupted && !self.outdated { recall.result } else { None }
+    }
+
+    /// A command was run that the run before had not come to: what its later commands did may be undone by it (`kubeadm reset`
+    /// before a stored `kubeadm init`), so their results are not given back any more; that they changed something is.
+    pub fn outdate(&mut self) {
+        self.outdated = true;
     }
 
     /// When a restart of the machine was asked for that has happened since, by a run that was broken off; given back once.
@@ -499,6 +508,23 @@ mod tests {
         first.handled(&"h".into(), &"p".into()).expect("written");
         first.end(ALL, &[]).expect("ended");
         assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 0);
+    }
+
+    #[test]
+    fn what_a_new_command_may_have_undone_is_not_given_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut first = journal(folder.path());
+        for name in ["a", "b"] {
+            first.intend(&intent(name)).expect("written");
+            first.done(&name.into(), &Outcome::changed(), true, false).expect("written");
+        }
+        let mut second = journal(folder.path());
+        assert!(second.finished(&"a".into()).is_some());
+        second.outdate();
+        assert!(second.finished(&"b".into()).is_none());
+        let mut third = journal(folder.path());
+        third.outdate();
+        assert!(third.was_changed(&"b".into()), "that it changed something holds");
     }
 
     #[test]
