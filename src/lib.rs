@@ -26,6 +26,11 @@
 //! - Secrets are marked values; they and every text that holds one are masked before anything leaves the agent
 //!   ([`agent::mask`]). A node is sent only what its own program can read.
 //!
+//! - Artifacts ([`artifact`]) are files by content: a playbook names one, the compiler takes its files from the cache by digest,
+//!   and which source gave it never reaches the task.
+//! - Above the hosts ([`delivery`]) a plan is reads and dry runs: releases ([`chart`], rendered before anything is touched) go to
+//!   the API server by server-side apply ([`cluster`]), only what a dry run showed to change; waits have names and last reasons.
+//!
 //! # Who may import whom
 //!
 //! Imports go one way; a test reads the sources against this table.
