@@ -55,7 +55,7 @@ fn kubectl_runs_with_the_folder_s_kubeconfig() {
     script.write_all(b"#!/bin/sh\necho \"$KUBECONFIG $*\"\nexit 3\n").unwrap();
     drop(script);
     let empty = run(&["kubectl", "get"], Some("/nowhere"));
-    assert_eq!((empty.0, empty.2.contains("there is none on this machine")), (Some(127), true));
+    assert_eq!((empty.0, empty.2.contains("it is neither on PATH nor in the cache")), (Some(127), true));
     std::fs::set_permissions(bin.join("kubectl"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let path = format!("{}:/usr/bin:/bin", bin.display());
     let said = run(&["kubectl", "get", "-n", "x", "pods", "--folder", "y"], Some(&path));
