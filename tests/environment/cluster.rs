@@ -231,6 +231,7 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
 
     let story = bundled.up();
     assert!(story.contains("✔ release") && story.contains(&format!("page        {}", bundled.page())), "{story}");
+    assert!(story.contains("✔ cluster    pods reach each other on all nodes"), "{story}");
     bundled.answers();
     let status: Value = serde_json::from_str(&bundled.expect(0, &["status", "--json"]).0).expect("JSON");
     assert_eq!(status["url"], bundled.page());
@@ -245,6 +246,10 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
 
     // Again: nothing changes, on no node and not in the cluster.
     let (listings, writes): (Vec<_>, _) = (NODES.map(|node| bundled.listing(node)).into(), bundled.writes());
+    // What is to be absent now was there before, by these names.
+    for name in ["\"provision/", "\"kubectl/"] {
+        assert!(writes.iter().any(|write| write.starts_with(name)), "no write of {name}: {writes:?}");
+    }
     let begun = Instant::now();
     let again = bundled.up();
     eprintln!("the second `up` took {:.1} s", begun.elapsed().as_secs_f64());

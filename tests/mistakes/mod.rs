@@ -5,7 +5,9 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use provision::artifact::Manifest;
 use provision::playbook;
 use provision::project::{Options, Project};
 use provision::source::{Diagnostics, Sources, yaml};
@@ -42,7 +44,8 @@ fn report(folder: &Path) -> String {
     let options = options(folder);
     let (mut project, _) = Project::load(folder, &options, &mut |_| None);
     let playbooks: Vec<PathBuf> = project.environment.playbooks.iter().map(|part| part.path.clone()).collect();
-    playbook::compile(&mut project, &playbooks, &playbook::Options { limit: options.limit.clone(), ..playbook::Options::default() });
+    let artifacts = Manifest::builtin().names().map(|name| (name.into(), playbook::artifact::Artifact::default())).collect();
+    playbook::compile(&mut project, &playbooks, &playbook::Options { limit: options.limit.clone(), artifacts: Arc::new(artifacts), ..playbook::Options::default() });
     let report = project.files.diagnostics.render(&project.files.sources);
     // Places of this machine are not the case's.
     report.replace(&folder.display().to_string(), "FOLDER")
