@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::delivery::{self, Delivery, Failure, Made, Step};
+use crate::delivery::{self, Delivery, Failure, Step};
 use crate::run::plan::{Gathering, Plan};
 use crate::run::prepare::Prepared;
-use crate::run::session::{Results, Session};
+use crate::run::session::{Results, Session, interrupted};
 use crate::run::{Happening, Inputs, RunMode};
 
 /// Who sees it happen, and says whether it may.
@@ -45,8 +45,10 @@ pub enum Outcome {
     /// A host cannot be reached, or a task fails already in the plan: nothing was changed.
     Refused(Planned),
     NotConfirmed,
-    /// Hosts are done; what followed is `None` where a host failed or nothing stands above them.
-    Applied { results: Results, delivered: Option<Result<Made, Failure>> },
+    /// Hosts are done; what followed is `None` where a host failed or nothing stands above them, else the number of objects written.
+    Applied { results: Results, delivered: Option<Result<usize, Failure>> },
+    /// Ctrl-C while the cluster and its releases were made or waited for.
+    Interrupted(Results),
 }
 
 /// Hosts, then the cluster and its releases.
@@ -63,11 +65,16 @@ pub async fn up(prepared: Prepared, delivery: Option<&Delivery>, audience: &mut 
     } else {
         session.apply(); // in the sessions that planned: each host does what it predicted, or stops
         let results = session.finished(&mut |happening| audience.applying(happening)).await;
-        let delivered = match delivery {
-            Some(delivery) if results.values().all(crate::run::HostResult::is_good) => Some(delivery.make(&reach, &mut |step| audience.delivering(step)).await),
-            _ => None,
-        };
-        Outcome::Applied { results, delivered }
+        match delivery.zip(planned.delivery) {
+            Some((delivery, planned)) if results.values().all(crate::run::HostResult::is_good) => {
+                let mut told = |step| audience.delivering(step);
+                tokio::select! {
+                    made = delivery.make(&reach, &planned, &mut told) => Outcome::Applied { results, delivered: Some(made) },
+                    () = interrupted() => Outcome::Interrupted(results),
+                }
+            }
+            _ => Outcome::Applied { results, delivered: None },
+        }
     };
     session.end().await;
     outcome

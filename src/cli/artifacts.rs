@@ -1,6 +1,6 @@
 //! Artifacts as a run needs them: what the cache holds, what is to be got first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::artifact::{self, Cancel, ErrorKind, Lack, Manifest, Settings, Store};
 use crate::playbook::artifact::{Artifact, Artifacts, Held};
 use crate::project::{Files, environment};
 use crate::report::{self, Format};
+use crate::run::session::interrupted;
 
 /// Manifest and cache of a folder; the error was told.
 pub fn store(folder: &Path, mirror: Option<String>) -> Result<Store, Exit> {
@@ -97,20 +98,24 @@ impl Lacking {
     /// Gets all of it.
     pub async fn fetch(&self, store: &Store, format: Format) -> Result<(), Exit> {
         let begun = std::time::Instant::now();
-        let cancel = Cancel::default();
-        let word = cancel.clone();
-        let signal = tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                word.cancel();
-            }
-        });
-        let mut teller = Teller::new(format == Format::Json);
-        let result = store.ensure(&self.names, &mut |step| teller.tell(step), &cancel).await;
-        signal.abort();
-        result.map_err(|error| told(&error))?;
+        ensure(store, &self.names, format == Format::Json).await?;
         if format == Format::Text && !self.is_empty() {
             report::line(&format!("  ✔ artifacts  {} in the cache{:>34.1} s", self.lacks.len(), begun.elapsed().as_secs_f64()));
         }
         Ok(())
     }
+}
+
+/// Gets artifacts, telling how far it is; Ctrl-C ends downloads and builds.
+pub async fn ensure(store: &Store, names: &[String], json: bool) -> Result<BTreeMap<String, artifact::Artifact>, Exit> {
+    let cancel = Cancel::default();
+    let word = cancel.clone();
+    let listener = tokio::spawn(async move {
+        interrupted().await;
+        word.cancel();
+    });
+    let mut teller = Teller::new(json);
+    let result = store.ensure(names, &mut |step| teller.tell(step), &cancel).await;
+    listener.abort();
+    result.map_err(|error| told(&error))
 }

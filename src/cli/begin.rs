@@ -1,17 +1,18 @@
 //! What commands that work on hosts begin with: the folder, checked; programs for hosts; ways to reach them.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::artifacts::{known, store};
 use super::Exit;
 use super::machines::Ours;
-use crate::artifact::Store;
+use crate::artifact::{Manifest, Store};
 use crate::delivery::{Delivery, Rendered, render};
 use super::shared::Selection;
 use crate::cluster::kubeconfig;
 use crate::playbook::again::Again;
+use crate::playbook::artifact::Artifacts;
 use crate::playbook::compile::{Compiled, Options, compile};
 use crate::program::Value;
 use crate::project::Project;
@@ -139,10 +140,10 @@ impl Checked {
     }
 }
 
-/// The page of a folder's releases, as far as its charts can be read. Tells nothing.
-pub fn page_of(folder: &Path) -> Option<String> {
-    let options = crate::project::Options { cwd: folder.to_owned(), environment: std::env::vars().collect(), ..crate::project::Options::default() };
-    let (project, _) = Project::load(folder, &options, &mut |_: &str| None);
-    let releases: Vec<_> = project.environment.releases.iter().filter_map(|release| render(release, &crate::playbook::artifact::Artifacts::new(), "v1.36.4").ok()).collect();
+/// The page of a project's releases, as far as its charts can be rendered without the cache. Tells nothing.
+pub fn page_of(project: &Project) -> Option<String> {
+    let (kubernetes, _) = Manifest::builtin().described("kubeadm");
+    let render = |release| render(release, &Artifacts::new(), &format!("v{kubernetes}")).ok();
+    let releases: Vec<_> = project.environment.releases.iter().filter_map(render).collect();
     crate::delivery::page(&releases)
 }

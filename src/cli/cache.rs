@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
-use super::artifacts::{mirror, store, told};
-use crate::artifact::{self, Cancel, Manifest, Progress, Store};
+use super::artifacts::{ensure, mirror, store, told};
+use crate::artifact::{self, Manifest, Progress, Store};
 use crate::report;
 
 /// How often a long download or build says how far it is.
@@ -136,21 +135,8 @@ impl Fetch {
 
     async fn run(self) -> Result<Exit, Exit> {
         let (store, names) = self.wanted().await?;
-        let cancel = Cancel::default();
-        let word = cancel.clone();
-        let listener = tokio::spawn(async move {
-            let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            word.cancel();
-        });
-        let mut teller = Teller::new(self.json);
         let begun = Instant::now();
-        let result = store.ensure(&names, &mut |step| teller.tell(step), &cancel).await;
-        listener.abort();
-        let artifacts = result.map_err(|error| told(&error))?;
+        let artifacts = ensure(&store, &names, self.json).await?;
         if self.json {
             report::data(&json!({"event": "done", "artifacts": artifacts.len(), "milliseconds": begun.elapsed().as_millis()}).to_string());
         } else {

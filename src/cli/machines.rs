@@ -35,6 +35,11 @@ impl Folder {
 
     /// Reads the folder; the error was told.
     pub fn open(&self) -> Result<Ours, Exit> {
+        self.open_with_project().map(|(ours, _)| ours)
+    }
+
+    /// The same, with all that was read.
+    pub fn open_with_project(&self) -> Result<(Ours, Project), Exit> {
         let options = Options { cwd: self.folder.clone(), environment: std::env::vars().collect(), ..Options::default() };
         let (project, _) = Project::load(&self.folder, &options, &mut |what: &str| report::ask_secret(what));
         if report::mistakes(&project.files) {
@@ -44,7 +49,8 @@ impl Folder {
             report::error("this folder has no machines of its own", Some("name a file of them: `machines: vms/dev.yaml` in provision.yaml"));
             return Err(Exit::Error);
         };
-        Ours::new(&project.environment.name, &self.folder, machines)
+        let ours = Ours::new(&project.environment.name, &self.folder, machines)?;
+        Ok((ours, project))
     }
 }
 

@@ -19,12 +19,12 @@ pub struct Status {
 
 impl Status {
     pub fn run(self) -> Exit {
-        let ours = match self.folder.open() {
-            Ok(ours) => ours,
+        let (ours, project) = match self.folder.open_with_project() {
+            Ok(opened) => opened,
             Err(exit) => return exit,
         };
         let nodes = ours.status();
-        let url = page_of(&self.folder.path());
+        let url = page_of(&project);
         if self.json {
             let nodes: Vec<serde_json::Value> = nodes
                 .iter()

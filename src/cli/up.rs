@@ -34,6 +34,10 @@ impl Up {
 
     async fn steps(self) -> Result<Exit, Exit> {
         let begun = Instant::now();
+        if self.selection.check {
+            report::error("`up` has no check mode: machines and releases could not take part in it", Some("run `provision plan`, or `provision playbook --check FILE…`"));
+            return Err(Exit::Usage);
+        }
         let mut checked = check(&self.selection, &[]).await?; // every mistake of every file, at once
         let format = Format::of(self.json);
         let mut user = User { name: checked.name.clone(), format, yes: self.yes, story: Story::new(format, self.selection.verbose).brief(), hosts: None };
@@ -112,11 +116,16 @@ impl User {
                         report::error(&failure.message, failure.hint.as_deref());
                         return Exit::Error;
                     }
-                    Some(Ok(made)) => self.summary(machines, made.changed, delivery, begun),
+                    Some(Ok(objects)) => self.summary(machines, objects, delivery, begun),
                     None if Exit::of(&results) == Exit::Success => self.summary(machines, 0, delivery, begun),
                     None => {}
                 }
                 Exit::of(&results)
+            }
+            Outcome::Interrupted(results) => {
+                self.story.recap(&results);
+                report::error("interrupted while the cluster was waited for or its releases written", Some("run `provision up` again: it completes what is there"));
+                Exit::Interrupted
             }
         }
     }
@@ -132,13 +141,13 @@ impl User {
             report::data(&line.to_string());
             return;
         }
-        let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-        let mut parts = vec![many(changes, "host change")];
+        let counted = |count: usize, word: &str| format!("{count} {}", report::plan::many(count, word));
+        let mut parts = vec![counted(changes, "host change")];
         if machines > 0 {
-            parts.insert(0, many(machines, "machine"));
+            parts.insert(0, counted(machines, "machine"));
         }
         if objects > 0 {
-            parts.push(many(objects, "object"));
+            parts.push(counted(objects, "object"));
         }
         report::line(&format!("Done in {}: {}.", duration(elapsed), parts.join(", ")));
         report::line("");

@@ -52,12 +52,13 @@ pub struct Planned {
     pub unknown: Option<String>,
     /// Why the network would be proven (again).
     pub doubt: Option<String>,
-    pub elapsed: Duration,
+    /// Workloads that are as they should be written and do not run so: they would be waited for.
+    pub waits: Vec<String>,
 }
 
 impl Planned {
     pub fn proves_no_change(&self) -> bool {
-        self.unknown.is_none() && self.doubt.is_none() && self.releases.iter().all(ReleasePlan::is_unchanged)
+        self.unknown.is_none() && self.doubt.is_none() && self.waits.is_empty() && self.releases.iter().all(ReleasePlan::is_unchanged)
     }
 
     /// Nothing stops an apply, as far as can be seen.
@@ -105,23 +106,10 @@ impl From<cluster::Error> for Failure {
     }
 }
 
-/// What was done.
-#[derive(Debug, Default)]
-pub struct Made {
-    /// Objects that were written.
-    pub changed: usize,
-    pub objects: usize,
-}
-
 impl Delivery {
     /// Compares with the cluster, if there is one; writes nothing.
     pub async fn plan(&self) -> Planned {
-        let begun = Instant::now();
-        let planned = match self.compare().await {
-            Ok(planned) => planned,
-            Err(unknown) => Planned { unknown: Some(unknown), ..Planned::default() },
-        };
-        Planned { elapsed: begun.elapsed(), ..planned }
+        self.compare().await.unwrap_or_else(|unknown| Planned { unknown: Some(unknown), ..Planned::default() })
     }
 
     async fn compare(&self) -> Result<Planned, String> {
@@ -135,14 +123,19 @@ impl Delivery {
             Err(_) => return Err(format!("the API server does not answer within {} s", GLANCE.as_secs())),
         }
         for condition in self.conditions() {
-            let mut why = String::new();
-            if cluster.wait(&condition, LOOK, &mut |reason| reason.clone_into(&mut why)).await.is_err() {
-                return Err(if why.is_empty() { format!("{condition} does not hold") } else { format!("{condition}: {why}") });
+            if let Some(why) = fails(&cluster, &condition).await {
+                return Err(why);
             }
         }
         let mut planned = Planned::default();
         for rendered in &self.releases {
-            planned.releases.push(cluster.plan(&self.release(rendered)).await.map_err(|error| error.to_string())?);
+            let plan = cluster.plan(&self.release(rendered)).await.map_err(|error| error.to_string())?;
+            if plan.is_unchanged() {
+                for condition in plan.conditions() {
+                    planned.waits.extend(fails(&cluster, &condition).await);
+                }
+            }
+            planned.releases.push(plan);
         }
         if let Some(probe) = self.probe(None) {
             planned.doubt = cluster.network_doubt(&probe).await.map_err(|error| error.to_string())?;
@@ -172,8 +165,9 @@ impl Delivery {
         }
     }
 
-    /// Makes it so: kubeconfig, cluster, releases, each waited for.
-    pub async fn make(&self, reach: &Reach, told: &mut (dyn FnMut(Step) + Send)) -> Result<Made, Failure> {
+    /// Makes it so: kubeconfig, cluster, releases, each waited for. Where `planned` could know what would be written, nothing else
+    /// is. Answers how many objects were written.
+    pub async fn make(&self, reach: &Reach, planned: &Planned, told: &mut (dyn FnMut(Step) + Send)) -> Result<usize, Failure> {
         self.fetch_kubeconfig(reach).await?;
         let cluster = Cluster::connect(&self.kubeconfig).await?;
         for condition in self.conditions() {
@@ -193,10 +187,13 @@ impl Delivery {
             cluster.prove_network(&probe, NETWORK, &mut |reason| told(Step::Waiting { condition: name.clone(), reason: reason.to_owned() })).await?;
             told(Step::Holds { condition, elapsed: begun.elapsed() });
         }
-        let mut made = Made::default();
+        let mut written = 0;
         for rendered in &self.releases {
             let begun = Instant::now();
             let plan = cluster.plan(&self.release(rendered)).await?;
+            if let Some(shown) = planned.releases.iter().find(|shown| shown.release() == rendered.name) {
+                as_shown(&plan, shown)?;
+            }
             let mut changed = 0;
             let revision = cluster
                 .apply(&plan, &mut |change| {
@@ -204,19 +201,16 @@ impl Delivery {
                     told(Step::Object { release: rendered.name.clone(), change: change.to_string() });
                 })
                 .await?;
-            for change in plan.changes.iter().filter(|change| change.verdict != cluster::Verdict::Delete) {
-                if let Some(condition) = Condition::of(&change.object) {
-                    wait(&cluster, &condition, ROLLOUT, told).await?;
-                }
+            for condition in plan.conditions() {
+                wait(&cluster, &condition, ROLLOUT, told).await?;
             }
             told(Step::Released { release: rendered.name.clone(), revision, changed, objects: plan.changes.len(), elapsed: begun.elapsed() });
-            made.changed += changed;
-            made.objects += plan.changes.len();
+            written += changed;
         }
         if let Some(url) = page(&self.releases) {
             self.wait_for_page(&url, told).await?;
         }
-        Ok(made)
+        Ok(written)
     }
 
     /// Pods are ready before every node forwards to them: what the last lines name must answer when they are read.
@@ -264,6 +258,25 @@ impl Delivery {
         kubeconfig::store(&self.kubeconfig, &text, &self.environment)?;
         Ok(())
     }
+}
+
+/// Nothing is written that the plan did not show: something else may have changed the cluster since.
+fn as_shown(plan: &ReleasePlan, shown: &ReleasePlan) -> Result<(), Failure> {
+    let beyond: Vec<String> = plan.beyond(shown).map(|change| change.to_string().lines().next().unwrap_or_default().to_owned()).collect();
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    Err(Failure {
+        message: format!("apply release `{}`: this was not in the plan: {}", plan.release(), beyond.join(", ")),
+        hint: Some("the cluster has changed since: run `provision plan` to see it, `provision up` to apply it".to_owned()),
+    })
+}
+
+/// Why a condition does not hold now; one look.
+async fn fails(cluster: &Cluster, condition: &Condition) -> Option<String> {
+    let mut why = String::new();
+    let error = cluster.wait(condition, LOOK, &mut |reason| reason.clone_into(&mut why)).await.err()?;
+    Some(if why.is_empty() { error.to_string() } else { format!("{condition}: {why}") })
 }
 
 /// An error's last cause says most: `connection refused`.

@@ -26,6 +26,9 @@ pub fn plan_json(planned: &Planned) -> Vec<Value> {
     if let Some(doubt) = &planned.doubt {
         lines.push(json!({"event": "plan", "layer": "cluster", "change": "prove the network", "because": doubt}));
     }
+    for wait in &planned.waits {
+        lines.push(json!({"event": "plan", "layer": "releases", "change": "wait", "because": wait}));
+    }
     for plan in &planned.releases {
         for change in plan.changes.iter().filter(|change| change.verdict != Verdict::Unchanged) {
             lines.push(json!({"event": "plan", "layer": "releases", "release": plan.release(), "change": change.to_string()}));
@@ -42,6 +45,9 @@ pub fn plan_text(planned: &Planned) -> Vec<String> {
     }
     if let Some(doubt) = &planned.doubt {
         lines.push(format!("  {:<12} ~ prove the pods' network: {doubt}", "cluster"));
+    }
+    for wait in &planned.waits {
+        lines.push(format!("  {:<12} ~ wait: {wait}", "release"));
     }
     for plan in planned.releases.iter().filter(|plan| !plan.is_unchanged()) {
         lines.push(format!("  {:<12} {}", "release", title(plan)));

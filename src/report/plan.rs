@@ -90,7 +90,7 @@ fn text(name: &str, planned: &Planned) -> Vec<String> {
     let plan = &planned.hosts;
     let objects = planned.delivery.as_ref().map_or(0, crate::delivery::Planned::objects);
     let (tasks, hosts, seconds) = (plan.tasks(), plan.hosts.len(), plan.elapsed.as_secs_f64());
-    let all = format!("{tasks} {} on {hosts} {}{}", many(tasks as usize, "task"), many(hosts, "host"), if objects > 0 { format!(", {objects} objects") } else { String::new() });
+    let all = format!("{tasks} {} on {hosts} {}{}", many(tasks as usize, "task"), many(hosts, "host"), if objects > 0 { format!(", {objects} {}", many(objects, "object")) } else { String::new() });
     if planned.proves_no_change() {
         return vec![format!("No changes: {all} checked in {seconds:.1} s.")];
     }
@@ -160,6 +160,7 @@ fn differences(item: &ItemResult) -> Vec<String> {
     shown.flat_map(|diff| diff.lines().map(|line| format!("      {line}")).collect::<Vec<_>>()).collect()
 }
 
-fn many(count: usize, word: &str) -> String {
+/// `host`, or `hosts` where there are not exactly one.
+pub fn many(count: usize, word: &str) -> String {
     if count == 1 { word.to_owned() } else { format!("{word}s") }
 }

@@ -24,12 +24,7 @@ impl Session {
         let run = super::start(inputs, sender);
         let canceller = run.canceller();
         let interrupts = tokio::spawn(async move {
-            use tokio::signal::unix::{SignalKind, signal};
-            let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
+            interrupted().await;
             canceller.cancel();
         });
         Self { run, happenings, interrupts }
@@ -61,5 +56,15 @@ impl Session {
     pub async fn end(self) {
         self.run.end().await;
         self.interrupts.abort();
+    }
+}
+
+/// Returns when somebody wants this to end: Ctrl-C or TERM.
+pub async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }

@@ -124,6 +124,11 @@ impl ReleasePlan {
         self.wanted_objects().iter().filter_map(Condition::of).collect()
     }
 
+    /// What this plan would write and an earlier one, that was shown, would not have.
+    pub fn beyond<'plan>(&'plan self, shown: &'plan Self) -> impl Iterator<Item = &'plan Change> {
+        self.changes.iter().filter(|change| change.verdict.is_change() && !shown.changes.contains(change))
+    }
+
     /// What stops an apply.
     pub fn problems(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter().filter(|change| change.verdict.is_problem())
