@@ -33,8 +33,12 @@ fn main() {
         write_if_new(&packed, &pack(&bytes));
         let digest = hex(&Sha256::digest(&bytes));
         let size = bytes.len();
-        writeln!(table, "    Embedded {{ architecture: {architecture:?}, digest: {digest:?}, size: {size}, packed: include_bytes!({:?}) }},", packed.to_string_lossy())
-            .expect("a string takes every text");
+        writeln!(
+            table,
+            "    Embedded {{ architecture: {architecture:?}, digest: {digest:?}, size: {size}, packed: include_bytes!({:?}) }},",
+            packed.to_string_lossy()
+        )
+        .expect("a string takes every text");
     }
     table.push_str("];\n");
     write_if_new(&out.join("embedded_agent.rs"), table.as_bytes());
@@ -58,7 +62,8 @@ fn build_agents(out: &Path) -> Vec<(&'static str, PathBuf)> {
 /// Whether the toolchain can build for a target.
 fn has_std(target: &str) -> bool {
     let output = Command::new(variable("RUSTC")).args(["--print", "target-libdir", "--target", target]).output();
-    let folder = output.ok().filter(|output| output.status.success()).map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let folder =
+        output.ok().filter(|output| output.status.success()).map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     folder.is_some_and(|folder| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("libstd-"))
@@ -70,7 +75,9 @@ fn build(out: &Path, target: &str, architecture: &str, own: &str) -> PathBuf {
     let run = |offline: bool| {
         let mut command = Command::new(variable("CARGO"));
         command.current_dir(variable("CARGO_MANIFEST_DIR"));
-        command.args(["build", "--release", "--no-default-features", "--bin", "provision-agent", "--target", target, "--target-dir"]).arg(&folder);
+        command
+            .args(["build", "--release", "--no-default-features", "--bin", "provision-agent", "--target", target, "--target-dir"])
+            .arg(&folder);
         if offline {
             command.arg("--offline");
         }
@@ -99,8 +106,10 @@ fn build(out: &Path, target: &str, architecture: &str, own: &str) -> PathBuf {
 
 /// What cargo tells a build script is about another package, another target and other flags.
 fn clean_environment(command: &mut Command) {
-    const SETTINGS: &[&str] = &["CARGO_HOME", "CARGO_HTTP_", "CARGO_MAKEFLAGS", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_TERM_"];
-    const OF_THE_BUILD: &[&str] = &["DEBUG", "HOST", "NUM_JOBS", "OPT_LEVEL", "OUT_DIR", "PROFILE", "RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTC_LINKER", "TARGET"];
+    const SETTINGS: &[&str] =
+        &["CARGO_HOME", "CARGO_HTTP_", "CARGO_MAKEFLAGS", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_TERM_"];
+    const OF_THE_BUILD: &[&str] =
+        &["DEBUG", "HOST", "NUM_JOBS", "OPT_LEVEL", "OUT_DIR", "PROFILE", "RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTC_LINKER", "TARGET"];
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let ours = name.starts_with("CARGO_") && !SETTINGS.iter().any(|setting| name.starts_with(setting));

@@ -58,11 +58,14 @@ impl Place<'_> {
         let port = self.proxy.port();
         let put = |name: &str, text: &str| std::fs::write(self.folder.join(name), text).expect("written");
         put("known_hosts", &format!("[127.0.0.1]:{port} {}\n", self.nodes.host_keys["a"]));
-        put("inventory.ini", &format!(
-            "[nodes]\na ansible_host=127.0.0.1 ansible_port={port} ansible_user=root ansible_ssh_private_key_file={} ansible_python_interpreter=/usr/bin/python3\n\n[nodes:vars]\nansible_ssh_common_args=-o UserKnownHostsFile={}\n",
-            self.nodes.key.display(),
-            self.folder.join("known_hosts").display(),
-        ));
+        put(
+            "inventory.ini",
+            &format!(
+                "[nodes]\na ansible_host=127.0.0.1 ansible_port={port} ansible_user=root ansible_ssh_private_key_file={} ansible_python_interpreter=/usr/bin/python3\n\n[nodes:vars]\nansible_ssh_common_args=-o UserKnownHostsFile={}\n",
+                self.nodes.key.display(),
+                self.folder.join("known_hosts").display(),
+            ),
+        );
         put("ansible.cfg", "[defaults]\nhost_key_checking = true\n[ssh_connection]\npipelining = true\n");
         self.nodes.ssh("a", "mkdir -p /srv/wire");
     }
@@ -126,9 +129,15 @@ impl Place<'_> {
         let cpu = children_cpu() - before;
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let recap = said.lines().rev().find(|line| line.contains("ok=") && line.contains("unreachable=")).unwrap_or_default();
-        let count = |name: &str| recap.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse::<usize>().ok());
+        let count =
+            |name: &str| recap.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse::<usize>().ok());
         let good = output.status.success() && count("ok") == Some(tasks) && count("failed") == Some(0) && count("unreachable") == Some(0);
-        assert!(good && (!settled || count("changed") == Some(0)), "{command:?} failed ({:?}, signal {:?}):\n{said}", output.status.code(), output.status.signal());
+        assert!(
+            good && (!settled || count("changed") == Some(0)),
+            "{command:?} failed ({:?}, signal {:?}):\n{said}",
+            output.status.code(),
+            output.status.signal()
+        );
         // What the closing side still has to say.
         std::thread::sleep(Duration::from_millis(100));
         Sample { wall, cpu, traffic: self.proxy.traffic() }
@@ -155,7 +164,10 @@ fn text(tasks: usize) -> String {
     for number in 0..tasks {
         let _ = match number % 4 {
             0 | 1 => writeln!(text, "    - name: file {number}\n      file: {{path: /srv/wire/{number}, state: directory, mode: '0755'}}"),
-            2 => writeln!(text, "    - name: copy {number}\n      copy: {{content: \"line {number}\\n\", dest: /srv/wire-{number}, mode: '0644'}}"),
+            2 => writeln!(
+                text,
+                "    - name: copy {number}\n      copy: {{content: \"line {number}\\n\", dest: /srv/wire-{number}, mode: '0644'}}"
+            ),
             _ => writeln!(text, "    - name: command {number}\n      command: /bin/true {number}\n      changed_when: false"),
         };
     }

@@ -75,11 +75,11 @@ pub mod module;
 pub mod playbook;
 pub mod program;
 #[cfg(feature = "controller")]
+pub mod project;
+#[cfg(feature = "controller")]
 pub mod report;
 #[cfg(feature = "controller")]
 pub mod run;
-#[cfg(feature = "controller")]
-pub mod project;
 pub mod self_check;
 pub mod source;
 #[cfg(feature = "controller")]

@@ -46,7 +46,10 @@ pub enum Outcome {
     Refused(Planned),
     NotConfirmed,
     /// Hosts are done; what followed is `None` where a host failed or nothing stands above them, else the number of objects written.
-    Applied { results: Results, delivered: Option<Result<usize, Failure>> },
+    Applied {
+        results: Results,
+        delivered: Option<Result<usize, Failure>>,
+    },
     /// Ctrl-C while the cluster and its releases were made or waited for.
     Interrupted(Results),
 }

@@ -1,9 +1,9 @@
 //! Integration tests: one binary, a module a subject.
 
 mod apply;
+mod architecture;
 #[cfg(feature = "controller")]
 mod artifact;
-mod architecture;
 mod beside;
 #[cfg(feature = "controller")]
 mod chart;
@@ -32,10 +32,10 @@ mod project;
 #[cfg(feature = "controller")]
 mod ssh;
 #[cfg(feature = "controller")]
+mod static_agent;
+#[cfg(feature = "controller")]
 #[allow(dead_code, reason = "each subject uses its part of it")]
 mod support;
-#[cfg(feature = "controller")]
-mod static_agent;
 mod template;
 #[cfg(feature = "controller")]
 mod vault;

@@ -76,12 +76,7 @@ struct Packed {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::INFO)
-        .init();
+    tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
     let done = match Arguments::parse().command {
         Command::Serve(arguments) => serve(arguments),
         Command::Check { model } => check(&model),
@@ -120,11 +115,7 @@ fn serve(arguments: Serve) -> Result<()> {
 
 fn check(path: &Path) -> Result<()> {
     let model = Model::load(path)?;
-    writeln!(
-        std::io::stdout(),
-        "{}",
-        serde_json::to_string_pretty(&model.about)?
-    )?;
+    writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&model.about)?)?;
     Ok(())
 }
 
@@ -133,8 +124,7 @@ fn image(arguments: &Packed) -> Result<()> {
         Some(path) => path.clone(),
         None => std::env::current_exe()?,
     };
-    let content =
-        |path: &Path| fs::read(path).with_context(|| format!("read `{}`", path.display()));
+    let content = |path: &Path| fs::read(path).with_context(|| format!("read `{}`", path.display()));
     let about = Model::load(&arguments.model)?.about;
     let image = Image {
         reference: arguments.reference.clone(),
@@ -144,34 +134,19 @@ fn image(arguments: &Packed) -> Result<()> {
         environment: BTreeMap::from([("MODEL".into(), "/models/model.onnx".into())]),
         ports: vec![8080],
         labels: BTreeMap::from([
-            (
-                "org.opencontainers.image.title".into(),
-                "model-service".into(),
-            ),
-            (
-                "org.opencontainers.image.version".into(),
-                APP_VERSION.into(),
-            ),
+            ("org.opencontainers.image.title".into(), "model-service".into()),
+            ("org.opencontainers.image.version".into(), APP_VERSION.into()),
             ("model.id".into(), about.id),
             ("model.version".into(), about.version),
         ]),
         layers: vec![
-            vec![File {
-                path: "model-service".into(),
-                mode: 0o555,
-                content: content(&binary)?,
-            }],
-            vec![File {
-                path: "models/model.onnx".into(),
-                mode: 0o444,
-                content: content(&arguments.model)?,
-            }],
+            vec![File { path: "model-service".into(), mode: 0o555, content: content(&binary)? }],
+            vec![File { path: "models/model.onnx".into(), mode: 0o444, content: content(&arguments.model)? }],
         ],
     };
     let mut partial = arguments.output.clone().into_os_string();
     partial.push(".partial");
-    let file = fs::File::create(&partial)
-        .with_context(|| format!("write `{}`", arguments.output.display()))?;
+    let file = fs::File::create(&partial).with_context(|| format!("write `{}`", arguments.output.display()))?;
     let digest = oci::write(&image, std::io::BufWriter::new(file))?;
     fs::rename(&partial, &arguments.output)?;
     writeln!(std::io::stdout(), "{digest}")?;

@@ -1,9 +1,7 @@
 //! What `/metrics` tells (OpenMetrics text). Label sets are bounded: routes and methods are ours, never the client's text.
 
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
-use prometheus_client::metrics::{
-    counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info,
-};
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::About;
@@ -42,52 +40,23 @@ impl Metrics {
             predictions: Family::default(),
             in_progress: Gauge::default(),
             refused: Counter::default(),
-            prediction_time: Histogram::new([
-                1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5,
-            ]),
-            url_length: Histogram::new([
-                20.0, 30.0, 40.0, 50.0, 75.0, 100.0, 150.0, 200.0, 500.0, 2000.0,
-            ]),
+            prediction_time: Histogram::new([1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5]),
+            url_length: Histogram::new([20.0, 30.0, 40.0, 50.0, 75.0, 100.0, 150.0, 200.0, 500.0, 2000.0]),
             score: Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]),
         };
         let registry = &mut metrics.registry;
-        registry.register(
-            "http_requests",
-            "Answers by route, method and status",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "predictions",
-            "URLs judged, by verdict",
-            metrics.predictions.clone(),
-        );
-        registry.register(
-            "in_progress_requests",
-            "Requests to predict in hand or waiting",
-            metrics.in_progress.clone(),
-        );
-        registry.register(
-            "refused_overload",
-            "Requests refused because the queue was full",
-            metrics.refused.clone(),
-        );
+        registry.register("http_requests", "Answers by route, method and status", metrics.requests.clone());
+        registry.register("predictions", "URLs judged, by verdict", metrics.predictions.clone());
+        registry.register("in_progress_requests", "Requests to predict in hand or waiting", metrics.in_progress.clone());
+        registry.register("refused_overload", "Requests refused because the queue was full", metrics.refused.clone());
         registry.register_with_unit(
             "prediction",
             "Time of a request's model run, without waiting",
             Unit::Seconds,
             metrics.prediction_time.clone(),
         );
-        registry.register_with_unit(
-            "url_length",
-            "Length of the judged URLs",
-            Unit::Bytes,
-            metrics.url_length.clone(),
-        );
-        registry.register(
-            "score",
-            "Probability of phishing of the judged URLs",
-            metrics.score.clone(),
-        );
+        registry.register_with_unit("url_length", "Length of the judged URLs", Unit::Bytes, metrics.url_length.clone());
+        registry.register("score", "Probability of phishing of the judged URLs", metrics.score.clone());
         registry.register(
             "build",
             "What runs",

@@ -56,11 +56,7 @@ pub enum Verdict {
 
 impl Verdict {
     pub fn of(probability: f32) -> Self {
-        if probability >= THRESHOLD {
-            Self::Phishing
-        } else {
-            Self::Legitimate
-        }
+        if probability >= THRESHOLD { Self::Phishing } else { Self::Legitimate }
     }
 
     pub fn name(self) -> &'static str {
@@ -78,33 +74,23 @@ impl Model {
     /// Says which of these failed. tract may panic on a graph it cannot optimise: who swaps models at run time runs
     /// `model-service check` first, as a process of its own, which holds under `panic = "abort"` too.
     pub fn load(path: &Path) -> Result<Self> {
-        let file =
-            std::fs::read(path).with_context(|| format!("read model `{}`", path.display()))?;
+        let file = std::fs::read(path).with_context(|| format!("read model `{}`", path.display()))?;
         Self::from_bytes(&file).with_context(|| format!("load model `{}`", path.display()))
     }
 
     pub fn from_bytes(file: &[u8]) -> Result<Self> {
         let (told, runtime) = tract::open(file)?;
-        let say = |key: &str| {
-            told.get(key)
-                .cloned()
-                .with_context(|| format!("the model's metadata has no `{key}`"))
-        };
+        let say = |key: &str| told.get(key).cloned().with_context(|| format!("the model's metadata has no `{key}`"));
         let about = About {
             id: hex::encode(Sha256::digest(file)),
             name: say("name")?,
             version: say("version")?,
             preprocessing: say("preprocessing")?,
             split: say("split")?,
-            self_test: serde_json::from_str(&say("self_test")?)
-                .context("read the model's `self_test`")?,
+            self_test: serde_json::from_str(&say("self_test")?).context("read the model's `self_test`")?,
         };
         if about.preprocessing != preprocessing::VERSION {
-            bail!(
-                "the model needs pre-processing `{}`, this service speaks `{}`",
-                about.preprocessing,
-                preprocessing::VERSION
-            );
+            bail!("the model needs pre-processing `{}`, this service speaks `{}`", about.preprocessing, preprocessing::VERSION);
         }
         let model = Self { about, runtime };
         model.self_test()?;
@@ -114,22 +100,14 @@ impl Model {
     /// Compare our answers with the trainer's, one by one and as a batch.
     pub fn self_test(&self) -> Result<()> {
         let known = &self.about.self_test;
-        ensure!(
-            !known.is_empty(),
-            "the model has no known answers to be tested with"
-        );
+        ensure!(!known.is_empty(), "the model has no known answers to be tested with");
         let urls: Vec<&str> = known.iter().map(|known| known.url.as_str()).collect();
         let batch = self.probabilities(&urls)?;
         for (known, in_batch) in known.iter().zip(batch) {
             let alone = self.probabilities(&[&known.url])?[0];
             for ours in [alone, in_batch] {
                 let difference = (ours - known.probability).abs();
-                ensure!(
-                    difference <= TOLERANCE,
-                    "self-test: `{}` gives {ours}, the trainer had {}",
-                    known.url,
-                    known.probability
-                );
+                ensure!(difference <= TOLERANCE, "self-test: `{}` gives {ours}, the trainer had {}", known.url, known.probability);
             }
         }
         Ok(())
@@ -137,21 +115,10 @@ impl Model {
 
     /// P(phishing) of each URL.
     pub fn probabilities<U: AsRef<str>>(&self, urls: &[U]) -> Result<Vec<f32>> {
-        let ids: Vec<_> = urls
-            .iter()
-            .map(|url| preprocessing::ids(url.as_ref().as_bytes()))
-            .collect();
+        let ids: Vec<_> = urls.iter().map(|url| preprocessing::ids(url.as_ref().as_bytes())).collect();
         let found = self.runtime.probabilities(&ids)?;
-        ensure!(
-            found.len() == urls.len(),
-            "the model answered {} rows for {} URLs",
-            found.len(),
-            urls.len()
-        );
-        ensure!(
-            found.iter().all(|p| (0.0..=1.0).contains(p)),
-            "the model answered what is no probability"
-        );
+        ensure!(found.len() == urls.len(), "the model answered {} rows for {} URLs", found.len(), urls.len());
+        ensure!(found.iter().all(|p| (0.0..=1.0).contains(p)), "the model answered what is no probability");
         Ok(found)
     }
 

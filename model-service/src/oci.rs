@@ -36,11 +36,7 @@ const CREATED: &str = "1970-01-01T00:00:00Z";
 
 /// Write the image: an OCI layout with uncompressed layers, and `manifest.json` for `docker load`. Returns the manifest's digest.
 pub fn write(image: &Image, out: impl Write) -> io::Result<String> {
-    let layers: Vec<Vec<u8>> = image
-        .layers
-        .iter()
-        .map(|files| layer(files))
-        .collect::<io::Result<_>>()?;
+    let layers: Vec<Vec<u8>> = image.layers.iter().map(|files| layer(files)).collect::<io::Result<_>>()?;
     let config = json!({
         "architecture": image.architecture,
         "os": "linux",
@@ -69,12 +65,7 @@ pub fn write(image: &Image, out: impl Write) -> io::Result<String> {
 
     let mut listed = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
     listed["platform"] = json!({ "architecture": image.architecture, "os": "linux" });
-    let tag = image
-        .reference
-        .rsplit('/')
-        .next()
-        .and_then(|last| last.split_once(':'))
-        .map_or("latest", |(_, tag)| tag);
+    let tag = image.reference.rsplit('/').next().and_then(|last| last.split_once(':')).map_or("latest", |(_, tag)| tag);
     listed["annotations"] = json!({ "io.containerd.image.name": image.reference, "org.opencontainers.image.ref.name": tag });
     let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [listed] });
     let docker = json!([{
@@ -83,31 +74,13 @@ pub fn write(image: &Image, out: impl Write) -> io::Result<String> {
         "Layers": layers.iter().map(|layer| blob(layer)).collect::<Vec<_>>(),
     }]);
 
-    let mut blobs: BTreeMap<String, &[u8]> = layers
-        .iter()
-        .map(|layer| (blob(layer), layer.as_slice()))
-        .collect();
+    let mut blobs: BTreeMap<String, &[u8]> = layers.iter().map(|layer| (blob(layer), layer.as_slice())).collect();
     blobs.insert(blob(&config), &config);
     blobs.insert(blob(&manifest), &manifest);
     let mut archive = tar::Builder::new(out);
-    entry(
-        &mut archive,
-        "oci-layout",
-        0o644,
-        br#"{"imageLayoutVersion":"1.0.0"}"#,
-    )?;
-    entry(
-        &mut archive,
-        "index.json",
-        0o644,
-        index.to_string().as_bytes(),
-    )?;
-    entry(
-        &mut archive,
-        "manifest.json",
-        0o644,
-        docker.to_string().as_bytes(),
-    )?;
+    entry(&mut archive, "oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    entry(&mut archive, "index.json", 0o644, index.to_string().as_bytes())?;
+    entry(&mut archive, "manifest.json", 0o644, docker.to_string().as_bytes())?;
     for folder in ["blobs/", "blobs/sha256/"] {
         directory(&mut archive, folder)?;
     }
@@ -138,22 +111,11 @@ fn directory<W: Write>(archive: &mut tar::Builder<W>, path: &str) -> io::Result<
     append(archive, path, 0o755, tar::EntryType::Directory, &[])
 }
 
-fn entry<W: Write>(
-    archive: &mut tar::Builder<W>,
-    path: &str,
-    mode: u32,
-    content: &[u8],
-) -> io::Result<()> {
+fn entry<W: Write>(archive: &mut tar::Builder<W>, path: &str, mode: u32, content: &[u8]) -> io::Result<()> {
     append(archive, path, mode, tar::EntryType::Regular, content)
 }
 
-fn append<W: Write>(
-    archive: &mut tar::Builder<W>,
-    path: &str,
-    mode: u32,
-    kind: tar::EntryType,
-    content: &[u8],
-) -> io::Result<()> {
+fn append<W: Write>(archive: &mut tar::Builder<W>, path: &str, mode: u32, kind: tar::EntryType, content: &[u8]) -> io::Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(mode);

@@ -31,9 +31,7 @@ struct Context<'a> {
 static TEMPLATES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     let mut templates = Handlebars::new();
     templates.set_strict_mode(true);
-    templates
-        .register_template_string("page", include_str!("page.hbs"))
-        .expect("the bundled template is valid");
+    templates.register_template_string("page", include_str!("page.hbs")).expect("the bundled template is valid");
     templates
 });
 
@@ -42,19 +40,12 @@ pub fn html(shown: &Shown<'_>, about: &About, app_version: &str) -> String {
     let context = Context {
         url: shown.url,
         verdict: shown.answer.map(|(verdict, _)| verdict.name()),
-        phishing: shown
-            .answer
-            .is_some_and(|(verdict, _)| verdict == Verdict::Phishing),
-        percent: shown
-            .answer
-            .map(|(_, probability)| format!("{:.1}", probability * 100.0))
-            .unwrap_or_default(),
+        phishing: shown.answer.is_some_and(|(verdict, _)| verdict == Verdict::Phishing),
+        percent: shown.answer.map(|(_, probability)| format!("{:.1}", probability * 100.0)).unwrap_or_default(),
         error: shown.error,
         about,
         short_id: &about.id[..12],
         app_version,
     };
-    TEMPLATES
-        .render("page", &context)
-        .expect("every name of the template is in its context")
+    TEMPLATES.render("page", &context).expect("every name of the template is in its context")
 }

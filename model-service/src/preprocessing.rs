@@ -15,20 +15,11 @@ pub const VOCABULARY: usize = (LAST - FIRST) as usize + 3;
 ///
 /// The scheme tells the training data's origin rather than phishing; `www.` and case stay.
 pub fn without_scheme(url: &[u8]) -> &[u8] {
-    let start = url
-        .iter()
-        .position(|byte| *byte > 0x20)
-        .unwrap_or(url.len());
-    let end = url
-        .iter()
-        .rposition(|byte| *byte > 0x20)
-        .map_or(start, |last| last + 1);
+    let start = url.iter().position(|byte| *byte > 0x20).unwrap_or(url.len());
+    let end = url.iter().rposition(|byte| *byte > 0x20).map_or(start, |last| last + 1);
     let url = &url[start..end];
     for scheme in [b"http://".as_slice(), b"https://"] {
-        if url
-            .get(..scheme.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(scheme))
-        {
+        if url.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme)) {
             return &url[scheme.len()..];
         }
     }
@@ -39,11 +30,7 @@ pub fn without_scheme(url: &[u8]) -> &[u8] {
 pub fn ids(url: &[u8]) -> [i32; POSITIONS] {
     let mut ids = [PAD; POSITIONS];
     for (id, byte) in ids.iter_mut().zip(without_scheme(url)) {
-        *id = if (FIRST..=LAST).contains(byte) {
-            i32::from(byte - FIRST) + 2
-        } else {
-            OTHER
-        };
+        *id = if (FIRST..=LAST).contains(byte) { i32::from(byte - FIRST) + 2 } else { OTHER };
     }
     ids
 }
@@ -62,10 +49,7 @@ mod tests {
 
     #[test]
     fn scheme_goes_in_any_case_and_www_and_case_stay() {
-        assert_eq!(
-            without_scheme(b" HtTpS://www.Example.com/ \n"),
-            b"www.Example.com/"
-        );
+        assert_eq!(without_scheme(b" HtTpS://www.Example.com/ \n"), b"www.Example.com/");
         assert_eq!(without_scheme(b"ftp://example.com"), b"ftp://example.com");
         assert_eq!(without_scheme(b"http:/"), b"http:/");
         assert_eq!(without_scheme(b" \t "), b"");

@@ -63,12 +63,7 @@ struct Service {
 }
 
 /// Serve until `stop` ends, then drain. The model has passed its self-test before the port answers.
-pub async fn serve(
-    listener: TcpListener,
-    model: Model,
-    limits: Limits,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
+pub async fn serve(listener: TcpListener, model: Model, limits: Limits, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let service = Arc::new(Service {
         metrics: Metrics::new(&model.about, APP_VERSION),
         model: Arc::new(model),
@@ -90,9 +85,7 @@ pub async fn serve(
             let _ = closing.send(());
         }
     };
-    let served = axum::serve(listener, router(service))
-        .with_graceful_shutdown(stopping)
-        .into_future();
+    let served = axum::serve(listener, router(service)).with_graceful_shutdown(stopping).into_future();
     let too_late = async {
         if closed.await.is_err() {
             std::future::pending::<()>().await;
@@ -116,34 +109,17 @@ fn router(service: Arc<Service>) -> Router {
         .route("/readyz", get(ready))
         .route("/version", get(version))
         .route("/metrics", get(tell_metrics))
-        .fallback(async || {
-            refused(&Refusal::new(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "no such path",
-            ))
-        })
+        .fallback(async || refused(&Refusal::new(StatusCode::NOT_FOUND, "not_found", "no such path")))
         .method_not_allowed_fallback(async || {
-            refused(&Refusal::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "another method is needed here",
-            ))
+            refused(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "another method is needed here"))
         })
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&service),
-            observed,
-        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(&service), observed))
         .with_state(service)
 }
 
 /// Count the answer and put the versions on it, whatever it is.
 async fn observed(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("other", MatchedPath::as_str)
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let method = match *request.method() {
         Method::GET => "GET",
         Method::POST => "POST",
@@ -152,21 +128,9 @@ async fn observed(State(service): State<Arc<Service>>, request: Request, next: N
     };
     let mut response = next.run(request).await;
     let status = response.status().as_u16();
-    service
-        .metrics
-        .requests
-        .get_or_create(&Answered {
-            route,
-            method: method.to_owned(),
-            status,
-        })
-        .inc();
+    service.metrics.requests.get_or_create(&Answered { route, method: method.to_owned(), status }).inc();
     let about = &service.model.about;
-    for (name, value) in [
-        ("x-model-id", about.id.as_str()),
-        ("x-model-version", &about.version),
-        ("x-app-version", APP_VERSION),
-    ] {
+    for (name, value) in [("x-model-id", about.id.as_str()), ("x-model-version", &about.version), ("x-app-version", APP_VERSION)] {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(name, value);
         }
@@ -195,22 +159,13 @@ async fn version(State(service): State<Arc<Service>>) -> Response {
 }
 
 async fn tell_metrics(State(service): State<Arc<Service>>) -> Response {
-    (
-        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
-        service.metrics.encoded(),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], service.metrics.encoded()).into_response()
 }
 
 async fn predict(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let format = Format::of(text(header::CONTENT_TYPE));
-    let wants_page = format == Ok(Format::Form)
-        && text(header::ACCEPT).is_some_and(|accept| accept.contains("text/html"));
+    let wants_page = format == Ok(Format::Form) && text(header::ACCEPT).is_some_and(|accept| accept.contains("text/html"));
     let mut urls = Vec::new();
     let answer = match format {
         Err(refusal) => Err(refusal),
@@ -219,24 +174,8 @@ async fn predict(State(service): State<Arc<Service>>, headers: HeaderMap, body: 
     if wants_page {
         let url = urls.first().map_or("", String::as_str);
         return match &answer {
-            Ok(found) => shown(
-                &service,
-                StatusCode::OK,
-                &Shown {
-                    url,
-                    answer: Some((Verdict::of(found[0]), found[0])),
-                    error: None,
-                },
-            ),
-            Err(refusal) => retry_after(shown(
-                &service,
-                refusal.status,
-                &Shown {
-                    url,
-                    answer: None,
-                    error: Some(&refusal.message),
-                },
-            )),
+            Ok(found) => shown(&service, StatusCode::OK, &Shown { url, answer: Some((Verdict::of(found[0]), found[0])), error: None }),
+            Err(refusal) => retry_after(shown(&service, refusal.status, &Shown { url, answer: None, error: Some(&refusal.message) })),
         };
     }
     match answer {
@@ -253,21 +192,12 @@ async fn predict(State(service): State<Arc<Service>>, headers: HeaderMap, body: 
 }
 
 /// Probabilities of the body's URLs, which are put into `urls`.
-async fn judge(
-    service: &Arc<Service>,
-    format: Format,
-    body: Body,
-    urls: &mut Vec<String>,
-) -> Result<Vec<f32>, Refusal> {
+async fn judge(service: &Arc<Service>, format: Format, body: Body, urls: &mut Vec<String>) -> Result<Vec<f32>, Refusal> {
     let body = read(body, service.limits.body).await?;
     *urls = request::urls(format, &body)?;
     let Ok(place) = Arc::clone(&service.queue).try_acquire_owned() else {
         service.metrics.refused.inc();
-        return Err(Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
-            "too many requests wait; try again",
-        ));
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too many requests wait; try again"));
     };
     service.metrics.in_progress.inc();
     let found = run(service, urls.clone()).await;
@@ -275,20 +205,10 @@ async fn judge(
     drop(place);
     let found = found.map_err(|failure| {
         error!(error = format!("{failure:#}"), "prediction failed");
-        Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the model failed",
-        )
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the model failed")
     })?;
     for (url, probability) in urls.iter().zip(&found) {
-        service
-            .metrics
-            .predictions
-            .get_or_create(&Said {
-                verdict: Verdict::of(*probability).name(),
-            })
-            .inc();
+        service.metrics.predictions.get_or_create(&Said { verdict: Verdict::of(*probability).name() }).inc();
         service.metrics.url_length.observe(url.len() as f64);
         service.metrics.score.observe(f64::from(*probability));
     }
@@ -296,10 +216,7 @@ async fn judge(
 }
 
 async fn run(service: &Service, urls: Vec<String>) -> Result<Vec<f32>> {
-    let worker = Arc::clone(&service.workers)
-        .acquire_owned()
-        .await
-        .context("the service ends")?;
+    let worker = Arc::clone(&service.workers).acquire_owned().await.context("the service ends")?;
     let model = Arc::clone(&service.model);
     let started = Instant::now();
     let found = tokio::task::spawn_blocking(move || {
@@ -308,61 +225,34 @@ async fn run(service: &Service, urls: Vec<String>) -> Result<Vec<f32>> {
     })
     .await
     .context("the model's thread ended")??;
-    service
-        .metrics
-        .prediction_time
-        .observe(started.elapsed().as_secs_f64());
+    service.metrics.prediction_time.observe(started.elapsed().as_secs_f64());
     Ok(found)
 }
 
 async fn read(body: Body, limit: Duration) -> Result<Vec<u8>, Refusal> {
-    let too_large = || {
-        Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            format!("the body may have {LARGEST_BODY} bytes"),
-        )
-    };
+    let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("the body may have {LARGEST_BODY} bytes"));
     if axum::body::HttpBody::size_hint(&body).lower() > LARGEST_BODY as u64 {
         return Err(too_large());
     }
     match tokio::time::timeout(limit, Limited::new(body, LARGEST_BODY).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes().to_vec()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "broken_body",
-            "the body ended early",
-        )),
-        Err(_) => Err(Refusal::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "timeout",
-            format!("the body did not arrive within {limit:?}"),
-        )),
+        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "broken_body", "the body ended early")),
+        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "timeout", format!("the body did not arrive within {limit:?}"))),
     }
 }
 
 fn json_response(status: StatusCode, value: &serde_json::Value) -> Response {
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/json")],
-        format!("{value}\n"),
-    )
-        .into_response()
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
 }
 
 fn refused(refusal: &Refusal) -> Response {
-    retry_after(json_response(
-        refusal.status,
-        &json!({"error": {"code": refusal.code, "message": refusal.message}}),
-    ))
+    retry_after(json_response(refusal.status, &json!({"error": {"code": refusal.code, "message": refusal.message}})))
 }
 
 fn retry_after(mut response: Response) -> Response {
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }
@@ -370,13 +260,5 @@ fn retry_after(mut response: Response) -> Response {
 fn shown(service: &Service, status: StatusCode, shown: &Shown<'_>) -> Response {
     let html = page::html(shown, &service.model.about, APP_VERSION);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-    (
-        status,
-        [
-            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-            (header::CONTENT_SECURITY_POLICY, policy),
-        ],
-        html,
-    )
-        .into_response()
+    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)], html).into_response()
 }

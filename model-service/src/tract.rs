@@ -16,19 +16,9 @@ struct Tract {
 /// The file's metadata, and its graph made ready for any batch size.
 pub(crate) fn open(mut file: &[u8]) -> Result<(BTreeMap<String, String>, Box<dyn Runtime>)> {
     let onnx = tract_onnx::onnx();
-    let proto = onnx
-        .proto_model_for_read(&mut file)
-        .context("this is no ONNX file")?;
-    let told = proto
-        .metadata_props
-        .iter()
-        .map(|entry| (entry.key.clone(), entry.value.clone()))
-        .collect();
-    let plan = onnx
-        .model_for_proto_model(&proto)?
-        .into_optimized()
-        .context("optimise the graph")?
-        .into_runnable()?;
+    let proto = onnx.proto_model_for_read(&mut file).context("this is no ONNX file")?;
+    let told = proto.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
+    let plan = onnx.model_for_proto_model(&proto)?.into_optimized().context("optimise the graph")?.into_runnable()?;
     Ok((told, Box::new(Tract { plan })))
 }
 
@@ -41,10 +31,6 @@ impl Runtime for Tract {
         let input = Tensor::from_shape(&[ids.len(), POSITIONS], ids.as_flattened())?;
         let output = self.plan.run(tvec!(input.into()))?;
         let first = output.first().context("the graph has no output")?;
-        Ok(first
-            .to_plain_array_view::<f32>()?
-            .iter()
-            .copied()
-            .collect())
+        Ok(first.to_plain_array_view::<f32>()?.iter().copied().collect())
     }
 }

@@ -52,7 +52,10 @@ impl<'run, 'item> EngineHandle<'run, 'item> {
 /// Every word inside `{{ … }}`: those that are variables of the scope are what a Handlebars template may read.
 fn mustache_names(text: &str) -> std::collections::BTreeSet<&str> {
     let inside = text.split("{{").skip(1).filter_map(|part| part.split("}}").next());
-    inside.flat_map(|part| part.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'))).filter(|word| !word.is_empty()).collect()
+    inside
+        .flat_map(|part| part.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')))
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 /// A template's error as a module's.
@@ -92,7 +95,10 @@ impl Engine for EngineHandle<'_, '_> {
     }
 
     fn written_variable(&self, name: &str) -> Option<Tree> {
-        if self.item.locals.contains_key(name) || self.executor.state.variables.contains_key(name) || self.executor.state.injected.contains_key(name) {
+        if self.item.locals.contains_key(name)
+            || self.executor.state.variables.contains_key(name)
+            || self.executor.state.injected.contains_key(name)
+        {
             return None;
         }
         self.scope().find(name).map(|(tree, _)| (*tree).clone())
@@ -135,7 +141,8 @@ impl Engine for EngineHandle<'_, '_> {
         let prefix = format!("{}/", path.trim_end_matches('/'));
         let program = &self.executor.program;
         let names = program.files.iter().filter(|(_, file)| matches!(file, crate::program::File::Plain { .. })).map(|(path, _)| path);
-        let mut found: Vec<String> = names.chain(program.fragments.vars.keys()).filter_map(|path| path.strip_prefix(&prefix)).map(str::to_owned).collect();
+        let mut found: Vec<String> =
+            names.chain(program.fragments.vars.keys()).filter_map(|path| path.strip_prefix(&prefix)).map(str::to_owned).collect();
         found.sort();
         found.dedup();
         Ok(found)
@@ -193,8 +200,10 @@ impl Engine for EngineHandle<'_, '_> {
 
     fn set_facts(&mut self, facts: Map, cacheable: bool) -> Result<()> {
         let task = self.item;
-        let delegated = self.executor.keyword_text(|keywords| keywords.delegate_to.as_ref(), task.context, task.locals, task.at).map_err(failure)?;
-        let to_delegate = self.executor.keyword_flag(|keywords| keywords.delegate_facts.as_ref(), task.context, task.locals, task.at).map_err(failure)?;
+        let delegated =
+            self.executor.keyword_text(|keywords| keywords.delegate_to.as_ref(), task.context, task.locals, task.at).map_err(failure)?;
+        let to_delegate =
+            self.executor.keyword_flag(|keywords| keywords.delegate_facts.as_ref(), task.context, task.locals, task.at).map_err(failure)?;
         if let Some(host) = delegated.filter(|host| to_delegate && **host != *self.executor.program.host) {
             self.ask(Question::SetHostFacts { host, facts })?;
             return Ok(());

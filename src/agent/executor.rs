@@ -177,7 +177,9 @@ impl Executor {
             label: repair.label.as_str().into(),
             ..Call::default()
         };
-        let failed = |outcome: &Outcome| Some(outcome.result.get("stderr").or(outcome.result.get("msg")).and_then(Value::as_str).unwrap_or("it failed").to_owned());
+        let failed = |outcome: &Outcome| {
+            Some(outcome.result.get("stderr").or(outcome.result.get("msg")).and_then(Value::as_str).unwrap_or("it failed").to_owned())
+        };
         let reply = match self.performers.perform(&target, Perform::Plan(Box::new(call)))? {
             PerformReply::Planned(planned) => match planned.handle {
                 Some(handle) => self.performers.perform(&target, Perform::Apply { handle })?,
@@ -446,12 +448,20 @@ impl Executor {
         Ok(match self.evaluate(tree, context, locals, at)? {
             Value::Null | Value::Omit => None,
             Value::Unknown(cause) => return Err(crate::template::Error::unknown(cause)),
-            value => Some(crate::module::arguments::text(&value).map_err(crate::template::Error::failed)?).filter(|text| !text.is_empty()).map(Arc::from),
+            value => Some(crate::module::arguments::text(&value).map_err(crate::template::Error::failed)?)
+                .filter(|text| !text.is_empty())
+                .map(Arc::from),
         })
     }
 
     /// A variable of this scope as a text.
-    pub fn variable_text(&self, name: &str, context: &Context<'_>, locals: &Map, at: &Position) -> crate::template::Result<Option<Arc<str>>> {
+    pub fn variable_text(
+        &self,
+        name: &str,
+        context: &Context<'_>,
+        locals: &Map,
+        at: &Position,
+    ) -> crate::template::Result<Option<Arc<str>>> {
         match self.scope(context, locals, at).find(name) {
             Some((tree, _)) => self.text_of(&tree, context, locals, at),
             None => Ok(None),

@@ -17,15 +17,23 @@ impl Executor {
         if !wanted {
             return Flow::Next;
         }
-        let argument = |name: &str, tree: &Option<Tree>| tree.clone().map(|value| Argument { name: Arc::from(name), value, span: play.span });
+        let argument =
+            |name: &str, tree: &Option<Tree>| tree.clone().map(|value| Argument { name: Arc::from(name), value, span: play.span });
         let task = Task {
             name: Some(Tree::Literal(Value::text("Gathering Facts"))),
             span: play.span,
-            keywords: Keywords { tags: vec![Tree::Literal(Value::text("always"))], check_mode: Some(Tree::Literal(Value::Bool(false))), ..Keywords::default() },
+            keywords: Keywords {
+                tags: vec![Tree::Literal(Value::text("always"))],
+                check_mode: Some(Tree::Literal(Value::Bool(false))),
+                ..Keywords::default()
+            },
             module: "setup".into(),
             module_as_written: "setup".into(),
             arguments: Arguments {
-                named: argument("gather_subset", &play.gather_subset).into_iter().chain(argument("gather_timeout", &play.gather_timeout)).collect(),
+                named: argument("gather_subset", &play.gather_subset)
+                    .into_iter()
+                    .chain(argument("gather_timeout", &play.gather_timeout))
+                    .collect(),
                 ..Arguments::default()
             },
             digest: "facts".into(),

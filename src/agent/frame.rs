@@ -29,14 +29,29 @@ pub enum Down {
     Apply,
     /// Every other live host of the batch is past everything before this position. `dirty`: one of them has planned or
     /// done a change before it.
-    Watermark { position: Position, dirty: bool },
-    Answer { id: u64, answer: Answer },
+    Watermark {
+        position: Position,
+        dirty: bool,
+    },
+    Answer {
+        id: u64,
+        answer: Answer,
+    },
     /// A part of a file's content; an empty one ends it.
-    Content { id: u64, chunk: Bytes },
+    Content {
+        id: u64,
+        chunk: Bytes,
+    },
     /// Do something on this node for another host's task (`delegate_to`).
-    Perform { id: u64, request: Box<Perform> },
+    Perform {
+        id: u64,
+        request: Box<Perform>,
+    },
     /// Another host's failure ends the play for all (`any_errors_fatal`, `max_fail_percentage`): nothing at or after the position.
-    Stop { position: Position, reason: Arc<str> },
+    Stop {
+        position: Position,
+        reason: Arc<str>,
+    },
     /// Ctrl-C: end the work in hand now.
     Cancel,
     /// At least each 5 s while the session lives.
@@ -93,20 +108,37 @@ pub enum Up {
     /// The first frame.
     Hello(Hello),
     /// Another run holds this node; this one waits.
-    Waiting { holder: RunIdentity, doing: Arc<str> },
+    Waiting {
+        holder: RunIdentity,
+        doing: Arc<str>,
+    },
     Event(Event),
-    Ask { id: u64, question: Question },
+    Ask {
+        id: u64,
+        question: Question,
+    },
     /// This host wants to act at the position, or has done all before it; `dirty`: it has planned or done a change.
-    Reached { position: Position, dirty: bool },
-    Performed { id: u64, reply: PerformReply },
+    Reached {
+        position: Position,
+        dirty: bool,
+    },
+    Performed {
+        id: u64,
+        reply: PerformReply,
+    },
     /// Variables that other hosts read.
-    Published { variables: Map },
+    Published {
+        variables: Map,
+    },
     /// The machine is about to restart: bring it back and go on from here.
     Suspended(Box<Snapshot>),
     /// The plan or the run is over for this host.
     Done(Summary),
     /// The agent cannot go on (not a task's failure).
-    Fatal { message: String, hint: Option<String> },
+    Fatal {
+        message: String,
+        hint: Option<String>,
+    },
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -123,16 +155,31 @@ pub struct Hello {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
     /// A play begins on this host.
-    Play { index: u32 },
+    Play {
+        index: u32,
+    },
     /// A task begins to act, or waits for something it names.
-    Started { position: Position, name: Arc<str>, doing: Option<Arc<str>> },
+    Started {
+        position: Position,
+        name: Arc<str>,
+        doing: Option<Arc<str>>,
+    },
     /// One item's result (or the task's, where there is no loop).
     Item(ItemResult),
     /// A line of a running command.
-    Output { position: Position, line: Arc<str>, error: bool },
+    Output {
+        position: Position,
+        line: Arc<str>,
+        error: bool,
+    },
     /// Files spliced in at run time.
-    Included { position: Position, name: Arc<str> },
-    Warning { message: String },
+    Included {
+        position: Position,
+        name: Arc<str>,
+    },
+    Warning {
+        message: String,
+    },
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -215,25 +262,60 @@ pub struct Summary {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Question {
     /// `hostvars[host][name]` as it stands when that host is past the position.
-    HostVariable { host: Arc<str>, name: Arc<str>, position: Position },
+    HostVariable {
+        host: Arc<str>,
+        name: Arc<str>,
+        position: Position,
+    },
     /// All of `hostvars[host]`.
-    HostVariables { host: Arc<str>, position: Position },
+    HostVariables {
+        host: Arc<str>,
+        position: Position,
+    },
     /// A lookup that only the controller can make (`env`, `pipe`, `file` of a name known only now).
-    Lookup { plugin: Arc<str>, terms: Vec<Value>, options: Map },
+    Lookup {
+        plugin: Arc<str>,
+        terms: Vec<Value>,
+        options: Map,
+    },
     /// Content of a file, answered by [`Down::Content`].
-    Content { sha256: Arc<str> },
+    Content {
+        sha256: Arc<str>,
+    },
     /// The result of a `run_once` task, from the host that runs it.
-    RunOnce { position: Position },
+    RunOnce {
+        position: Position,
+    },
     /// The other half: this host ran it (facts, and the registered value).
-    RanOnce { position: Position, result: Value, facts: Map, failed: bool },
+    RanOnce {
+        position: Position,
+        result: Value,
+        facts: Map,
+        failed: bool,
+    },
     /// Perform on another host.
-    Delegate { host: Arc<str>, request: Box<Perform> },
+    Delegate {
+        host: Arc<str>,
+        request: Box<Perform>,
+    },
     /// Facts for another host (`delegate_facts`).
-    SetHostFacts { host: Arc<str>, facts: Map },
-    AddHost { name: Arc<str>, groups: Vec<Arc<str>>, variables: Map },
-    GroupBy { group: Arc<str>, parents: Vec<Arc<str>> },
+    SetHostFacts {
+        host: Arc<str>,
+        facts: Map,
+    },
+    AddHost {
+        name: Arc<str>,
+        groups: Vec<Arc<str>>,
+        variables: Map,
+    },
+    GroupBy {
+        group: Arc<str>,
+        parents: Vec<Arc<str>>,
+    },
     /// The program anew, for plays from this index on: hosts or groups were added in this run.
-    Program { from_play: u32 },
+    Program {
+        from_play: u32,
+    },
     /// The become password for a user (asked once).
     BecomePassword,
 }
@@ -246,11 +328,18 @@ pub enum Answer {
     List(Vec<Value>),
     Changed(bool),
     Program(Box<Program>),
-    RunOnce { result: Value, facts: Map, failed: bool },
+    RunOnce {
+        result: Value,
+        facts: Map,
+        failed: bool,
+    },
     Performed(PerformReply),
     /// The question cannot be answered: a plan's unknown.
     Unknown(Arc<str>),
-    Error { message: String, hint: Option<String> },
+    Error {
+        message: String,
+        hint: Option<String>,
+    },
     Done,
 }
 
@@ -308,9 +397,15 @@ pub struct Become {
 pub enum PerformReply {
     /// The outcome, if nothing is to be done or the mode forbids it; else the prediction and a handle.
     Planned(Box<Planned>),
-    Applied { outcome: Outcome, sentences: Vec<String> },
+    Applied {
+        outcome: Outcome,
+        sentences: Vec<String>,
+    },
     /// Arguments that the module refuses, a read that failed, an action that failed.
-    Failed { outcome: Outcome, interrupted: bool },
+    Failed {
+        outcome: Outcome,
+        interrupted: bool,
+    },
     Unknown(Arc<str>),
     Done,
 }

@@ -57,7 +57,15 @@ impl Executor {
         }
     }
 
-    fn include_once(&mut self, include: &Include, parent: &Context<'_>, own: &Context<'_>, locals: &Map, control: Option<&LoopControl>, at: &Position) -> Flow {
+    fn include_once(
+        &mut self,
+        include: &Include,
+        parent: &Context<'_>,
+        own: &Context<'_>,
+        locals: &Map,
+        control: Option<&LoopControl>,
+        at: &Position,
+    ) -> Flow {
         if self.resume.as_ref().is_some_and(|resume| !resume.reaches(at)) {
             return Flow::Next;
         }
@@ -81,7 +89,11 @@ impl Executor {
             }
         }
         for (key, value) in locals {
-            parameters.variables.push(Variable { name: key.text().into_owned().into(), value: Arc::new(Tree::Literal(value.clone())), span: include.span });
+            parameters.variables.push(Variable {
+                name: key.text().into_owned().into(),
+                value: Arc::new(Tree::Literal(value.clone())),
+                span: include.span,
+            });
         }
         let flow = match &include.what {
             Included::Tasks(name) => self.include_tasks(include, name, parent, own, locals, &parameters, at),
@@ -94,12 +106,22 @@ impl Executor {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call, all of it the include's own scope")]
-    fn include_tasks(&mut self, include: &Include, name: &Tree, parent: &Context<'_>, own: &Context<'_>, locals: &Map, parameters: &Layer, at: &Position) -> Result<Flow> {
+    fn include_tasks(
+        &mut self,
+        include: &Include,
+        name: &Tree,
+        parent: &Context<'_>,
+        own: &Context<'_>,
+        locals: &Map,
+        parameters: &Layer,
+        at: &Position,
+    ) -> Result<Flow> {
         let Some(file) = self.text_of(name, own, locals, at)? else {
             return Err(Error::failed("include_tasks: no file is named").at(include.span));
         };
         let tasks = &self.program.fragments.tasks;
-        let (path, steps) = find(tasks, &include.search, &file).ok_or_else(|| not_found("tasks file", &file, &include.search, tasks.keys()).at(include.span))?;
+        let (path, steps) = find(tasks, &include.search, &file)
+            .ok_or_else(|| not_found("tasks file", &file, &include.search, tasks.keys()).at(include.span))?;
         let steps: Arc<Vec<Step>> = Arc::clone(steps);
         self.port.event(Event::Included { position: at.clone(), name: path });
         // It was counted before the machine restarted inside of it.
@@ -114,8 +136,18 @@ impl Executor {
         Ok(self.run_steps(&steps, &inner, at))
     }
 
-    fn include_role(&mut self, include: &Include, parent: &Context<'_>, own: &Context<'_>, locals: &Map, parameters: &Layer, at: &Position) -> Result<Flow> {
-        let Included::Role { name, tasks_from, vars_from, defaults_from, handlers_from, public, .. } = &include.what else { return Ok(Flow::Next) };
+    fn include_role(
+        &mut self,
+        include: &Include,
+        parent: &Context<'_>,
+        own: &Context<'_>,
+        locals: &Map,
+        parameters: &Layer,
+        at: &Position,
+    ) -> Result<Flow> {
+        let Included::Role { name, tasks_from, vars_from, defaults_from, handlers_from, public, .. } = &include.what else {
+            return Ok(Flow::Next);
+        };
         let text = |tree: &Option<Tree>, default: &str| match tree {
             Some(tree) => self.text_of(tree, own, locals, at).map(|text| text.unwrap_or_else(|| default.into())),
             None => Ok(default.into()),
@@ -130,8 +162,10 @@ impl Executor {
             .get(&name)
             .map(Arc::clone)
             .ok_or_else(|| not_found("role", &name, &include.search, self.program.fragments.roles.keys()).at(include.span))?;
-        let (tasks, vars, defaults, handlers) = (text(tasks_from, "main")?, text(vars_from, "main")?, text(defaults_from, "main")?, text(handlers_from, "main")?);
-        let stem = |name: &Arc<str>| -> Arc<str> { name.strip_suffix(".yml").or_else(|| name.strip_suffix(".yaml")).unwrap_or(name).into() };
+        let (tasks, vars, defaults, handlers) =
+            (text(tasks_from, "main")?, text(vars_from, "main")?, text(defaults_from, "main")?, text(handlers_from, "main")?);
+        let stem =
+            |name: &Arc<str>| -> Arc<str> { name.strip_suffix(".yml").or_else(|| name.strip_suffix(".yaml")).unwrap_or(name).into() };
         let layer = |table: &BTreeMap<Arc<str>, Arc<str>>, name: &Arc<str>| -> Result<Vec<Arc<Layer>>> {
             match table.get(&stem(name)) {
                 Some(path) => Ok(self.program.fragments.vars.get(path).map(Arc::clone).into_iter().collect()),
@@ -186,7 +220,8 @@ impl Executor {
             return;
         }
         let mut play = (**play).clone();
-        let block = crate::program::Block { span, role: Some(role.scope.clone()), block: handlers.to_vec(), ..crate::program::Block::default() };
+        let block =
+            crate::program::Block { span, role: Some(role.scope.clone()), block: handlers.to_vec(), ..crate::program::Block::default() };
         play.handlers.push(Step::Block(Box::new(block)));
         self.play = Some(Arc::new(play));
         self.handlers = None;
@@ -229,7 +264,8 @@ impl Executor {
                     Ok(None) | Err(_) => continue,
                 };
                 let folder = play.magic.get("playbook_dir").and_then(Value::as_str).map(Arc::from);
-                let search: Vec<Arc<str>> = folder.into_iter().flat_map(|folder: Arc<str>| [Arc::from(format!("{folder}/vars")), folder]).collect();
+                let search: Vec<Arc<str>> =
+                    folder.into_iter().flat_map(|folder: Arc<str>| [Arc::from(format!("{folder}/vars")), folder]).collect();
                 found = self.find_vars(&search, &name);
                 names.push(name);
                 if found.is_some() {
@@ -240,7 +276,8 @@ impl Executor {
                 Some((_, layer)) => loaded.push(layer),
                 None if names.len() == entry.candidates.len() => {
                     let error = Error::failed(format!("vars_files: none of {} was found", names.join(", "))).at(entry.span);
-                    let task = Task { module: "vars_files".into(), module_as_written: "vars_files".into(), span: entry.span, ..Task::default() };
+                    let task =
+                        Task { module: "vars_files".into(), module_as_written: "vars_files".into(), span: entry.span, ..Task::default() };
                     return Err(self.report_error(&task, context, at, &error));
                 }
                 None => {}
@@ -280,6 +317,7 @@ fn not_found<'name>(what: &str, name: &str, search: &[Arc<str>], known: impl Ite
     if !search.is_empty() {
         error = error.hint(format!("searched in {}", search.join(", ")));
     }
-    let known: Vec<&str> = known.map(|path| &**path).filter(|path| Path::new(path).file_name() == Path::new(name).file_name()).take(4).collect();
+    let known: Vec<&str> =
+        known.map(|path| &**path).filter(|path| Path::new(path).file_name() == Path::new(name).file_name()).take(4).collect();
     if known.is_empty() { error } else { error.hint(format!("there is {}", known.join(", "))) }
 }

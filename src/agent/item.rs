@@ -88,7 +88,17 @@ impl ItemRun {
             (_, _, true) => Status::Changed,
             _ => Status::Ok,
         };
-        Self { value: value.clone(), status, changed, failed, skipped, ignored: failed && ignored, attempts: 1, in_loop: true, ..Self::default() }
+        Self {
+            value: value.clone(),
+            status,
+            changed,
+            failed,
+            skipped,
+            ignored: failed && ignored,
+            attempts: 1,
+            in_loop: true,
+            ..Self::default()
+        }
     }
 
     /// Makes it a failure after all.
@@ -157,7 +167,16 @@ struct Attempt {
 
 impl From<Outcome> for Attempt {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, sentences: Vec::new(), digests: Vec::new(), diff: Vec::new(), opaque: None, unknown: None, span: None, unreachable: false }
+        Self {
+            outcome,
+            sentences: Vec::new(),
+            digests: Vec::new(),
+            diff: Vec::new(),
+            opaque: None,
+            unknown: None,
+            span: None,
+            unreachable: false,
+        }
     }
 }
 
@@ -189,8 +208,10 @@ impl Executor {
                 Some(cause) => self.unknown_item(item, &Arc::clone(cause)),
                 None => {
                     let mut run = ItemRun::failed_with(&error);
-                    run.ignored = self.keyword_flag(|keywords| keywords.ignore_errors.as_ref(), item.context, item.locals, item.at).unwrap_or(false);
-                    run.no_log = self.keyword_flag(|keywords| keywords.no_log.as_ref(), item.context, item.locals, item.at).unwrap_or(false);
+                    run.ignored =
+                        self.keyword_flag(|keywords| keywords.ignore_errors.as_ref(), item.context, item.locals, item.at).unwrap_or(false);
+                    run.no_log =
+                        self.keyword_flag(|keywords| keywords.no_log.as_ref(), item.context, item.locals, item.at).unwrap_or(false);
                     run
                 }
             },
@@ -204,7 +225,9 @@ impl Executor {
     /// What a plan cannot know of an item. A read changes nothing, whatever it will give. Modules of the run change nothing on any machine: there it is no change.
     fn unknown_item(&mut self, item: &Item<'_>, cause: &Arc<str>) -> ItemRun {
         let entry = crate::module::find(&item.task.module);
-        if entry.is_some_and(|entry| matches!(entry.action, ActionKind::Engine(_)) && !matches!(entry.name(), "template" | "group_by" | "add_host" | "meta")) {
+        if entry.is_some_and(|entry| {
+            matches!(entry.action, ActionKind::Engine(_)) && !matches!(entry.name(), "template" | "group_by" | "add_host" | "meta")
+        }) {
             match entry.map(Entry::name) {
                 Some("set_fact") => {
                     for argument in &item.task.arguments.named {
@@ -251,7 +274,11 @@ impl Executor {
             None => Ok(None),
         };
         let retries = number("retries", text(&item.task.retries)?)?;
-        let delay = number("delay", text(&item.task.delay)?)?.filter(|delay| *delay >= 0.0).unwrap_or(if item.task.delay.is_some() { 1.0 } else { 5.0 });
+        let delay = number("delay", text(&item.task.delay)?)?.filter(|delay| *delay >= 0.0).unwrap_or(if item.task.delay.is_some() {
+            1.0
+        } else {
+            5.0
+        });
         let attempts = 1 + match retries {
             Some(retries) => retries.max(0.0) as u32,
             None if item.task.until.is_empty() => 0,
@@ -286,10 +313,7 @@ impl Executor {
             } else if !run.skipped {
                 self.judge(item, &mut run, attempts > 1)?;
             }
-            let again = attempts > 1
-                && self.pass == Pass::Apply
-                && !self.is_over(item, &run)?
-                && !run.skipped;
+            let again = attempts > 1 && self.pass == Pass::Apply && !self.is_over(item, &run)? && !run.skipped;
             if again && attempt_number < attempts {
                 self.port.event(Event::Started {
                     position: at.clone(),
@@ -450,8 +474,14 @@ impl Executor {
             return Ok(None);
         }
         let settings = &self.program.settings;
-        let user = variable("ansible_become_user")?.or(keyword(|keywords| keywords.become_user.as_ref())?).or_else(|| settings.become_user.clone()).unwrap_or_else(|| "root".into());
-        let method = variable("ansible_become_method")?.or(keyword(|keywords| keywords.become_method.as_ref())?).or_else(|| settings.become_method.clone()).unwrap_or_else(|| "sudo".into());
+        let user = variable("ansible_become_user")?
+            .or(keyword(|keywords| keywords.become_user.as_ref())?)
+            .or_else(|| settings.become_user.clone())
+            .unwrap_or_else(|| "root".into());
+        let method = variable("ansible_become_method")?
+            .or(keyword(|keywords| keywords.become_method.as_ref())?)
+            .or_else(|| settings.become_method.clone())
+            .unwrap_or_else(|| "sudo".into());
         Ok(Some(Become {
             method: method.strip_prefix("ansible.builtin.").map_or(Arc::clone(&method), Arc::from),
             user,
@@ -481,7 +511,12 @@ impl Executor {
                             merged.push((name, crate::module::arguments::text(value).map_err(Error::failed)?));
                         }
                     }
-                    other => return Err(Error::failed(format!("environment: expected a mapping, not {}", crate::module::arguments::article(other)))),
+                    other => {
+                        return Err(Error::failed(format!(
+                            "environment: expected a mapping, not {}",
+                            crate::module::arguments::article(other)
+                        )));
+                    }
                 }
             }
         }
@@ -561,7 +596,14 @@ impl Executor {
 
     // ---- one attempt ----
 
-    fn attempt(&mut self, item: &Item<'_>, entry: &'static Entry, arguments: Map, settings: &Settings, results: &[Value]) -> std::result::Result<Attempt, Stop> {
+    fn attempt(
+        &mut self,
+        item: &Item<'_>,
+        entry: &'static Entry,
+        arguments: Map,
+        settings: &Settings,
+        results: &[Value],
+    ) -> std::result::Result<Attempt, Stop> {
         match entry.action {
             ActionKind::System(_) => self.attempt_system(item, entry.name(), arguments, settings, results),
             ActionKind::Engine(run) => {
@@ -600,7 +642,10 @@ impl Executor {
         let done = || Ok(Outcome::ok().into());
         match meta {
             Meta::Noop | Meta::RefreshInventory | Meta::ClearHostErrors => done(),
-            Meta::FlushHandlers => match self.flush_handlers(&super::context::Context::root(&item.context.chain().last().unwrap_or(item.context).keywords.clone()), item.at) {
+            Meta::FlushHandlers => match self.flush_handlers(
+                &super::context::Context::root(&item.context.chain().last().unwrap_or(item.context).keywords.clone()),
+                item.at,
+            ) {
                 Flow::Next => done(),
                 flow => Err(Stop::Flow(flow)),
             },
@@ -619,7 +664,14 @@ impl Executor {
         }
     }
 
-    fn attempt_system(&mut self, item: &Item<'_>, module: &'static str, arguments: Map, settings: &Settings, results: &[Value]) -> std::result::Result<Attempt, Stop> {
+    fn attempt_system(
+        &mut self,
+        item: &Item<'_>,
+        module: &'static str,
+        arguments: Map,
+        settings: &Settings,
+        results: &[Value],
+    ) -> std::result::Result<Attempt, Stop> {
         if let Some(cause) = arguments.values().find_map(Value::first_unknown) {
             return Err(Stop::Error(Error::unknown(Arc::clone(cause))));
         }
@@ -662,9 +714,13 @@ impl Executor {
             attempt.diff = planned.diff;
             return Ok(attempt);
         }
-        if let Some(Action::Reboot { delay, test_command, timeout, .. }) = planned.actions.iter().find(|action| matches!(action, Action::Reboot { .. })) {
-            let settle = planned.actions.iter().map(|action| if let Action::Sleep { duration } = action { *duration } else { Duration::ZERO });
-            let request = super::reboot::Request { test_command: test_command.clone(), timeout: *timeout, delay: *delay, settle: settle.sum() };
+        if let Some(Action::Reboot { delay, test_command, timeout, .. }) =
+            planned.actions.iter().find(|action| matches!(action, Action::Reboot { .. }))
+        {
+            let settle =
+                planned.actions.iter().map(|action| if let Action::Sleep { duration } = action { *duration } else { Duration::ZERO });
+            let request =
+                super::reboot::Request { test_command: test_command.clone(), timeout: *timeout, delay: *delay, settle: settle.sum() };
             return self.reboot(item, settings, &request, &planned, handle, &digest, results);
         }
         let quiet = settings.reads || settings.really || planned.actions.iter().all(|action| matches!(action, Action::Sleep { .. }));
@@ -711,8 +767,19 @@ impl Executor {
         }
     }
 
-    fn apply(&mut self, item: &Item<'_>, settings: &Settings, planned: &Planned, handle: u64, digest: &Arc<str>, quiet: bool) -> std::result::Result<Attempt, Stop> {
-        let doing = planned.sentences.first().map(|sentence| Arc::from(if settings.no_log { "(hidden by no_log)".to_owned() } else { self.masker.mask(sentence) }));
+    fn apply(
+        &mut self,
+        item: &Item<'_>,
+        settings: &Settings,
+        planned: &Planned,
+        handle: u64,
+        digest: &Arc<str>,
+        quiet: bool,
+    ) -> std::result::Result<Attempt, Stop> {
+        let doing = planned
+            .sentences
+            .first()
+            .map(|sentence| Arc::from(if settings.no_log { "(hidden by no_log)".to_owned() } else { self.masker.mask(sentence) }));
         self.port.event(Event::Started { position: item.at.clone(), name: self.task_name(item), doing });
         if let Some(lock) = &self.lock {
             lock.doing(&self.task_name(item));
@@ -740,7 +807,9 @@ impl Executor {
         };
         self.learn_facts(&outcome);
         if !quiet {
-            let storable = !interrupted && !outcome.failed && planned.actions.iter().any(|action| matches!(action, Action::Run(command) if command.effect == Effect::Opaque));
+            let storable = !interrupted
+                && !outcome.failed
+                && planned.actions.iter().any(|action| matches!(action, Action::Run(command) if command.effect == Effect::Opaque));
             let storable = storable && !settings.no_log && !self.masker.finds_in(&outcome.value());
             self.journal()
                 .done(digest, &outcome, storable, interrupted)
@@ -962,7 +1031,11 @@ fn failed(failure: Failure, item: &Item<'_>) -> std::result::Result<Attempt, Sto
             (outcome_of(&error), None)
         }
         Failure::Arguments(error) => {
-            let span = error.argument.as_ref().and_then(|name| item.task.arguments.named.iter().find(|argument| *argument.name == **name)).map(|argument| argument.span);
+            let span = error
+                .argument
+                .as_ref()
+                .and_then(|name| item.task.arguments.named.iter().find(|argument| *argument.name == **name))
+                .map(|argument| argument.span);
             let mut outcome = Outcome::failed(error.to_string());
             if let Some(hint) = error.hint {
                 outcome = outcome.with("hint", hint);

@@ -32,7 +32,11 @@ pub fn now() -> f64 {
 /// One line of the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Line {
-    Begin { run: Arc<str>, boot_id: Arc<str>, time: f64 },
+    Begin {
+        run: Arc<str>,
+        boot_id: Arc<str>,
+        time: f64,
+    },
     Intent(Intent),
     /// A program that was started: found again by boot, process and its start time (clock ticks since boot).
     Child {
@@ -42,19 +46,32 @@ enum Line {
         #[serde(default)]
         repair: Option<Repair>,
     },
-    Done { digest: Arc<str>, changed: bool, failed: bool, interrupted: bool, result: Option<Box<Outcome>> },
-    Handled { name: Arc<str>, play: Arc<str> },
+    Done {
+        digest: Arc<str>,
+        changed: bool,
+        failed: bool,
+        interrupted: bool,
+        result: Option<Box<Outcome>>,
+    },
+    Handled {
+        name: Arc<str>,
+        play: Arc<str>,
+    },
     /// What an interrupted action needed was done.
     Repaired,
     /// The run ended with a failure.
-    End { complete: bool },
+    End {
+        complete: bool,
+    },
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug)]
 pub enum Ending<'run> {
     /// All of these plays were run.
-    Complete { plays: &'run [Arc<str>] },
+    Complete {
+        plays: &'run [Arc<str>],
+    },
     Failed,
     /// Cancelled, or the link was lost, or the machine restarts: the next run goes on.
     BrokenOff,
@@ -73,7 +90,12 @@ impl Repair {
     /// What a command names as its repair, for the user who runs it.
     pub fn of(command: &Command, become_: Option<&Become>) -> Option<Self> {
         let repair = command.repair.as_deref()?;
-        Some(Self { label: repair.label.clone(), argv: repair.argv.clone(), environment: repair.environment.clone(), become_: become_.cloned() })
+        Some(Self {
+            label: repair.label.clone(),
+            argv: repair.argv.clone(),
+            environment: repair.environment.clone(),
+            become_: become_.cloned(),
+        })
     }
 }
 
@@ -204,7 +226,13 @@ impl Journal {
                 {
                     recalls.pop_front();
                 }
-                reading.open.push(Open { digest: Arc::clone(&intent.digest), is_own: reading.is_own, is_owed: false, boot_id: Arc::clone(&reading.boot_id), time: reading.time });
+                reading.open.push(Open {
+                    digest: Arc::clone(&intent.digest),
+                    is_own: reading.is_own,
+                    is_owed: false,
+                    boot_id: Arc::clone(&reading.boot_id),
+                    time: reading.time,
+                });
                 reading.intents.insert(Arc::clone(&intent.digest), intent);
             }
             Line::Child { child, label, repair } => {
@@ -224,7 +252,16 @@ impl Journal {
                         self.owe(&intent);
                     }
                     if !reading.is_own {
-                        self.recall(digest, Recall { done: !interrupted, changed: changed || interrupted, interrupted, result: result.map(|result| *result), restarted: None });
+                        self.recall(
+                            digest,
+                            Recall {
+                                done: !interrupted,
+                                changed: changed || interrupted,
+                                interrupted,
+                                result: result.map(|result| *result),
+                                restarted: None,
+                            },
+                        );
                     }
                 }
             }
@@ -283,7 +320,12 @@ impl Journal {
     pub fn digest(&self, task: &str, call: &Call) -> Arc<str> {
         let mut hash = Sha256::new();
         hash.update(&*self.key.0);
-        for part in [task, &call.module, &Value::map(call.arguments.clone()).to_json(true).to_string(), call.become_.as_ref().map_or("", |become_| &become_.user)] {
+        for part in [
+            task,
+            &call.module,
+            &Value::map(call.arguments.clone()).to_json(true).to_string(),
+            call.become_.as_ref().map_or("", |become_| &become_.user),
+        ] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
@@ -366,7 +408,9 @@ impl Journal {
         }
         match ending {
             Ending::Complete { plays } if pending.is_empty() => self.forget(plays),
-            Ending::Complete { .. } | Ending::Failed if self.file.is_some() || !self.recalled.is_empty() => self.write(&Line::End { complete: false }),
+            Ending::Complete { .. } | Ending::Failed if self.file.is_some() || !self.recalled.is_empty() => {
+                self.write(&Line::End { complete: false })
+            }
             Ending::Complete { .. } | Ending::Failed | Ending::BrokenOff => Ok(()),
         }
     }
@@ -381,13 +425,24 @@ impl Journal {
                 lines.push(Line::Intent(Intent { digest: Arc::clone(digest), play: Arc::clone(play), ..Intent::default() }));
                 if recall.done || recall.interrupted {
                     let result = recall.result.clone().map(Box::new);
-                    lines.push(Line::Done { digest: Arc::clone(digest), changed: recall.changed, failed: false, interrupted: recall.interrupted, result });
+                    lines.push(Line::Done {
+                        digest: Arc::clone(digest),
+                        changed: recall.changed,
+                        failed: false,
+                        interrupted: recall.interrupted,
+                        result,
+                    });
                 }
             }
         }
         for (play, name) in self.owed.iter().filter(|(play, _)| !plays.contains(play)) {
             let digest: Arc<str> = format!("owed {name}").into();
-            lines.push(Line::Intent(Intent { digest: Arc::clone(&digest), play: Arc::clone(play), notify: vec![Arc::clone(name)], ..Intent::default() }));
+            lines.push(Line::Intent(Intent {
+                digest: Arc::clone(&digest),
+                play: Arc::clone(play),
+                notify: vec![Arc::clone(name)],
+                ..Intent::default()
+            }));
             lines.push(Line::Done { digest, changed: true, failed: false, interrupted: false, result: None });
         }
         if lines.is_empty() {

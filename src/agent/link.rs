@@ -64,11 +64,7 @@ struct Output {
 impl Link {
     /// Begins to read. Threads end with the process.
     pub fn new(input: Box<dyn Read + Send>, output: Box<dyn Write + Send>) -> Self {
-        let link = Self {
-            inbox: Arc::default(),
-            output: Arc::default(),
-            cancel: Cancel::default(),
-        };
+        let link = Self { inbox: Arc::default(), output: Arc::default(), cancel: Cancel::default() };
         link.inbox().heard = Some(Instant::now());
         let reader = link.clone();
         std::thread::spawn(move || reader.read_all(input));

@@ -67,7 +67,9 @@ impl Lock {
                         };
                         let line = told.lock().ok().and_then(|doing| serde_json::to_string(&*doing).ok());
                         // Who asked and went away asks again.
-                        let _ = stream.set_write_timeout(Some(Duration::from_secs(1))).and_then(|()| writeln!(stream, "{}", line.unwrap_or_default()));
+                        let _ = stream
+                            .set_write_timeout(Some(Duration::from_secs(1)))
+                            .and_then(|()| writeln!(stream, "{}", line.unwrap_or_default()));
                     }
                 });
                 Ok(Ok(Self { doing, shared: false }))

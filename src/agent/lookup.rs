@@ -29,7 +29,18 @@ pub fn lookup(scope: &TaskScope<'_>, plugin: &str, terms: &[Value], options: &Ma
             Ok(found)
         }
         "first_found" => first_found(scope, terms, options),
-        "inventory_hostnames" | "env" | "pipe" | "lines" | "unvault" | "password" | "csvfile" | "ini" | "config" | "url" | "random_choice" | "filetree" => {
+        "inventory_hostnames"
+        | "env"
+        | "pipe"
+        | "lines"
+        | "unvault"
+        | "password"
+        | "csvfile"
+        | "ini"
+        | "config"
+        | "url"
+        | "random_choice"
+        | "filetree" => {
             if plugin == "random_choice" {
                 return random_choice(scope, terms);
             }
@@ -69,8 +80,15 @@ fn file_glob(scope: &TaskScope<'_>, pattern: &str) -> Vec<Value> {
     let folders = if pattern.starts_with('/') { vec![Arc::from("")] } else { scope.executor.search_folders("files", scope.context) };
     for folder in folders {
         let full = if folder.is_empty() { pattern.to_owned() } else { format!("{folder}/{pattern}") };
-        let is_match = |path: &str| full.split('/').count() == path.split('/').count() && full.split('/').zip(path.split('/')).all(|(pattern, part)| glob(pattern, part));
-        let found: Vec<Value> = files.iter().filter(|(path, file)| matches!(file, File::Plain { .. }) && is_match(path)).map(|(path, _)| Value::text(Arc::clone(path))).collect();
+        let is_match = |path: &str| {
+            full.split('/').count() == path.split('/').count()
+                && full.split('/').zip(path.split('/')).all(|(pattern, part)| glob(pattern, part))
+        };
+        let found: Vec<Value> = files
+            .iter()
+            .filter(|(path, file)| matches!(file, File::Plain { .. }) && is_match(path))
+            .map(|(path, _)| Value::text(Arc::clone(path)))
+            .collect();
         if !found.is_empty() {
             return found;
         }
@@ -84,7 +102,9 @@ fn first_found(scope: &TaskScope<'_>, terms: &[Value], options: &Map) -> Result<
     let words = |value: Option<&Value>| -> Vec<String> {
         match value {
             Some(Value::List(items)) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
-            Some(Value::Text(text)) => text.as_str().split([',', ';', ':']).map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect(),
+            Some(Value::Text(text)) => {
+                text.as_str().split([',', ';', ':']).map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+            }
             _ => Vec::new(),
         }
     };

@@ -139,7 +139,11 @@ impl Machine {
         };
         let system: &dyn System = if call.mode == CallMode::Plan { &self.overlay } else { self.real };
         let mut raw = self.expand(entry.spec(), &call.arguments);
-        let source = call.source.as_ref().and_then(|path| call.sources.get_key_value(path)).map(|(path, file)| Source { path, file, below: &call.sources });
+        let source = call.source.as_ref().and_then(|path| call.sources.get_key_value(path)).map(|(path, file)| Source {
+            path,
+            file,
+            below: &call.sources,
+        });
         let context = Context {
             system,
             mode: match call.mode {
@@ -242,7 +246,9 @@ impl Machine {
         let mut plan = plan;
         let mut stages = 0;
         loop {
-            if let Some(Action::Reboot { delay, message, command, .. }) = plan.actions.iter().find(|action| matches!(action, Action::Reboot { .. })) {
+            if let Some(Action::Reboot { delay, message, command, .. }) =
+                plan.actions.iter().find(|action| matches!(action, Action::Reboot { .. }))
+            {
                 return match super::reboot::restart(*delay, message, command.as_deref()) {
                     Ok(()) => PerformReply::Applied { outcome: Outcome::changed(), sentences },
                     Err(message) => PerformReply::Failed { outcome: Outcome::failed(message), interrupted: false },
@@ -276,7 +282,11 @@ impl Machine {
                 Ok(Next::Done(outcome)) => return PerformReply::Applied { outcome, sentences },
                 Ok(Next::Again(again)) if stages < MOST_STAGES && !interrupted => plan = again,
                 Ok(Next::Again(_)) => {
-                    let message = if interrupted { "interrupted".to_owned() } else { format!("{} did not settle after {MOST_STAGES} rounds", call.module) };
+                    let message = if interrupted {
+                        "interrupted".to_owned()
+                    } else {
+                        format!("{} did not settle after {MOST_STAGES} rounds", call.module)
+                    };
                     return PerformReply::Failed { outcome: Outcome::failed(message), interrupted };
                 }
                 Err(error) => return PerformReply::Failed { outcome: outcome_of(&error), interrupted },

@@ -35,9 +35,26 @@ pub struct Performers {
 }
 
 impl Performers {
-    pub fn new(machine: Machine, port: Arc<dyn Port>, password: Option<Value>, journal: SharedJournal, masker: Masker, has_lock: bool) -> Self {
+    pub fn new(
+        machine: Machine,
+        port: Arc<dyn Port>,
+        password: Option<Value>,
+        journal: SharedJournal,
+        masker: Masker,
+        has_lock: bool,
+    ) -> Self {
         password.iter().for_each(|password| masker.learn(password));
-        Self { machine, workers: HashMap::new(), port, password, absorbed: Vec::new(), is_root: nix::unistd::geteuid().is_root(), journal, masker, has_lock }
+        Self {
+            machine,
+            workers: HashMap::new(),
+            port,
+            password,
+            absorbed: Vec::new(),
+            is_root: nix::unistd::geteuid().is_root(),
+            journal,
+            masker,
+            has_lock,
+        }
     }
 
     /// What is secret in this run; a clone shares it.
@@ -62,7 +79,11 @@ impl Performers {
                 let watch = |child: &crate::system::Child, command: &crate::system::Command| {
                     let label = masker.line(&command.label).unwrap_or_else(|| HIDDEN.to_owned());
                     // A journal that cannot be written stops the run at its next intent.
-                    let _ = journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).child(child, &label, Repair::of(command, Some(user)));
+                    let _ = journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).child(
+                        child,
+                        &label,
+                        Repair::of(command, Some(user)),
+                    );
                 };
                 let worker = self.workers.get_mut(user).ok_or_else(|| Ended::Refused("the worker is gone".to_owned()))?;
                 worker.perform(request, &self.port, &self.masker, &watch)?
@@ -70,7 +91,9 @@ impl Performers {
             Target::Host(host) => match self.port.ask(super::item::delegate(host, request))? {
                 Answer::Performed(reply) => reply,
                 Answer::Unknown(cause) => PerformReply::Unknown(cause),
-                Answer::Error { message, hint } => return Err(Ended::Refused(hint.map_or(message.clone(), |hint| format!("{message} (hint: {hint})")))),
+                Answer::Error { message, hint } => {
+                    return Err(Ended::Refused(hint.map_or(message.clone(), |hint| format!("{message} (hint: {hint})"))));
+                }
                 _ => return Err(Ended::Refused("the controller answered out of turn".to_owned())),
             },
         };
@@ -103,7 +126,12 @@ impl Performers {
         for (user, worker) in &mut self.workers {
             if *from != Target::User(user.clone()) {
                 // A worker that died says so at its next call.
-                let _ = worker.perform(Perform::Absorb { actions: actions.to_vec(), cause: Arc::clone(cause) }, &self.port, &self.masker, &|_, _| {});
+                let _ = worker.perform(
+                    Perform::Absorb { actions: actions.to_vec(), cause: Arc::clone(cause) },
+                    &self.port,
+                    &self.masker,
+                    &|_, _| {},
+                );
             }
         }
     }
@@ -139,9 +167,15 @@ impl Performers {
                 };
                 self.password.iter().for_each(|password| self.masker.learn(password));
             }
-            let mut worker = Worker::start(user, self.password.as_ref(), self.port.cancel(), self.has_lock).map_err(|error| Ended::Refused(error))?;
+            let mut worker =
+                Worker::start(user, self.password.as_ref(), self.port.cancel(), self.has_lock).map_err(|error| Ended::Refused(error))?;
             for (actions, cause) in &self.absorbed {
-                worker.perform(Perform::Absorb { actions: actions.clone(), cause: Arc::clone(cause) }, &self.port, &self.masker, &|_, _| {})?;
+                worker.perform(
+                    Perform::Absorb { actions: actions.clone(), cause: Arc::clone(cause) },
+                    &self.port,
+                    &self.masker,
+                    &|_, _| {},
+                )?;
             }
             self.workers.insert(user.clone(), worker);
         }

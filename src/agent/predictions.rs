@@ -55,7 +55,9 @@ impl Predictions {
         match items.get(position).and_then(|items| items.get(&item)) {
             Some(Prediction::Unknown(_)) => Ok(()),
             Some(Prediction::Actions(planned)) if digests.iter().all(|digest| planned.contains(digest)) => Ok(()),
-            Some(Prediction::Actions(_)) => Err("the machine changed since the plan: what would be done now differs from what was planned".to_owned()),
+            Some(Prediction::Actions(_)) => {
+                Err("the machine changed since the plan: what would be done now differs from what was planned".to_owned())
+            }
             Some(Prediction::Unchanged) => Err("the machine changed since the plan: this task was planned to change nothing".to_owned()),
             None => Err("this task was not in the plan".to_owned()),
         }

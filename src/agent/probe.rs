@@ -98,7 +98,9 @@ impl Resolver {
         for line in text.lines() {
             let mut words = line.split_whitespace();
             match words.next() {
-                Some("nameserver") => resolver.servers.extend(words.filter_map(|word| word.parse::<IpAddr>().ok()).map(|address| SocketAddr::new(address, port))),
+                Some("nameserver") => resolver
+                    .servers
+                    .extend(words.filter_map(|word| word.parse::<IpAddr>().ok()).map(|address| SocketAddr::new(address, port))),
                 // The kubelet writes `NAMESPACE.svc.DOMAIN svc.DOMAIN DOMAIN …`.
                 Some("search") => resolver.domain = words.find_map(|word| word.strip_prefix("svc.")).map_or(resolver.domain, str::to_owned),
                 _ => {}
@@ -201,7 +203,13 @@ mod tests {
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 let asked = buffer[..length].to_vec();
                 let known = String::from_utf8_lossy(&asked[12..]).into_owned();
-                let (code, list): (u8, &[[u8; 4]]) = if known.contains("kubernetes") { (0, &[[10, 96, 0, 1]]) } else if known.contains("peers") { (0, peers) } else { (3, &[]) };
+                let (code, list): (u8, &[[u8; 4]]) = if known.contains("kubernetes") {
+                    (0, &[[10, 96, 0, 1]])
+                } else if known.contains("peers") {
+                    (0, peers)
+                } else {
+                    (3, &[])
+                };
                 let mut answer = asked.clone();
                 answer[2] = 0x81;
                 answer[3] = 0x80 | code;

@@ -96,9 +96,8 @@ impl<'run> TaskScope<'run> {
             }
         }
         let play = self.executor.play.as_deref();
-        play.and_then(|play| play.role_defaults.iter().rev().find_map(|id| found(program.layers.get(*id as usize)?))).or_else(|| {
-            self.executor.public_roles.iter().rev().flat_map(|role| role.defaults.iter().rev()).find_map(|layer| found(layer))
-        })
+        play.and_then(|play| play.role_defaults.iter().rev().find_map(|id| found(program.layers.get(*id as usize)?)))
+            .or_else(|| self.executor.public_roles.iter().rev().flat_map(|role| role.defaults.iter().rev()).find_map(|layer| found(layer)))
     }
 
     fn find_parameters(&self, name: &str) -> Option<(Arc<Tree>, Arc<str>)> {
@@ -106,7 +105,11 @@ impl<'run> TaskScope<'run> {
         let found = |layer: &Layer| layer.get(name).map(|variable| (Arc::clone(&variable.value), Arc::clone(&layer.origin)));
         self.context.chain().find_map(|context| {
             let of = |id: Option<u32>| id.and_then(|id| program.layers.get(id as usize)).and_then(found);
-            context.parameters.and_then(found).or_else(|| of(context.parameter_layer)).or_else(|| of(context.role.and_then(|role| role.parameters)))
+            context
+                .parameters
+                .and_then(found)
+                .or_else(|| of(context.parameter_layer))
+                .or_else(|| of(context.role.and_then(|role| role.parameters)))
         })
     }
 
@@ -176,10 +179,11 @@ impl<'run> TaskScope<'run> {
             "ansible_play_hosts" | "play_hosts" => names(&play?.hosts),
             "ansible_play_batch" => names(&play?.batch_hosts),
             "group_names" if !executor.state.groups.is_empty() => {
-                let mut groups: Vec<Value> = match play.and_then(|play| play.magic.get("group_names")).or_else(|| executor.program.magic.get("group_names")) {
-                    Some(known) => known.as_list().unwrap_or_default().to_vec(),
-                    None => Vec::new(),
-                };
+                let mut groups: Vec<Value> =
+                    match play.and_then(|play| play.magic.get("group_names")).or_else(|| executor.program.magic.get("group_names")) {
+                        Some(known) => known.as_list().unwrap_or_default().to_vec(),
+                        None => Vec::new(),
+                    };
                 for group in &executor.state.groups {
                     if !groups.iter().any(|known| known.as_str() == Some(group)) {
                         groups.push(Value::text(Arc::clone(group)));
@@ -231,7 +235,11 @@ impl Scope for TaskScope<'_> {
             if let Some(layer) = context.parameters {
                 add(layer);
             }
-            let ids = context.role.iter().flat_map(|role| role.defaults.iter().chain(&role.vars).chain(&role.parameters)).chain(&context.parameter_layer);
+            let ids = context
+                .role
+                .iter()
+                .flat_map(|role| role.defaults.iter().chain(&role.vars).chain(&role.parameters))
+                .chain(&context.parameter_layer);
             ids.filter_map(|id| program.layers.get(*id as usize)).for_each(&mut add);
             for included in context.included.iter() {
                 included.defaults.iter().chain(&included.vars).for_each(|layer| add(layer));

@@ -124,7 +124,14 @@ fn serve_others(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::thread
                 // What is secret in another host's task is not known here: nothing that its programs print is shown.
                 let masker = Masker::default();
                 masker.set_silent(true);
-                Performers::new(machine(&port, Arc::clone(&nothing), masker.clone()), Arc::clone(&port), password.clone(), nothing, masker, false)
+                Performers::new(
+                    machine(&port, Arc::clone(&nothing), masker.clone()),
+                    Arc::clone(&port),
+                    password.clone(),
+                    nothing,
+                    masker,
+                    false,
+                )
             });
             let (target, request) = match request {
                 Perform::Plan(call) => (call.become_.clone().map_or(Target::Login, Target::User), Perform::Plan(call)),
@@ -159,7 +166,8 @@ fn run_program(link: &Link, port: &Arc<dyn Port>, start: &Start, program: Arc<Pr
     let masker = Masker::default();
     let journal: SharedJournal = Arc::new(Mutex::new(Journal::none()));
     let machine = machine(port, Arc::clone(&journal), masker.clone());
-    let performers = Performers::new(machine, Arc::clone(port), start.become_password.clone(), Arc::clone(&journal), masker, lock.is_some());
+    let performers =
+        Performers::new(machine, Arc::clone(port), start.become_password.clone(), Arc::clone(&journal), masker, lock.is_some());
     let mut executor = Executor::new(program, Arc::clone(port), performers, journal, start.ordered);
     executor.grows = start.grows;
     executor.lock.clone_from(&lock);
@@ -168,7 +176,8 @@ fn run_program(link: &Link, port: &Arc<dyn Port>, start: &Start, program: Arc<Pr
     let keeps_journal = !executor.program.settings.check;
     let open_journal = || -> std::result::Result<Journal, String> {
         let path = journal_path(&start.environment).ok_or("no home folder to keep the journal in")?;
-        Journal::open(&path, start.journal_key.clone(), Arc::clone(&start.run.id), Arc::clone(boot_id)).map_err(|error| format!("read the journal {}: {error}", path.display()))
+        Journal::open(&path, start.journal_key.clone(), Arc::clone(&start.run.id), Arc::clone(boot_id))
+            .map_err(|error| format!("read the journal {}: {error}", path.display()))
     };
     let with_journal = |executor: &mut Executor| -> bool {
         match open_journal() {
@@ -178,7 +187,10 @@ fn run_program(link: &Link, port: &Arc<dyn Port>, start: &Start, program: Arc<Pr
                 wait_for_orphans(link, port, executor, alone)
             }
             Err(message) => {
-                port.send(Up::Fatal { message, hint: Some("free some space or mend the rights of the login user's ~/.local/state".to_owned()) });
+                port.send(Up::Fatal {
+                    message,
+                    hint: Some("free some space or mend the rights of the login user's ~/.local/state".to_owned()),
+                });
                 false
             }
         }
@@ -217,7 +229,12 @@ fn run_program(link: &Link, port: &Arc<dyn Port>, start: &Start, program: Arc<Pr
     now_doing("beginning");
     if keeps_journal && let Err(flow) = executor.repair() {
         let cancelled = flow == Flow::Ended(Ended::Cancelled);
-        port.send(Up::Done(Summary { cancelled, failed: !cancelled, reason: Some("while it repaired what an interrupted run left".into()), ..Summary::default() }));
+        port.send(Up::Done(Summary {
+            cancelled,
+            failed: !cancelled,
+            reason: Some("while it repaired what an interrupted run left".into()),
+            ..Summary::default()
+        }));
         return;
     }
     // A machine that restarts says so itself.
@@ -253,7 +270,8 @@ fn wait_for_orphans(link: &Link, port: &Arc<dyn Port>, executor: &Executor, alon
 fn journal_path(environment: &str) -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let state = state.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")))?;
-    let name: String = environment.chars().map(|letter| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' }).collect();
+    let name: String =
+        environment.chars().map(|letter| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' }).collect();
     Some(state.join("provision").join(format!("{name}.journal")))
 }
 

@@ -29,7 +29,8 @@ impl Executor {
             add(format!("{}/tasks/{kind}", role.path));
             add(format!("{}/tasks", role.path));
         }
-        let playbook = self.play.as_deref().and_then(|play| play.magic.get("playbook_dir")).or_else(|| self.program.magic.get("playbook_dir"));
+        let playbook =
+            self.play.as_deref().and_then(|play| play.magic.get("playbook_dir")).or_else(|| self.program.magic.get("playbook_dir"));
         if let Some(folder) = playbook.and_then(Value::as_str) {
             add(format!("{folder}/{kind}"));
             add(folder.to_owned());
@@ -54,7 +55,9 @@ impl Executor {
                 let mut bytes = Vec::new();
                 self.port.content(sha256, &mut bytes).map_err(|error| Error::failed(format!("fetch {path}: {error}")))?;
                 if crate::system::describe::sha256(&bytes) != **sha256 {
-                    return Err(Error::failed(format!("fetch {path}: what came is not what the program names; the file changed during the run")));
+                    return Err(Error::failed(format!(
+                        "fetch {path}: what came is not what the program names; the file changed during the run"
+                    )));
                 }
                 Ok(bytes.into())
             }
@@ -68,7 +71,12 @@ impl Executor {
     }
 
     /// What `src` of a module names on the controller: its path and every entry below it.
-    pub fn sources_of(&self, item: &Item<'_>, module: &str, arguments: &Map) -> std::result::Result<(Option<Arc<str>>, BTreeMap<Arc<str>, File>), Stop> {
+    pub fn sources_of(
+        &self,
+        item: &Item<'_>,
+        module: &str,
+        arguments: &Map,
+    ) -> std::result::Result<(Option<Arc<str>>, BTreeMap<Arc<str>, File>), Stop> {
         let nothing = (None, BTreeMap::new());
         if module == "artifact" {
             return Ok(self.artifact(arguments).unwrap_or(nothing));
@@ -77,7 +85,9 @@ impl Executor {
             return Ok(nothing);
         }
         let remote = arguments.get("remote_src").is_some_and(|value| boolean(value) == Ok(true));
-        let Some(name) = arguments.get("src").and_then(Value::as_str).filter(|name| !remote && !name.is_empty()) else { return Ok(nothing) };
+        let Some(name) = arguments.get("src").and_then(Value::as_str).filter(|name| !remote && !name.is_empty()) else {
+            return Ok(nothing);
+        };
         let (path, file) = self.find_file("files", name.trim_end_matches('/'), item.context)?;
         let sources = self.with_all_below(&path, file);
         Ok((Some(path), sources))

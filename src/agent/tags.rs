@@ -86,7 +86,14 @@ mod tests {
 
     #[test]
     fn patterns_match_as_the_shell_does() {
-        for (pattern, text, expected) in [("*.conf", "a.conf", true), ("[a-c]?", "b1", true), ("[!a]x", "ax", false), ("[!a]x", "bx", true), ("a*b*c", "axxbyyc", true), ("[", "[", true)] {
+        for (pattern, text, expected) in [
+            ("*.conf", "a.conf", true),
+            ("[a-c]?", "b1", true),
+            ("[!a]x", "ax", false),
+            ("[!a]x", "bx", true),
+            ("a*b*c", "axxbyyc", true),
+            ("[", "[", true),
+        ] {
             assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
         }
     }

@@ -152,7 +152,8 @@ impl Executor {
         }
         let count = items.len();
         // Of items before a restart only the results are left.
-        let ignores = !results.is_empty() && self.keyword_flag(|keywords| keywords.ignore_errors.as_ref(), context, &Map::new(), at).unwrap_or(false);
+        let ignores =
+            !results.is_empty() && self.keyword_flag(|keywords| keywords.ignore_errors.as_ref(), context, &Map::new(), at).unwrap_or(false);
         let mut runs: Vec<ItemRun> = results.iter().map(|value| ItemRun::from_result(value, ignores)).collect();
         for (index, item) in items.iter().enumerate().skip(first) {
             if index > first && control.pause > 0.0 && self.pass == Pass::Apply {
@@ -300,7 +301,10 @@ impl Executor {
             position: at.clone(),
             name: Some(name),
             role: context.role().map(|role| Arc::clone(&role.name)),
-            label: run.label.as_ref().map(|label| if run.no_log { Value::text("(hidden by no_log)") } else { self.masker.mask_value(label) }),
+            label: run
+                .label
+                .as_ref()
+                .map(|label| if run.no_log { Value::text("(hidden by no_log)") } else { self.masker.mask_value(label) }),
             item: run.in_loop.then_some(run.index),
             status: run.status.clone(),
             ignored: run.ignored,
@@ -311,7 +315,10 @@ impl Executor {
                 Vec::new()
             } else {
                 let mask = |text: &str| self.masker.mask(text);
-                run.diff.iter().map(|diff| (mask(&diff.before), mask(&diff.after), mask(&diff.before_header), mask(&diff.after_header))).collect()
+                run.diff
+                    .iter()
+                    .map(|diff| (mask(&diff.before), mask(&diff.after), mask(&diff.before_header), mask(&diff.after_header)))
+                    .collect()
             },
             result,
             elapsed: run.elapsed.as_millis() as u64,
@@ -385,9 +392,8 @@ impl Executor {
         };
         let name = name.and_then(|name| self.text_of(name, context, &Map::new(), at).ok().flatten());
         let full = |name: &str| context.role().map(|role| format!("{} : {name}", role.name));
-        self.state.started = name.is_some_and(|name| {
-            super::tags::glob(&wanted, &name) || full(&name).is_some_and(|full| super::tags::glob(&wanted, &full))
-        });
+        self.state.started =
+            name.is_some_and(|name| super::tags::glob(&wanted, &name) || full(&name).is_some_and(|full| super::tags::glob(&wanted, &full)));
         self.state.started
     }
 
@@ -549,7 +555,17 @@ fn summarise(results: &[Value], runs: &[ItemRun]) -> Value {
     if skipped {
         value.insert("skipped".into(), true.into());
     }
-    value.insert("msg".into(), if failed { "One or more items failed" } else if skipped { "All items skipped" } else { "All items completed" }.into());
+    value.insert(
+        "msg".into(),
+        if failed {
+            "One or more items failed"
+        } else if skipped {
+            "All items skipped"
+        } else {
+            "All items completed"
+        }
+        .into(),
+    );
     value.insert("changed".into(), results.iter().any(|result| flag(result, "changed")).into());
     if failed || any(|run| run.failed) {
         value.insert("failed".into(), failed.into());

@@ -41,8 +41,14 @@ pub enum FromWorker {
     Reply(PerformReply),
     NeedContent(Arc<str>),
     /// A program that waits to begin; of it only the label and the repair.
-    Child { child: Program, command: Box<Started> },
-    Output { line: String, is_error: bool },
+    Child {
+        child: Program,
+        command: Box<Started>,
+    },
+    Output {
+        line: String,
+        is_error: bool,
+    },
 }
 
 /// The agent's end.
@@ -80,12 +86,26 @@ impl Worker {
                 } else {
                     argv.push("-n".to_owned());
                 }
-                argv.extend(["-u".to_owned(), user.user.to_string(), "--".to_owned(), agent, "agent".to_owned(), "worker".to_owned(), kind.to_owned()]);
+                argv.extend([
+                    "-u".to_owned(),
+                    user.user.to_string(),
+                    "--".to_owned(),
+                    agent,
+                    "agent".to_owned(),
+                    "worker".to_owned(),
+                    kind.to_owned(),
+                ]);
             }
             "su" => {
                 argv.push(user.exe.as_deref().unwrap_or("su").to_owned());
                 argv.extend(user.flags.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned));
-                argv.extend(["-s".to_owned(), "/bin/sh".to_owned(), user.user.to_string(), "-c".to_owned(), format!("exec '{agent}' agent worker {kind}")]);
+                argv.extend([
+                    "-s".to_owned(),
+                    "/bin/sh".to_owned(),
+                    user.user.to_string(),
+                    "-c".to_owned(),
+                    format!("exec '{agent}' agent worker {kind}"),
+                ]);
             }
             other => return Err(format!("become_method {other} is not supported: sudo and su are")),
         }
@@ -172,7 +192,11 @@ impl Worker {
                     said.replace_range(..at + PROMPT.len(), "");
                     asked = true;
                     let line = format!("{}\n", password.and_then(Value::as_str).unwrap_or_default());
-                    let written = self.stdin.as_ref().and_then(|pipe| pipe.lock().ok()).map(|mut stdin| stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()));
+                    let written = self
+                        .stdin
+                        .as_ref()
+                        .and_then(|pipe| pipe.lock().ok())
+                        .map(|mut stdin| stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()));
                     if !matches!(written, Some(Ok(()))) {
                         break Err("its standard input is closed".to_owned());
                     }
@@ -190,7 +214,13 @@ impl Worker {
     }
 
     /// Sends a request and serves the worker until it replies.
-    pub fn perform(&mut self, request: Perform, port: &Arc<dyn Port>, masker: &Masker, watch: &dyn Fn(&Program, &Started)) -> std::result::Result<PerformReply, Ended> {
+    pub fn perform(
+        &mut self,
+        request: Perform,
+        port: &Arc<dyn Port>,
+        masker: &Masker,
+        watch: &dyn Fn(&Program, &Started),
+    ) -> std::result::Result<PerformReply, Ended> {
         let broken = |user: &str, error: &dyn std::fmt::Display| Ended::Refused(format!("the worker of {user} ended: {error}"));
         let user = Arc::clone(&self.user);
         send_to(self.stdin.as_ref(), &ToWorker::Perform(request)).map_err(|error| broken(&user, &error))?;
@@ -273,7 +303,12 @@ impl Write for Chunks<'_> {
 
 /// The worker's end: frames on stdin and stdout until stdin ends.
 pub fn run(has_lock: bool) -> std::result::Result<(), frame::WireError> {
-    let user = has_lock.then(|| nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name));
+    let user = has_lock.then(|| {
+        nix::unistd::User::from_uid(nix::unistd::geteuid())
+            .ok()
+            .flatten()
+            .map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name)
+    });
     let _mark = user.and_then(|user| super::lock::mark_worker(&user));
     let output = Arc::new(Mutex::new(std::io::stdout()));
     let cancel = Cancel::default();
@@ -331,7 +366,9 @@ impl ContentSource for PipeContent {
                 ToWorker::Content(chunk) if chunk.0.is_empty() => return Ok(()),
                 ToWorker::Content(chunk) => sink.write_all(&chunk.0).map_err(|error| broken(&error))?,
                 ToWorker::NoContent(message) => return Err(broken(&message)),
-                ToWorker::Perform(_) | ToWorker::Noted | ToWorker::Cancel | ToWorker::EndWaits => return Err(broken(&"a request came in between")),
+                ToWorker::Perform(_) | ToWorker::Noted | ToWorker::Cancel | ToWorker::EndWaits => {
+                    return Err(broken(&"a request came in between"));
+                }
             }
         }
     }

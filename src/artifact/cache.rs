@@ -174,7 +174,13 @@ impl Cache {
     pub(super) async fn lock(&self, name: &str, told: &str, teller: &Teller, cancel: &Cancel) -> Result<Lock> {
         let path = self.root.join("locks").join(format!("{}.lock", name.replace('/', "-")));
         let doing = || format!("lock {}", path.display());
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(|error| Error::other(doing(), error))?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|error| Error::other(doing(), error))?;
         let mut waiting = false;
         loop {
             match file.try_lock() {
@@ -183,7 +189,10 @@ impl Cache {
                     if !waiting {
                         waiting = true;
                         let holder = fs::read_to_string(&path).unwrap_or_default();
-                        let _ = teller.send(Progress::Waiting { name: told.to_owned(), what: format!("process {} has the lock on {name}", holder.trim()) });
+                        let _ = teller.send(Progress::Waiting {
+                            name: told.to_owned(),
+                            what: format!("process {} has the lock on {name}", holder.trim()),
+                        });
                     }
                     let pause = async {
                         tokio::time::sleep(LOCK_INTERVAL).await;
@@ -255,7 +264,8 @@ impl Cache {
                 fs::rename(&fresh.path, &blob)?;
                 Seen::of(&blob)
             };
-            let seen = store().map_err(|error| Error::other(format!("store {} of {} in {}", fresh.name, entry.name, blob.display()), error))?;
+            let seen =
+                store().map_err(|error| Error::other(format!("store {} of {} in {}", fresh.name, entry.name, blob.display()), error))?;
             entry.files.push(EntryFile { name: fresh.name, mode: fresh.mode, sha256: sha256.into(), seen });
         }
         write_entry(&self.index(recipe, variant), &entry)?;
@@ -337,7 +347,8 @@ fn size(folder: &Path) -> u64 {
 }
 
 fn damaged(artifact: &str, file: &str, blob: &Path, wanted: &str, found: &str) -> Error {
-    let doing = if artifact == file { format!("check `{artifact}` in the cache") } else { format!("check `{file}` of `{artifact}` in the cache") };
+    let doing =
+        if artifact == file { format!("check `{artifact}` in the cache") } else { format!("check `{file}` of `{artifact}` in the cache") };
     Error::new(ErrorKind::Damaged, doing)
         .because(format!("{} is damaged: its SHA-256 is {found}, not {wanted}", blob.display()))
         .hint(format!("run `provision cache clean {artifact}`; it is fetched again by the next run"))

@@ -15,7 +15,8 @@ use super::manifest::{Architecture, Cargo, filled};
 use super::progress::{Cancel, Progress, Teller};
 
 /// What of our own surroundings would make another program than the user's `cargo build` here.
-const REMOVED: [&str; 6] = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "CARGO_INCREMENTAL", "CARGO_MAKEFLAGS"];
+const REMOVED: [&str; 6] =
+    ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "CARGO_INCREMENTAL", "CARGO_MAKEFLAGS"];
 
 impl Cargo {
     /// The hash of all that makes the image; `None` where the folder has no such package. Blocks.
@@ -29,7 +30,8 @@ impl Cargo {
         }
         let mut digest = Sha256::new();
         for path in files {
-            let content = std::fs::read(folder.join(&path)).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.join(&path).display())))?;
+            let content = std::fs::read(folder.join(&path))
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.join(&path).display())))?;
             for part in [path.to_string_lossy().as_bytes(), &content] {
                 digest.update((part.len() as u64).to_le_bytes());
                 digest.update(part);
@@ -117,7 +119,11 @@ impl Build<'_> {
             return Err(Some(self.cargo.missing(self.folder)));
         }
         toolchain().await.map_err(Some)?;
-        let triple = self.cargo.target.get(&self.architecture).ok_or_else(|| Some(format!("the manifest names no target for {}", self.architecture)))?;
+        let triple = self
+            .cargo
+            .target
+            .get(&self.architecture)
+            .ok_or_else(|| Some(format!("the manifest names no target for {}", self.architecture)))?;
         // The program runs here, to write its image.
         if Architecture::of_this_machine() != Some(self.architecture) {
             return Err(Some(format!("a program for {} cannot be run on this machine", self.architecture)));
@@ -125,7 +131,20 @@ impl Build<'_> {
         self.add_target(triple).await?;
         let package = self.cargo.package.as_str();
         let mut tree = self.command("cargo");
-        tree.args(["tree", "--locked", "--package", package, "--target", triple, "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]);
+        tree.args([
+            "tree",
+            "--locked",
+            "--package",
+            package,
+            "--target",
+            triple,
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ]);
         let tree = self.said(tree, "cargo tree", &mut |_| {}).await?;
         let crates: BTreeSet<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.is_empty()).collect();
         let total = crates.len();
@@ -162,7 +181,11 @@ impl Build<'_> {
         for name in REMOVED {
             command.env_remove(name);
         }
-        command.current_dir(self.folder).env("CARGO_TARGET_DIR", self.target).env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
+        command
+            .current_dir(self.folder)
+            .env("CARGO_TARGET_DIR", self.target)
+            .env("CARGO_TERM_COLOR", "never")
+            .env("CARGO_TERM_PROGRESS_WHEN", "never");
         command
     }
 

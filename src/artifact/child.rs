@@ -46,7 +46,8 @@ pub(super) fn nice(program: &str) -> Command {
 pub(super) async fn run(mut command: Command, cancel: &Cancel, told: &mut (dyn FnMut(&str) -> bool + Send)) -> Result<Ended, Failed> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let words = command.as_std();
-    let what = [words.get_program()].into_iter().chain(words.get_args().take(3)).map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let what =
+        [words.get_program()].into_iter().chain(words.get_args().take(3)).map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let child = command.spawn().map_err(|error| Some(format!("start `{what}`: {error}")))?;
     let mut group = Group::new(child);
     let mut stdout = group.child.stdout.take().expect("it is piped");

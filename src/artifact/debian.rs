@@ -22,11 +22,13 @@ pub(super) fn release() -> String {
 /// Fetches the packages and writes the layer. An error is a phrase.
 pub(super) async fn layer(packages: &Packages, architecture: Architecture, folder: &Path, out: PathBuf) -> Result<(), String> {
     let wanted: Vec<String> = packages.names.iter().map(|name| format!("{name}:{architecture}")).collect();
-    let mut words = vec!["depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"];
+    let mut words =
+        vec!["depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"];
     words.extend(wanted.iter().map(String::as_str));
     let said = apt("apt-cache", &words, folder).await?;
     // A line without indentation is a package; `<name>` is a virtual one.
-    let all: BTreeSet<&str> = said.lines().filter(|line| !line.starts_with([' ', '|', '<'])).map(str::trim).filter(|name| !name.is_empty()).collect();
+    let all: BTreeSet<&str> =
+        said.lines().filter(|line| !line.starts_with([' ', '|', '<'])).map(str::trim).filter(|name| !name.is_empty()).collect();
     let mut words = vec!["download"];
     words.extend(all.iter().copied());
     apt("apt-get", &words, folder).await?;
@@ -44,7 +46,9 @@ pub(super) async fn layer(packages: &Packages, architecture: Architecture, folde
             unpacked(deb, &mut layer).map_err(|error| format!("unpack {}: {error}", deb.display()))?;
         }
         layer.entries.extend(packages.links.into_iter().map(|(path, target)| (path, Kept::Link(target))));
-        File::create(&out).and_then(|file| layer.write(io::BufWriter::new(file))).map_err(|error| format!("write {}: {error}", out.display()))
+        File::create(&out)
+            .and_then(|file| layer.write(io::BufWriter::new(file)))
+            .map_err(|error| format!("write {}: {error}", out.display()))
     })
     .await
     .unwrap_or_else(|error| Err(error.to_string()))
@@ -135,7 +139,9 @@ impl Merged {
                 }
             }
             match kept {
-                Kept::File { mode, content } => archive.append_data(&mut header(tar::EntryType::Regular, *mode, content.len() as u64), path, content.as_slice())?,
+                Kept::File { mode, content } => {
+                    archive.append_data(&mut header(tar::EntryType::Regular, *mode, content.len() as u64), path, content.as_slice())?
+                }
                 Kept::Link(target) => archive.append_link(&mut header(tar::EntryType::Symlink, 0o777, 0), path, target)?,
             }
         }

@@ -73,7 +73,9 @@ impl Downloads {
             Err(error) if error.is_connect() => Err(self.lost(host, &error)),
             Ok(answer) if answer.status() == reqwest::StatusCode::NOT_FOUND => Err("the server answers 404 Not Found".to_owned()),
             // Not every server answers HEAD: the download will tell.
-            Ok(answer) if answer.status().is_success() => Ok(answer.headers().get("content-length").and_then(|size| size.to_str().ok()?.parse().ok())),
+            Ok(answer) if answer.status().is_success() => {
+                Ok(answer.headers().get("content-length").and_then(|size| size.to_str().ok()?.parse().ok()))
+            }
             _ => Ok(None),
         }
     }
@@ -111,7 +113,9 @@ impl Downloads {
         let status = answer.status();
         if !status.is_success() {
             let cause = format!("the server answers {status}");
-            let passes = status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS || status == reqwest::StatusCode::REQUEST_TIMEOUT;
+            let passes = status.is_server_error()
+                || status == reqwest::StatusCode::TOO_MANY_REQUESTS
+                || status == reqwest::StatusCode::REQUEST_TIMEOUT;
             return Err(if passes { Attempt::MayPass(cause) } else { Attempt::Final(cause) });
         }
         let total = answer.content_length();
@@ -161,7 +165,16 @@ fn causes(error: &reqwest::Error) -> String {
         next = cause.source();
     }
     // hyper's own words say where in its code it happened, not what.
-    phrases.retain(|phrase| !["client error (Connect)", "client error (SendRequest)", "tcp connect error", "error reading a body from connection", "request or response body error"].contains(&phrase.as_str()));
+    phrases.retain(|phrase| {
+        ![
+            "client error (Connect)",
+            "client error (SendRequest)",
+            "tcp connect error",
+            "error reading a body from connection",
+            "request or response body error",
+        ]
+        .contains(&phrase.as_str())
+    });
     if phrases.is_empty() { error.to_string() } else { phrases.join(": ") }
 }
 

@@ -127,12 +127,17 @@ impl Build<'_> {
         let mut words = vec!["mod", "download", "-json"];
         words.extend(wanted.iter().map(String::as_str));
         let said = self.download(&words).await?;
-        let modules: Vec<Downloaded> =
-            serde_json::Deserializer::from_str(&said).into_iter().collect::<Result<_, _>>().map_err(|error| Some(format!("read what `go mod download` says: {error}")))?;
+        let modules: Vec<Downloaded> = serde_json::Deserializer::from_str(&said)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|error| Some(format!("read what `go mod download` says: {error}")))?;
         if let Some(error) = modules.iter().find_map(|module| module.error.as_ref()) {
             return Err(Some(error.clone()));
         }
-        let main = modules.iter().find(|module| module.path == self.module.path).ok_or_else(|| Some("`go mod download` does not name the module".to_owned()))?;
+        let main = modules
+            .iter()
+            .find(|module| module.path == self.module.path)
+            .ok_or_else(|| Some("`go mod download` does not name the module".to_owned()))?;
         if let (Some(wanted), Some(found)) = (&self.module.sum, &main.sum)
             && wanted != found
         {
@@ -143,7 +148,10 @@ impl Build<'_> {
         for module in &modules {
             let file = module.go_mod.as_ref().ok_or_else(|| Some(format!("`go mod download` has no go.mod for {}", module.path)))?;
             let text = self.go(&["mod", "edit", "-json", &file.display().to_string()], &mut |_| {}).await?;
-            parsed.push((module.path.as_str(), serde_json::from_str::<GoMod>(&text).map_err(|error| Some(format!("read {}: {error}", file.display())))?));
+            parsed.push((
+                module.path.as_str(),
+                serde_json::from_str::<GoMod>(&text).map_err(|error| Some(format!("read {}: {error}", file.display())))?,
+            ));
             if let Some(text) = module.dir.as_ref().and_then(|folder| std::fs::read_to_string(folder.join("go.sum")).ok()) {
                 sums.push_str(&text);
             }
@@ -174,7 +182,13 @@ impl Build<'_> {
             command.env_remove(name);
         }
         let cgo = if self.module.cgo { "1" } else { "0" };
-        command.envs([("GOFLAGS", "-mod=mod"), ("GOWORK", "off"), ("GOOS", "linux"), ("GOARCH", self.architecture.word()), ("CGO_ENABLED", cgo)]);
+        command.envs([
+            ("GOFLAGS", "-mod=mod"),
+            ("GOWORK", "off"),
+            ("GOOS", "linux"),
+            ("GOARCH", self.architecture.word()),
+            ("CGO_ENABLED", cgo),
+        ]);
         let mut modules = 0;
         let ended = child::run(command, self.cancel, &mut |line| {
             let fetched = line.starts_with("go: downloading ");
@@ -214,7 +228,10 @@ fn own_go_mod(module: &Module, parsed: &[(&str, GoMod)]) -> Result<String, Strin
         let old = &replace.old.path;
         if replace.new.path.starts_with('.') {
             let Some(replaced) = &replaced else {
-                return Err(format!("its go.mod replaces {old} by the folder {}, and the manifest's module `{}` has no `replaced` version for it", replace.new.path, module.name));
+                return Err(format!(
+                    "its go.mod replaces {old} by the folder {}, and the manifest's module `{}` has no `replaced` version for it",
+                    replace.new.path, module.name
+                ));
             };
             // A repository's root that nothing requires (`go.etcd.io/etcd`) has no such version.
             if !folders.contains(&old.as_str()) && can_have(old, replaced) {

@@ -128,7 +128,10 @@ pub struct Cargo {
 /// A file that lies in an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    File { artifact: String, file: String },
+    File {
+        artifact: String,
+        file: String,
+    },
     /// The program of `provision` that waits in a pod's first container.
     Pause,
 }

@@ -178,7 +178,8 @@ pub(super) fn write(image: &Image, work: &Path, out: impl Write) -> io::Result<S
     let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [listed] }).to_string();
 
     let mut archive = tar::Builder::new(out);
-    let mut text = |path: &str, content: &str| append(&mut archive, path, tar::EntryType::Regular, content.len() as u64, content.as_bytes());
+    let mut text =
+        |path: &str, content: &str| append(&mut archive, path, tar::EntryType::Regular, content.len() as u64, content.as_bytes());
     text("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#)?;
     text("index.json", &index)?;
     text(&blob(&sha256(config.as_bytes())), &config)?;
@@ -244,7 +245,14 @@ mod tests {
     use super::*;
 
     fn image(layers: Vec<Layer>) -> Image<'static> {
-        Image { reference: "registry.example/a/b:1.2", architecture: Architecture::Amd64, layers, entrypoint: &[], environment: vec![], user: "65535:65535" }
+        Image {
+            reference: "registry.example/a/b:1.2",
+            architecture: Architecture::Amd64,
+            layers,
+            entrypoint: &[],
+            environment: vec![],
+            user: "65535:65535",
+        }
     }
 
     fn files() -> Layer {
@@ -267,7 +275,8 @@ mod tests {
         assert_eq!(inspect(&path).expect("whole"), ("registry.example/a/b:1.2".to_owned(), digest));
         // The layer's paths, folders before what lies in them.
         let mut layer = tar::Archive::new(&*lower);
-        let paths: Vec<String> = layer.entries().expect("a tar").map(|entry| entry.expect("whole").path().expect("text").display().to_string()).collect();
+        let paths: Vec<String> =
+            layer.entries().expect("a tar").map(|entry| entry.expect("whole").path().expect("text").display().to_string()).collect();
         assert_eq!(paths, ["a", "usr/", "usr/local/", "usr/local/bin/", "usr/local/bin/b"]);
     }
 

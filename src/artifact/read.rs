@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::manifest::{Architecture, Cargo, Definition, FILE, FileDefinition, ImageDefinition, Manifest, Module, Packages, Part, SourceKind, Upstream, filled};
+use super::manifest::{
+    Architecture, Cargo, Definition, FILE, FileDefinition, ImageDefinition, Manifest, Module, Packages, Part, SourceKind, Upstream, filled,
+};
 use crate::program::Value;
 use crate::source::{Diagnostic, Diagnostics, Keys, Node, NodeKind, Sources, yaml};
 
@@ -112,11 +114,17 @@ impl Reader<'_> {
         let mut sources = Vec::new();
         for (word, node) in words {
             match SourceKind::ALL.into_iter().find(|kind| kind.word() == word) {
-                Some(kind) if sources.contains(&kind) => self.diagnostics.push(Diagnostic::at(node, format!("the source `{word}` stands here twice"))),
+                Some(kind) if sources.contains(&kind) => {
+                    self.diagnostics.push(Diagnostic::at(node, format!("the source `{word}` stands here twice")))
+                }
                 Some(kind) => sources.push(kind),
                 None => {
                     let known = SourceKind::ALL.map(SourceKind::word);
-                    self.diagnostics.push(Diagnostic::at(node, format!("there is no source `{word}`")).label(format!("known: {}", known.join(", "))).suggest(word, known));
+                    self.diagnostics.push(
+                        Diagnostic::at(node, format!("there is no source `{word}`"))
+                            .label(format!("known: {}", known.join(", ")))
+                            .suggest(word, known),
+                    );
                 }
             }
         }
@@ -157,13 +165,17 @@ impl Reader<'_> {
         for (path, version) in keys.entries("require", self.diagnostics) {
             match (path.text(), version.text()) {
                 (Some(path), Some(version)) => _ = require.insert(path.to_owned(), version.to_owned()),
-                _ => self.diagnostics.push(Diagnostic::at(version, format!("a version in `require` of {what} is a text, this is {}", version.describe()))),
+                _ => self
+                    .diagnostics
+                    .push(Diagnostic::at(version, format!("a version in `require` of {what} is a text, this is {}", version.describe()))),
             }
         }
         if let (Some(sum), Some(node)) = (keys.text("sum", self.diagnostics), keys.get("sum"))
             && !sum.starts_with("h1:")
         {
-            self.diagnostics.push(Diagnostic::at(node, "a module's sum begins with `h1:`").hint("`go mod download -json MODULE@VERSION` says it as \"Sum\""));
+            self.diagnostics.push(
+                Diagnostic::at(node, "a module's sum begins with `h1:`").hint("`go mod download -json MODULE@VERSION` says it as \"Sum\""),
+            );
         }
         Some(Module {
             name: name.to_owned(),
@@ -200,17 +212,26 @@ impl Reader<'_> {
         if let (Some(upstream), Some(node)) = (&upstream, keys.get("upstream")) {
             let archive = [".tar.gz", ".tgz"].iter().any(|ending| upstream.url.ends_with(ending));
             for file in files.iter().filter(|file| file.member.is_some() != archive) {
-                let mistake = if archive { "is in an archive, and has no `member` that says where" } else { "has a `member`, and the URL is no .tar.gz or .tgz" };
+                let mistake = if archive {
+                    "is in an archive, and has no `member` that says where"
+                } else {
+                    "has a `member`, and the URL is no .tar.gz or .tgz"
+                };
                 self.diagnostics.push(Diagnostic::at(node.get("url").unwrap_or(node), format!("file `{}` of {what} {mistake}", file.name)));
             }
             if !archive && files.len() > 1 {
-                self.diagnostics.push(Diagnostic::at(node.get("url").unwrap_or(node), format!("{what} has {} files, and the URL is one of them only", files.len())));
+                self.diagnostics.push(Diagnostic::at(
+                    node.get("url").unwrap_or(node),
+                    format!("{what} has {} files, and the URL is one of them only", files.len()),
+                ));
             }
         }
         let module = keys.text("module", self.diagnostics).and_then(|module| {
             let found = self.modules.get(module).cloned();
             if let (None, Some(node)) = (&found, keys.get("module")) {
-                self.diagnostics.push(Diagnostic::at(node, format!("there is no module `{module}`")).suggest(module, self.modules.keys().map(String::as_str)));
+                self.diagnostics.push(
+                    Diagnostic::at(node, format!("there is no module `{module}`")).suggest(module, self.modules.keys().map(String::as_str)),
+                );
             }
             found
         });
@@ -224,13 +245,16 @@ impl Reader<'_> {
         for (path, target) in keys.entries("links", self.diagnostics) {
             match (path.text(), target.text()) {
                 (Some(path), Some(target)) if !path.starts_with('/') => _ = links.insert(path.to_owned(), target.to_owned()),
-                _ => self.diagnostics.push(Diagnostic::at(path, format!("a link of {what} is a path without a leading slash and its target"))),
+                _ => self
+                    .diagnostics
+                    .push(Diagnostic::at(path, format!("a link of {what} is a path without a leading slash and its target"))),
             }
         }
         let packages = (!names.is_empty()).then(|| Packages { names, leave_out: self.texts(&keys, "leave_out"), links });
         // A source that is written wrongly was told.
         if ["upstream", "module", "packages"].iter().all(|source| keys.get(source).is_none()) {
-            self.diagnostics.push(Diagnostic::at(key, format!("{what} comes from nowhere")).hint("write `upstream:`, `module:` or `packages:`"));
+            self.diagnostics
+                .push(Diagnostic::at(key, format!("{what} comes from nowhere")).hint("write `upstream:`, `module:` or `packages:`"));
         }
         let note = keys.text("note", self.diagnostics).map(str::to_owned);
         Some(Definition { name: name.to_owned(), version: version?, files, sources, upstream, module, packages, note })
@@ -240,7 +264,8 @@ impl Reader<'_> {
     fn plain_name(&mut self, key: &Node, name: &str, what: &str) {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-+".contains(letter);
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-            self.diagnostics.push(Diagnostic::at(key, format!("the name of {what} holds more than letters, digits, `.`, `_`, `+` and `-`")));
+            self.diagnostics
+                .push(Diagnostic::at(key, format!("the name of {what} holds more than letters, digits, `.`, `_`, `+` and `-`")));
         }
     }
 
@@ -304,7 +329,8 @@ impl Reader<'_> {
             sha256.insert(architecture, text);
         }
         if keys.get("sha256").is_none() {
-            self.diagnostics.push(Diagnostic::at(node, format!("{what} has no `sha256`")).hint("a file without a checksum is never installed"));
+            self.diagnostics
+                .push(Diagnostic::at(node, format!("{what} has no `sha256`")).hint("a file without a checksum is never installed"));
         }
         Some(Upstream { url: url?.to_owned(), sha256 })
     }
@@ -318,9 +344,14 @@ impl Reader<'_> {
         if let (Some(reference), Some(node)) = (reference, keys.get("reference"))
             && reference.rsplit('/').next().is_none_or(|last| !last.contains(':'))
         {
-            self.diagnostics.push(Diagnostic::at(node, format!("`{reference}` has no tag")).hint("write NAME:TAG, with `{version}` in it where it follows the version"));
+            self.diagnostics.push(
+                Diagnostic::at(node, format!("`{reference}` has no tag"))
+                    .hint("write NAME:TAG, with `{version}` in it where it follows the version"),
+            );
         }
-        let unknown = |name: &str, node: &Node| Diagnostic::at(node, format!("there is no artifact `{name}`")).suggest(name, manifest.artifacts.keys().map(String::as_str));
+        let unknown = |name: &str, node: &Node| {
+            Diagnostic::at(node, format!("there is no artifact `{name}`")).suggest(name, manifest.artifacts.keys().map(String::as_str))
+        };
         let mut layers = Vec::new();
         for (layer, node) in keys.texts("layers", self.diagnostics).unwrap_or_default() {
             match manifest.artifacts.get(layer) {
@@ -395,14 +426,17 @@ impl Reader<'_> {
             match (self.architecture(key), value.text()) {
                 (Some(architecture), Some(triple)) => _ = target.insert(architecture, triple.to_owned()),
                 (None, _) => {}
-                (_, None) => self.diagnostics.push(Diagnostic::at(value, format!("a target is a text as x86_64-unknown-linux-musl, this is {}", value.describe()))),
+                (_, None) => self
+                    .diagnostics
+                    .push(Diagnostic::at(value, format!("a target is a text as x86_64-unknown-linux-musl, this is {}", value.describe()))),
             }
         }
         let sources = keys.texts("sources", self.diagnostics).unwrap_or_default();
         let inside = |path: &str| !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| part != "..");
         let folders = keys.get("folder").and_then(|node| Some((node.text()?, node)));
         for (path, node) in sources.iter().copied().chain(folders).filter(|(path, _)| !inside(path)) {
-            self.diagnostics.push(Diagnostic::at(node, format!("`{path}` is not inside of the environment's folder")).label("relative, without .."));
+            self.diagnostics
+                .push(Diagnostic::at(node, format!("`{path}` is not inside of the environment's folder")).label("relative, without .."));
         }
         let arguments = self.texts(&keys, "arguments");
         for (name, lacks) in [("target", target.is_empty()), ("sources", sources.is_empty()), ("arguments", arguments.is_empty())] {

@@ -166,7 +166,12 @@ impl Store {
     /// Gets what is lacking, from the first source that gives it; the artifacts that were asked for, by name.
     ///
     /// Downloads go on side by side, builds one after the other, images last. Two runs do the same work once.
-    pub async fn ensure<S: AsRef<str>>(&self, names: &[S], progress: &mut (dyn FnMut(Progress) + Send), cancel: &Cancel) -> Result<BTreeMap<String, Artifact>> {
+    pub async fn ensure<S: AsRef<str>>(
+        &self,
+        names: &[S],
+        progress: &mut (dyn FnMut(Progress) + Send),
+        cancel: &Cancel,
+    ) -> Result<BTreeMap<String, Artifact>> {
         let (teller, mut told) = mpsc::unbounded_channel();
         let shared = Arc::clone(&self.shared);
         let wanted = shared.closure(names)?;
@@ -185,14 +190,20 @@ impl Store {
                 }
             }
         };
-        Ok(entries.into_iter().filter(|(name, _)| asked.contains(name.as_str())).map(|(name, entry)| (name, self.artifact(entry))).collect())
+        Ok(entries
+            .into_iter()
+            .filter(|(name, _)| asked.contains(name.as_str()))
+            .map(|(name, entry)| (name, self.artifact(entry)))
+            .collect())
     }
 
     /// An image that lies in a file of this machine: an OCI layout as one tar, with one image and its name in it
     /// (`model-service image` writes one). It is checked, and copied into the cache.
     pub async fn local_image(&self, name: &str, path: &Path) -> Result<Artifact> {
         let (shared, name, path) = (Arc::clone(&self.shared), name.to_owned(), path.to_owned());
-        let entry = tokio::task::spawn_blocking(move || shared.local_image(&name, &path)).await.unwrap_or_else(|error| Err(Error::other("read the image", error)))?;
+        let entry = tokio::task::spawn_blocking(move || shared.local_image(&name, &path))
+            .await
+            .unwrap_or_else(|error| Err(Error::other("read the image", error)))?;
         Ok(self.artifact(entry))
     }
 
@@ -238,7 +249,8 @@ impl Shared {
         }
         let names: Vec<String> = self.manifest.names().collect();
         let near = crate::source::did_you_mean(name, names.iter().map(String::as_str));
-        Err(Error::new(ErrorKind::Unknown, format!("there is no artifact `{name}`")).hint(near.unwrap_or_else(|| "`provision cache list` shows all names".to_owned())))
+        Err(Error::new(ErrorKind::Unknown, format!("there is no artifact `{name}`"))
+            .hint(near.unwrap_or_else(|| "`provision cache list` shows all names".to_owned())))
     }
 
     fn definition(&self, name: &str) -> &Definition {
@@ -349,13 +361,18 @@ impl Shared {
             SourceKind::Go => definition.module.as_ref().map(|module| module.version.clone()),
             _ => None,
         });
-        let differs = source_version.filter(|version| *version != definition.version).map(|version| format!("its Go module gives {version}, not {}", definition.version));
+        let differs = source_version
+            .filter(|version| *version != definition.version)
+            .map(|version| format!("its Go module gives {version}, not {}", definition.version));
         let note = [definition.note.clone(), differs].into_iter().flatten().collect::<Vec<_>>().join("; ");
         Lack {
             name: definition.name.clone(),
             version: definition.version.clone(),
             able: source.is_some(),
-            source: source.map_or_else(|| "no source that can be reached now".to_owned(), |(kind, place)| format!("{kind} {place}").trim_end().to_owned()),
+            source: source.map_or_else(
+                || "no source that can be reached now".to_owned(),
+                |(kind, place)| format!("{kind} {place}").trim_end().to_owned(),
+            ),
             size,
             note: (!note.is_empty()).then_some(note),
         }
@@ -435,7 +452,8 @@ impl Shared {
         let mut making = JoinSet::new();
         for (name, image) in images {
             let parts: BTreeMap<String, Entry> = image.parts().map(|part| (part.to_owned(), done[part].clone())).collect();
-            let (shared, image, teller, cancel, cores) = (Arc::clone(self), image.clone(), teller.clone(), cancel.clone(), Arc::clone(&cores));
+            let (shared, image, teller, cancel, cores) =
+                (Arc::clone(self), image.clone(), teller.clone(), cancel.clone(), Arc::clone(&cores));
             making.spawn(async move {
                 if let Some(cargo) = &image.cargo {
                     return Ok((name, shared.ensure_cargo(&image, cargo, &teller, &cancel).await?));
@@ -497,7 +515,14 @@ impl Shared {
         Err(one.error(self.architecture))
     }
 
-    async fn download(&self, definition: &Definition, source: SourceKind, url: &str, teller: &Teller, cancel: &Cancel) -> Result<Result<Entry, String>> {
+    async fn download(
+        &self,
+        definition: &Definition,
+        source: SourceKind,
+        url: &str,
+        teller: &Teller,
+        cancel: &Cancel,
+    ) -> Result<Result<Entry, String>> {
         let recipe = self.recipe(definition, source).await.expect("it has a place");
         let upstream = definition.upstream.as_ref().expect("it has a place");
         let begun = Instant::now();
@@ -515,8 +540,11 @@ impl Shared {
         if let Err(cause) = self.downloads.fetch(&wanted, teller).await {
             return Ok(Err(cause));
         }
-        let members: BTreeMap<String, PathBuf> =
-            definition.files.iter().filter_map(|file| Some((file.member(&definition.version, self.architecture)?, work.0.join(&file.name)))).collect();
+        let members: BTreeMap<String, PathBuf> = definition
+            .files
+            .iter()
+            .filter_map(|file| Some((file.member(&definition.version, self.architecture)?, work.0.join(&file.name))))
+            .collect();
         let whole = members.is_empty().then(|| sha256.clone());
         if !members.is_empty() {
             let archive = file.clone();
@@ -571,7 +599,14 @@ impl Shared {
             ("built from its Go module", Some(module)) => module.version.clone(),
             _ => definition.version.clone(),
         };
-        Entry { name: definition.name.clone(), version, architecture: self.architecture.to_string(), source: source.to_owned(), files: Vec::new(), image: None }
+        Entry {
+            name: definition.name.clone(),
+            version,
+            architecture: self.architecture.to_string(),
+            source: source.to_owned(),
+            files: Vec::new(),
+            image: None,
+        }
     }
 
     /// Hashing and syncing block.
@@ -606,11 +641,20 @@ impl Shared {
         for (definition, _) in &missing {
             let _ = teller.send(started(definition, SourceKind::Go, &format!("{} v{}", module.path, module.version)));
         }
-        let mut packages: Vec<String> = missing.iter().flat_map(|(definition, _)| &definition.files).filter_map(|file| file.package.clone()).collect();
+        let mut packages: Vec<String> =
+            missing.iter().flat_map(|(definition, _)| &definition.files).filter_map(|file| file.package.clone()).collect();
         packages.sort();
         packages.dedup();
         let work = self.cache.work()?;
-        let build = go::Build { module: &module, packages: &packages, architecture: self.architecture, folder: &work.0, name: &name, teller, cancel };
+        let build = go::Build {
+            module: &module,
+            packages: &packages,
+            architecture: self.architecture,
+            folder: &work.0,
+            name: &name,
+            teller,
+            cancel,
+        };
         build.run().await.map_err(|failed| match failed {
             Some(cause) => BuildError::Failed(cause),
             None => BuildError::Own(Error::cancelled(format!("build {name} from {}", module.path))),
@@ -627,7 +671,13 @@ impl Shared {
         Ok(entries)
     }
 
-    async fn ensure_image(&self, image: &ImageDefinition, parts: BTreeMap<String, Entry>, teller: &Teller, cancel: &Cancel) -> Result<Entry> {
+    async fn ensure_image(
+        &self,
+        image: &ImageDefinition,
+        parts: BTreeMap<String, Entry>,
+        teller: &Teller,
+        cancel: &Cancel,
+    ) -> Result<Entry> {
         let name = format!("{IMAGE}{}", image.name);
         let doing = format!("make `{name}`");
         if cancel.is_cancelled() {
@@ -652,8 +702,20 @@ impl Shared {
             let (digest, sha256) = digest.map_err(|error| Error::other(format!("make the image {}", image.reference), error))?;
             let source = "made here".to_owned();
             let info = ImageInfo { reference: image.reference.clone(), digest };
-            let entry = Entry { name: format!("{IMAGE}{}", image.name), version: image.version.clone(), architecture: architecture.to_string(), source, files: Vec::new(), image: Some(info) };
-            cache.put(&recipe.hash, ONLY, entry, vec![Fresh { name: format!("{}.tar", image.name), mode: 0o644, path, sha256: Some(sha256) }])
+            let entry = Entry {
+                name: format!("{IMAGE}{}", image.name),
+                version: image.version.clone(),
+                architecture: architecture.to_string(),
+                source,
+                files: Vec::new(),
+                image: Some(info),
+            };
+            cache.put(
+                &recipe.hash,
+                ONLY,
+                entry,
+                vec![Fresh { name: format!("{}.tar", image.name), mode: 0o644, path, sha256: Some(sha256) }],
+            )
         });
         let entry = entry.await.unwrap_or_else(|error| Err(Error::other(doing, error)))?;
         let _ = teller.send(finished(&entry, begun));
@@ -692,7 +754,8 @@ impl Shared {
         }
         let begun = Instant::now();
         let doing = format!("build `{name}` {}", image.version);
-        let _ = teller.send(Progress::Started { name: name.clone(), version: image.version.clone(), from: format!("cargo {}", cargo.folder) });
+        let _ =
+            teller.send(Progress::Started { name: name.clone(), version: image.version.clone(), from: format!("cargo {}", cargo.folder) });
         let work = self.cache.work()?;
         let (output, target) = (work.0.join("image.tar"), self.cache.cargo().join(&cargo.package));
         let (reference, architecture, folder) = (image.reference.as_str(), self.architecture, self.folder.as_path());
@@ -712,7 +775,9 @@ impl Shared {
         })?;
         // What was built is what was hashed before: a source that was edited meanwhile is another image.
         if self.cargo_recipe(image).await?.variant != recipe.variant {
-            return Err(Error::other(&doing, "its sources changed while it was built").hint(format!("run `provision cache fetch {name}` again")));
+            return Err(
+                Error::other(&doing, "its sources changed while it was built").hint(format!("run `provision cache fetch {name}` again"))
+            );
         }
         let (cache, image, architecture) = (self.cache.clone(), image.clone(), self.architecture.to_string());
         let entry = tokio::task::spawn_blocking(move || {
@@ -722,9 +787,15 @@ impl Shared {
                 return Err(Error::other("read what its program wrote", format!("it is named {reference}, not {}", image.reference)));
             }
             let (files, info) = (Vec::new(), ImageInfo { reference, digest });
-            let entry = Entry { name, version: image.version, architecture, source: "built here by Cargo".to_owned(), files, image: Some(info) };
+            let entry =
+                Entry { name, version: image.version, architecture, source: "built here by Cargo".to_owned(), files, image: Some(info) };
             let variant = recipe.variant.expect("its sources are here");
-            cache.put(&recipe.hash, &variant, entry, vec![Fresh { name: format!("{}.tar", image.name), mode: 0o644, path: output, sha256: None }])
+            cache.put(
+                &recipe.hash,
+                &variant,
+                entry,
+                vec![Fresh { name: format!("{}.tar", image.name), mode: 0o644, path: output, sha256: None }],
+            )
         });
         let entry = entry.await.unwrap_or_else(|error| Err(Error::other(doing, error)))?;
         let _ = teller.send(finished(&entry, begun));
@@ -746,7 +817,14 @@ impl Shared {
         let version = reference.rsplit(':').next().unwrap_or_default().to_owned();
         let file = Fresh { name: format!("{}.tar", name.trim_start_matches(IMAGE)), mode: 0o644, path: copy, sha256: None };
         let source = path.display().to_string();
-        let entry = Entry { name, version, architecture: self.architecture.to_string(), source, files: Vec::new(), image: Some(ImageInfo { reference, digest }) };
+        let entry = Entry {
+            name,
+            version,
+            architecture: self.architecture.to_string(),
+            source,
+            files: Vec::new(),
+            image: Some(ImageInfo { reference, digest }),
+        };
         self.cache.put(&recipe.hash, ONLY, entry, vec![file])
     }
 }
@@ -779,7 +857,8 @@ impl From<Error> for BuildError {
 
 impl Open {
     fn failed(mut self, source: SourceKind, place: &Result<String, String>, cause: &str, teller: &Teller) -> Self {
-        let tried = Tried { artifact: self.definition.name.clone(), source, place: place.clone().unwrap_or_default(), cause: cause.to_owned() };
+        let tried =
+            Tried { artifact: self.definition.name.clone(), source, place: place.clone().unwrap_or_default(), cause: cause.to_owned() };
         // What a source never could have is no news.
         if place.is_ok() && source != SourceKind::Cache {
             let _ = teller.send(Progress::Failed(tried.clone()));
@@ -800,7 +879,10 @@ impl Open {
         } else {
             format!("see whether this machine reaches one of them, then run `provision cache fetch {name}`")
         };
-        Error { tried: self.tried, ..Error::new(ErrorKind::NoSource, format!("fetch `{name}` {version} for {architecture}: no source gave it")).hint(hint) }
+        Error {
+            tried: self.tried,
+            ..Error::new(ErrorKind::NoSource, format!("fetch `{name}` {version} for {architecture}: no source gave it")).hint(hint)
+        }
     }
 }
 
@@ -858,16 +940,28 @@ fn image_recipe(image: &ImageDefinition, architecture: Architecture, parts: &BTr
     let ImageDefinition { name, version, reference, layers, files, cargo: _, entrypoint, environment, user, note: _ } = image;
     let made_of = format!("{name} {version} {reference} {layers:?} {files:?} {entrypoint:?} {environment:?} {user:?}");
     let digests: Vec<String> = parts.values().flat_map(|entry| &entry.files).map(|file| format!("{} {}", file.name, file.sha256)).collect();
-    let pause = if files.values().any(|part| *part == Part::Pause) { hex::encode(Sha256::digest(pause::program(architecture))) } else { String::new() };
+    let pause = if files.values().any(|part| *part == Part::Pause) {
+        hex::encode(Sha256::digest(pause::program(architecture)))
+    } else {
+        String::new()
+    };
     Recipe::new(&[&"image, gzip", &made_of, &architecture.word(), &digests.join("\n"), &pause], Some(ONLY.to_owned()))
 }
 
 /// The manifest's digest, and the tar's SHA-256. Blocks.
-fn write_image(cache: &Cache, image: &ImageDefinition, architecture: Architecture, parts: &BTreeMap<String, Entry>, path: &Path) -> std::io::Result<(String, String)> {
+fn write_image(
+    cache: &Cache,
+    image: &ImageDefinition,
+    architecture: Architecture,
+    parts: &BTreeMap<String, Entry>,
+    path: &Path,
+) -> std::io::Result<(String, String)> {
     let file_of = |artifact: &str, file: Option<&str>| {
         let entry = &parts[artifact];
         let found = entry.files.iter().find(|one| file.is_none_or(|file| one.name == file));
-        found.map(|file| cache.path(file)).ok_or_else(|| std::io::Error::other(format!("artifact `{artifact}` has no file {}", file.unwrap_or_default())))
+        found
+            .map(|file| cache.path(file))
+            .ok_or_else(|| std::io::Error::other(format!("artifact `{artifact}` has no file {}", file.unwrap_or_default())))
     };
     let mut layers = Vec::new();
     for layer in &image.layers {

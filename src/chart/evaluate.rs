@@ -123,7 +123,9 @@ impl Evaluator {
 
     fn undefined(&self, at: At, name: &str) -> Fault {
         let label = did_you_mean(name, self.definitions.keys().map(|name| &**name));
-        Fault::new(at, format!("there is no template named `{name}`")).label(label).hint(format!("write `{{{{- define \"{name}\" }}}}` in a file of templates/"))
+        Fault::new(at, format!("there is no template named `{name}`"))
+            .label(label)
+            .hint(format!("write `{{{{- define \"{name}\" }}}}` in a file of templates/"))
     }
 
     /// A template called by another one.
@@ -134,7 +136,9 @@ impl Evaluator {
 
     fn deeper<T>(&mut self, at: At, name: &str, run: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
         if self.depth == DEPTH {
-            return Err(Box::new(Fault::new(at, format!("`{name}` is included {DEPTH} levels deep")).hint("look for a template that includes itself")));
+            return Err(Box::new(
+                Fault::new(at, format!("`{name}` is included {DEPTH} levels deep")).hint("look for a template that includes itself"),
+            ));
         }
         self.depth += 1;
         let done = run(self);
@@ -220,9 +224,11 @@ impl Evaluator {
             Value::Nil => Vec::new(),
             Value::List(items) => items.iter().enumerate().map(|(index, item)| (Value::Int(index as i64), item.clone())).collect(),
             Value::Map(entries) => entries.borrow().iter().map(|(key, value)| (Value::Text(Rc::clone(key)), value.clone())).collect(),
-            Value::Object(object) if object.name == ".Files" => {
-                object.content.iter().map(|(name, bytes)| (name.as_str().into(), String::from_utf8_lossy(bytes).into_owned().into())).collect()
-            }
+            Value::Object(object) if object.name == ".Files" => object
+                .content
+                .iter()
+                .map(|(name, bytes)| (name.as_str().into(), String::from_utf8_lossy(bytes).into_owned().into()))
+                .collect(),
             Value::Int(_) if branch.pipe.decl.len() > 1 => {
                 return Err(Box::new(Fault::new(at, "`range` over a number has one variable, not two")));
             }
@@ -321,7 +327,16 @@ impl Evaluator {
 
     /// `start.a.b`, the last of which may be a method with arguments.
     #[expect(clippy::too_many_arguments, reason = "the place, the receiver and the arguments of Go's evalFieldChain")]
-    fn chain(&mut self, frame: &mut Frame, dot: &Value, (pos, written): (Pos, &str), start: Value, fields: &[impl AsRef<str>], rest: &[Expr], last: Option<Value>) -> Outcome<Value> {
+    fn chain(
+        &mut self,
+        frame: &mut Frame,
+        dot: &Value,
+        (pos, written): (Pos, &str),
+        start: Value,
+        fields: &[impl AsRef<str>],
+        rest: &[Expr],
+        last: Option<Value>,
+    ) -> Outcome<Value> {
         let mut receiver = start;
         let mut shown = written.to_owned();
         // What a missing key was looked for in.

@@ -107,8 +107,16 @@ mod tests {
     fn rules_leave_out_what_helm_leaves_out() {
         let rules = Rules::read("# no\n*.bak\n.git/\n/root.txt\nsub/x?.md\n").expect("rules");
         for (path, folder, expected) in [
-            ("a.bak", false, true), ("deep/a.bak", false, true), (".git", true, true), (".git", false, false), ("root.txt", false, true),
-            ("sub/root.txt", false, false), ("sub/x1.md", false, true), ("x1.md", false, false), ("templates/.hidden", false, true), ("values.yaml", false, false),
+            ("a.bak", false, true),
+            ("deep/a.bak", false, true),
+            (".git", true, true),
+            (".git", false, false),
+            ("root.txt", false, true),
+            ("sub/root.txt", false, false),
+            ("sub/x1.md", false, true),
+            ("x1.md", false, false),
+            ("templates/.hidden", false, true),
+            ("values.yaml", false, false),
         ] {
             assert_eq!(rules.ignores(path, folder), expected, "{path}");
         }

@@ -14,10 +14,24 @@ use crate::source::{Diagnostic, Diagnostics, Node, NodeKind, yaml};
 
 /// The keys of Chart.yaml (Helm 4, pkg/chart/v2/metadata.go) and the field of `.Chart` that holds each.
 const KEYS: [(&str, &str); 18] = [
-    ("apiVersion", "APIVersion"), ("name", "Name"), ("version", "Version"), ("appVersion", "AppVersion"), ("description", "Description"),
-    ("type", "Type"), ("kubeVersion", "KubeVersion"), ("keywords", "Keywords"), ("home", "Home"), ("sources", "Sources"),
-    ("dependencies", "Dependencies"), ("maintainers", "Maintainers"), ("icon", "Icon"), ("deprecated", "Deprecated"),
-    ("annotations", "Annotations"), ("condition", "Condition"), ("tags", "Tags"), ("engine", "Engine"),
+    ("apiVersion", "APIVersion"),
+    ("name", "Name"),
+    ("version", "Version"),
+    ("appVersion", "AppVersion"),
+    ("description", "Description"),
+    ("type", "Type"),
+    ("kubeVersion", "KubeVersion"),
+    ("keywords", "Keywords"),
+    ("home", "Home"),
+    ("sources", "Sources"),
+    ("dependencies", "Dependencies"),
+    ("maintainers", "Maintainers"),
+    ("icon", "Icon"),
+    ("deprecated", "Deprecated"),
+    ("annotations", "Annotations"),
+    ("condition", "Condition"),
+    ("tags", "Tags"),
+    ("engine", "Engine"),
 ];
 
 /// A chart's files, read and checked; no template has an unknown function or variable.
@@ -45,7 +59,8 @@ impl Chart {
     /// .helmignore names.
     pub fn load(folder: &Path) -> Result<Self> {
         let shown = folder.display().to_string();
-        let mut loader = Loader { doing: format!("load the chart {shown}"), shown, texts: Texts::default(), diagnostics: Diagnostics::default() };
+        let mut loader =
+            Loader { doing: format!("load the chart {shown}"), shown, texts: Texts::default(), diagnostics: Diagnostics::default() };
         let chart = loader.chart(folder);
         match chart {
             Some(chart) if !loader.diagnostics.has_errors() => Ok(chart),
@@ -122,15 +137,20 @@ impl Loader {
             } else if path.starts_with("charts/") {
                 let name = path.split('/').nth(1).unwrap_or_default().to_owned();
                 if !name.starts_with(['.', '_']) && path != "charts/README.md" {
-                    self.refuse(format!("sub-charts are not supported yet: {}/charts/{name}", self.shown), Some("render it with `helm template`, or put its templates into this chart"));
+                    self.refuse(
+                        format!("sub-charts are not supported yet: {}/charts/{name}", self.shown),
+                        Some("render it with `helm template`, or put its templates into this chart"),
+                    );
                 }
             } else if !matches!(path.as_str(), "Chart.yaml" | "Chart.lock" | "values.yaml" | "values.schema.json") {
                 chart.files.insert(path, bytes);
             }
         }
         chart.texts = self.texts.clone();
-        let field = |name: &str| metadata.as_ref().and_then(|fields| fields.get(name)?.as_str().map(str::to_owned)).filter(|text| !text.is_empty());
-        (chart.name, chart.version, chart.app_version) = (field("Name").unwrap_or_default(), field("Version").unwrap_or_default(), field("AppVersion"));
+        let field =
+            |name: &str| metadata.as_ref().and_then(|fields| fields.get(name)?.as_str().map(str::to_owned)).filter(|text| !text.is_empty());
+        (chart.name, chart.version, chart.app_version) =
+            (field("Name").unwrap_or_default(), field("Version").unwrap_or_default(), field("AppVersion"));
         if let Err(faults) = chart.parsed() {
             for fault in &faults {
                 self.diagnostics.push(self.texts.diagnostic(fault));
@@ -160,7 +180,10 @@ impl Loader {
             let entries = match fs::read_dir(&current) {
                 Ok(entries) => entries,
                 Err(error) => {
-                    self.refuse(format!("read the folder {}: {error}", current.display()), Some("check `chart:` of the release in provision.yaml"));
+                    self.refuse(
+                        format!("read the folder {}: {error}", current.display()),
+                        Some("check `chart:` of the release in provision.yaml"),
+                    );
                     return None;
                 }
             };
@@ -222,7 +245,10 @@ impl Loader {
         match serde_json::from_slice(bytes) {
             Ok(json) => {
                 for keyword in schema::unsupported(&json) {
-                    self.refuse(format!("{path}: the keyword `{keyword}` is not supported"), Some("write the rule with type, properties, required, enum, pattern, minimum and their like"));
+                    self.refuse(
+                        format!("{path}: the keyword `{keyword}` is not supported"),
+                        Some("write the rule with type, properties, required, enum, pattern, minimum and their like"),
+                    );
                 }
                 Some(json)
             }
@@ -269,7 +295,10 @@ impl Loader {
             self.diagnostics.push(Diagnostic::at(node, "`apiVersion` of a chart is `v2` or `v1`"));
         }
         if let Some(node) = document.get("dependencies").filter(|node| !node.items().is_empty()) {
-            self.diagnostics.push(Diagnostic::at(node, "sub-charts are not supported yet").hint("render the chart with `helm template`, or put their templates into this chart"));
+            self.diagnostics.push(
+                Diagnostic::at(node, "sub-charts are not supported yet")
+                    .hint("render the chart with `helm template`, or put their templates into this chart"),
+            );
         }
         if let Some(node) = document.get("type").filter(|node| node.text() == Some("library")) {
             self.diagnostics.push(Diagnostic::at(node, "a library chart has nothing to install").hint("name a chart that uses it"));
@@ -283,7 +312,10 @@ fn merged_files(below: &Value, above: &Value) -> Value {
     let (Value::Map(below), Value::Map(above)) = (below, above) else { return above.clone() };
     let mut merged = below.borrow().clone();
     for (key, value) in above.borrow().iter() {
-        let value = merged.get(key).filter(|present| matches!((present, value), (Value::Map(_), Value::Map(_)))).map_or_else(|| value.clone(), |present| merged_files(present, value));
+        let value = merged
+            .get(key)
+            .filter(|present| matches!((present, value), (Value::Map(_), Value::Map(_))))
+            .map_or_else(|| value.clone(), |present| merged_files(present, value));
         merged.insert(key.clone(), value);
     }
     Value::map(merged)
@@ -291,7 +323,12 @@ fn merged_files(below: &Value, above: &Value) -> Value {
 
 /// The values of a release's files, the last one on top, typed as Helm types YAML. Each is (name that is shown, path).
 pub fn read_values(files: &[(String, PathBuf)]) -> Result<serde_json::Value> {
-    let mut loader = Loader { doing: "read the values of a release".to_owned(), shown: String::new(), texts: Texts::default(), diagnostics: Diagnostics::default() };
+    let mut loader = Loader {
+        doing: "read the values of a release".to_owned(),
+        shown: String::new(),
+        texts: Texts::default(),
+        diagnostics: Diagnostics::default(),
+    };
     let mut merged = Value::map(Entries::new());
     for (name, path) in files {
         match fs::read(path) {
@@ -307,7 +344,9 @@ pub fn read_values(files: &[(String, PathBuf)]) -> Result<serde_json::Value> {
                     }
                 }
             }
-            Err(error) => loader.refuse(format!("read the values {name}: {error}"), Some("check `values:` of the release in provision.yaml")),
+            Err(error) => {
+                loader.refuse(format!("read the values {name}: {error}"), Some("check `values:` of the release in provision.yaml"))
+            }
         }
     }
     if loader.diagnostics.has_errors() {

@@ -59,11 +59,44 @@ impl Rendered {
 
 /// Helm's order (pkg/release/v1/util/kind_sorter.go). Kinds that are not here come last, by name.
 const INSTALL_ORDER: [&str; 38] = [
-    "PriorityClass", "Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodSecurityPolicy", "PodDisruptionBudget", "ServiceAccount",
-    "Secret", "SecretList", "ConfigMap", "StorageClass", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition", "ClusterRole",
-    "ClusterRoleList", "ClusterRoleBinding", "ClusterRoleBindingList", "Role", "RoleList", "RoleBinding", "RoleBindingList", "Service", "DaemonSet",
-    "Pod", "ReplicationController", "ReplicaSet", "Deployment", "HorizontalPodAutoscaler", "StatefulSet", "Job", "CronJob", "IngressClass", "Ingress",
-    "APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+    "PriorityClass",
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodSecurityPolicy",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "Secret",
+    "SecretList",
+    "ConfigMap",
+    "StorageClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleList",
+    "ClusterRoleBinding",
+    "ClusterRoleBindingList",
+    "Role",
+    "RoleList",
+    "RoleBinding",
+    "RoleBindingList",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicationController",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "IngressClass",
+    "Ingress",
+    "APIService",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
 ];
 
 /// The objects of the definitions first, then those of the templates in order; every mistake of all of them otherwise.
@@ -134,7 +167,8 @@ impl Reader {
         let mut found = Diagnostics::default();
         let documents = yaml::documents(&self.texts.sources(), file, &mut found).unwrap_or_default();
         for diagnostic in found.iter().filter(|diagnostic| diagnostic.severity == crate::source::Severity::Error) {
-            let diagnostic = Diagnostic { message: format!("read what the template gave as YAML: {}", diagnostic.message), ..diagnostic.clone() };
+            let diagnostic =
+                Diagnostic { message: format!("read what the template gave as YAML: {}", diagnostic.message), ..diagnostic.clone() };
             self.mistake(&rendered, diagnostic);
         }
         documents.iter().filter(|document| !document.is_null()).flat_map(|document| self.object(&rendered, document)).collect()
@@ -167,9 +201,16 @@ impl Reader {
         }
         let kind = document.get("kind").and_then(Node::text).unwrap_or_default();
         if kind == "List" {
-            return document.get("items").map(|items| items.items().iter().flat_map(|item| self.object(rendered, item)).collect()).unwrap_or_default();
+            return document
+                .get("items")
+                .map(|items| items.items().iter().flat_map(|item| self.object(rendered, item)).collect())
+                .unwrap_or_default();
         }
-        if let Some(hook) = document.get("metadata").and_then(|metadata| metadata.get("annotations")).and_then(|annotations| annotations.get("helm.sh/hook")) {
+        if let Some(hook) = document
+            .get("metadata")
+            .and_then(|metadata| metadata.get("annotations"))
+            .and_then(|annotations| annotations.get("helm.sh/hook"))
+        {
             let events = hook.text().unwrap_or_default();
             // Tests are run by `helm test`, never installed.
             if events.split(',').any(|event| !matches!(event.trim(), "test" | "test-success" | "test-failure")) {
@@ -182,7 +223,9 @@ impl Reader {
             self.mistake(rendered, Diagnostic::at(document, "an infinite number, which JSON has not"));
             return Vec::new();
         };
-        let text = |path: &[&str]| path.iter().try_fold(&value, |value, key| value.get(key)).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+        let text = |path: &[&str]| {
+            path.iter().try_fold(&value, |value, key| value.get(key)).and_then(|value| value.as_str()).unwrap_or_default().to_owned()
+        };
         if text(&["metadata", "name"]).is_empty() && text(&["metadata", "generateName"]).is_empty() {
             self.mistake(rendered, Diagnostic::at(document, format!("a {kind} without `metadata.name`")));
             return Vec::new();

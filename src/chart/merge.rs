@@ -58,7 +58,10 @@ mod tests {
     fn the_users_values_lie_over_the_charts_and_null_deletes() {
         let merged = |defaults, user| values(&Value::from_json(&defaults), &Value::from_json(&user)).to_json().expect("JSON");
         assert_eq!(
-            merged(json!({"a": {"x": 1, "y": [1, 2], "z": {"q": 1}}, "b": 1, "n": null}), json!({"a": {"y": [3], "z": null, "new": 2}, "b": null, "c": null})),
+            merged(
+                json!({"a": {"x": 1, "y": [1, 2], "z": {"q": 1}}, "b": 1, "n": null}),
+                json!({"a": {"y": [3], "z": null, "new": 2}, "b": null, "c": null})
+            ),
             json!({"a": {"new": 2, "x": 1, "y": [3]}, "c": null})
         );
         assert_eq!(merged(json!({"a": {"x": null, "y": 1}}), json!({})), json!({"a": {"y": 1}}));

@@ -77,7 +77,9 @@ pub fn quoted(text: &str) -> String {
 
 /// Go's `unicode.IsPrint`, as far as texts of charts go: no controls, no spaces but U+0020, nothing unassigned of Rust's own list.
 fn printable(letter: char) -> bool {
-    !letter.is_control() && (letter == ' ' || !letter.is_whitespace()) && !matches!(letter as u32, 0xad | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xe000..=0xf8ff)
+    !letter.is_control()
+        && (letter == ' ' || !letter.is_whitespace())
+        && !matches!(letter as u32, 0xad | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xe000..=0xf8ff)
 }
 
 /// One `%…` of a format: flags, width, precision, verb.
@@ -198,7 +200,15 @@ impl Verb {
             }
             _ => plain(value),
         };
-        let signed = if text.starts_with(['-', '+']) { text } else if self.plus { format!("+{text}") } else if self.space { format!(" {text}") } else { text };
+        let signed = if text.starts_with(['-', '+']) {
+            text
+        } else if self.plus {
+            format!("+{text}")
+        } else if self.space {
+            format!(" {text}")
+        } else {
+            text
+        };
         self.pad(signed, self.zero && !self.minus)
     }
 

@@ -26,10 +26,28 @@ pub struct Release {
 
 /// What `.Capabilities.APIVersions.Has` knows: the stable groups that every cluster from 1.30 on serves.
 const API_VERSIONS: [&str; 22] = [
-    "v1", "admissionregistration.k8s.io/v1", "apiextensions.k8s.io/v1", "apiregistration.k8s.io/v1", "apps/v1", "authentication.k8s.io/v1",
-    "authorization.k8s.io/v1", "autoscaling/v1", "autoscaling/v2", "batch/v1", "certificates.k8s.io/v1", "coordination.k8s.io/v1",
-    "discovery.k8s.io/v1", "events.k8s.io/v1", "flowcontrol.apiserver.k8s.io/v1", "networking.k8s.io/v1", "node.k8s.io/v1", "policy/v1",
-    "rbac.authorization.k8s.io/v1", "scheduling.k8s.io/v1", "storage.k8s.io/v1", "resource.k8s.io/v1",
+    "v1",
+    "admissionregistration.k8s.io/v1",
+    "apiextensions.k8s.io/v1",
+    "apiregistration.k8s.io/v1",
+    "apps/v1",
+    "authentication.k8s.io/v1",
+    "authorization.k8s.io/v1",
+    "autoscaling/v1",
+    "autoscaling/v2",
+    "batch/v1",
+    "certificates.k8s.io/v1",
+    "coordination.k8s.io/v1",
+    "discovery.k8s.io/v1",
+    "events.k8s.io/v1",
+    "flowcontrol.apiserver.k8s.io/v1",
+    "networking.k8s.io/v1",
+    "node.k8s.io/v1",
+    "policy/v1",
+    "rbac.authorization.k8s.io/v1",
+    "scheduling.k8s.io/v1",
+    "storage.k8s.io/v1",
+    "resource.k8s.io/v1",
 ];
 
 impl Chart {
@@ -115,7 +133,12 @@ impl Chart {
         let version = format!("v{version}");
         let kube = object(
             ".Capabilities.KubeVersion",
-            [("Version", version.as_str().into()), ("GitVersion", version.as_str().into()), ("Major", major.into()), ("Minor", minor.into())],
+            [
+                ("Version", version.as_str().into()),
+                ("GitVersion", version.as_str().into()),
+                ("Major", major.into()),
+                ("Minor", minor.into()),
+            ],
         );
         let known = API_VERSIONS.iter().map(|name| ((*name).to_owned(), Rc::from(&b""[..]))).collect();
         let versions = with_content(".Capabilities.APIVersions", &["Has"], known);

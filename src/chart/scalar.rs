@@ -57,12 +57,24 @@ fn number(text: &str) -> Option<f64> {
         let digit = rest.starts_with(|letter: char| letter.is_ascii_hexdigit());
         digit.then(|| u64::from_str_radix(rest, radix).ok()).flatten()
     };
-    let octal = || digits.strip_prefix('0').filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit())).and_then(|rest| u64::from_str_radix(rest, 8).ok());
+    let octal = || {
+        digits
+            .strip_prefix('0')
+            .filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|rest| u64::from_str_radix(rest, 8).ok())
+    };
     let whole = radix(["0x", "0X"], 16)
         .or_else(|| radix(["0o", "0O"], 8))
         .or_else(|| radix(["0b", "0B"], 2))
         .or_else(|| if digits.len() > 1 && digits.starts_with('0') { octal() } else { None })
-        .or_else(|| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u64>().ok()).flatten().filter(|_| digits.len() == 1 || !digits.starts_with('0')));
+        .or_else(|| {
+            digits
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then(|| digits.parse::<u64>().ok())
+                .flatten()
+                .filter(|_| digits.len() == 1 || !digits.starts_with('0'))
+        });
     if let Some(whole) = whole {
         return Some(if negative { -(whole as f64) } else { whole as f64 });
     }
@@ -85,7 +97,11 @@ fn date(text: &str) -> bool {
     let (day, time) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));
     let parts: Vec<&str> = day.split('-').collect();
     let [year, month, day] = parts[..] else { return false };
-    let within = |part: &str, most: u32| part.len() <= 2 && part.parse::<u32>().is_ok_and(|number| (1..=most).contains(&number)) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let within = |part: &str, most: u32| {
+        part.len() <= 2
+            && part.parse::<u32>().is_ok_and(|number| (1..=most).contains(&number))
+            && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
     let digits = |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
     let clock = || {
         let time = &time[1..];
@@ -96,7 +112,11 @@ fn date(text: &str) -> bool {
         let second = second.split_once('.').map_or(second, |(whole, _)| whole);
         digits(hour) && digits(minute) && digits(second) && zoned != text.contains(' ')
     };
-    year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit()) && within(month, 12) && within(day, 31) && (time.is_empty() || clock())
+    year.len() == 4
+        && year.bytes().all(|byte| byte.is_ascii_digit())
+        && within(month, 12)
+        && within(day, 31)
+        && (time.is_empty() || clock())
 }
 
 /// `12:30:45`: base 60 in YAML 1.1, a text for go-yaml, which quotes it for other readers' sake.
@@ -112,7 +132,11 @@ fn base_60(text: &str) -> bool {
         [tens, digit] => (b'0'..=b'5').contains(tens) && digit.is_ascii_digit(),
         _ => false,
     };
-    head.starts_with(|letter: char| letter.is_ascii_digit()) && digit_or_line(head) && digit_or_line(fraction) && !rest.is_empty() && rest.iter().all(sixtieth)
+    head.starts_with(|letter: char| letter.is_ascii_digit())
+        && digit_or_line(head)
+        && digit_or_line(fraction)
+        && !rest.is_empty()
+        && rest.iter().all(sixtieth)
 }
 
 #[cfg(test)]
@@ -123,15 +147,30 @@ mod tests {
     #[test]
     fn plain_scalars_are_typed_as_go_yaml_does() {
         let cases = [
-            ("12", "12"), ("0644", "420"), ("0o14", "12"), ("08", "8"), ("1_000", "1000"), ("0x1F", "31"), ("-0b11", "-3"), ("1e3", "1000"),
-            ("1.5", "1.5"), ("1.", "1"), (".5", "0.5"), ("+3", "3"), ("y", "true"), ("Off", "false"), ("~", "<nil>"), ("1000000", "1e+06"),
+            ("12", "12"),
+            ("0644", "420"),
+            ("0o14", "12"),
+            ("08", "8"),
+            ("1_000", "1000"),
+            ("0x1F", "31"),
+            ("-0b11", "-3"),
+            ("1e3", "1000"),
+            ("1.5", "1.5"),
+            ("1.", "1"),
+            (".5", "0.5"),
+            ("+3", "3"),
+            ("y", "true"),
+            ("Off", "false"),
+            ("~", "<nil>"),
+            ("1000000", "1e+06"),
         ];
         for (text, expected) in cases {
             let value = plain(text);
             assert!(!matches!(value, Value::Text(_)), "{text} is no text");
             assert_eq!(print::plain(&value), expected, "{text}");
         }
-        for text in ["12:30", "2024-01-01", "1.2.3", "v1", "-", "+", "e3", "0x", "1e", "yEs", ".", "..", "-.", "100m", "1Gi", "0xzz", ".e3"] {
+        for text in ["12:30", "2024-01-01", "1.2.3", "v1", "-", "+", "e3", "0x", "1e", "yEs", ".", "..", "-.", "100m", "1Gi", "0xzz", ".e3"]
+        {
             assert!(matches!(plain(text), Value::Text(_)), "{text} is a text");
         }
     }

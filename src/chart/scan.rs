@@ -24,7 +24,12 @@ pub fn prepared(text: &str) -> Result<String, Slip> {
         let word_at = text.len() - trimmed.len();
         if trimmed.starts_with("/*") {
             let Some(end) = text[word_at + 2..].find("*/").map(|at| word_at + 2 + at + 2) else {
-                return Err(Slip { offset: start, width: 2, message: "a comment that is never closed".into(), hint: "write `*/}}` at its end".into() });
+                return Err(Slip {
+                    offset: start,
+                    width: 2,
+                    message: "a comment that is never closed".into(),
+                    hint: "write `*/}}` at its end".into(),
+                });
             };
             out[word_at..word_at + 2].copy_from_slice(b"\"\"");
             out[word_at + 2..end].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
@@ -33,7 +38,12 @@ pub fn prepared(text: &str) -> Result<String, Slip> {
         }
         let Some(end) = action_end(text, body) else {
             let width = text[start..].lines().next().map_or(2, str::len);
-            return Err(Slip { offset: start, width, message: "an action that is never closed".into(), hint: "write `}}` where it ends, and the closing quote of a text in it".into() });
+            return Err(Slip {
+                offset: start,
+                width,
+                message: "an action that is never closed".into(),
+                hint: "write `}}` where it ends, and the closing quote of a text in it".into(),
+            });
         };
         let word: String = trimmed.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
         match word.as_str() {
@@ -102,7 +112,10 @@ mod tests {
     #[test]
     fn blocks_that_do_not_fit_are_named() {
         let slip = |text: &str| prepared(text).expect_err("a slip");
-        assert_eq!((slip("a\n{{ if .x }}\n{{ range .y }}{{ end }}").offset, slip("{{ with 1 }}").message.as_str()), (2, "`with` is never closed"));
+        assert_eq!(
+            (slip("a\n{{ if .x }}\n{{ range .y }}{{ end }}").offset, slip("{{ with 1 }}").message.as_str()),
+            (2, "`with` is never closed")
+        );
         assert_eq!(slip("{{ if 1 }}{{ end }}{{ end }}").offset, 22);
         assert_eq!(slip("{{ define \"x\" }}{{ else }}{{ end }}").message, "`else` outside of `if`, `with` and `range`");
         assert_eq!(slip("a: {{ .x\nb: {{ .y }}").offset, 3);

@@ -7,12 +7,46 @@ use serde_json::Value;
 use crate::source::Diagnostic;
 
 /// Keywords that hold no rule of their own.
-const SILENT: [&str; 14] =
-    ["$schema", "$id", "$comment", "title", "description", "default", "examples", "definitions", "$defs", "format", "deprecated", "readOnly", "writeOnly", "$anchor"];
+const SILENT: [&str; 14] = [
+    "$schema",
+    "$id",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "definitions",
+    "$defs",
+    "format",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "$anchor",
+];
 const RULES: [&str; 23] = [
-    "type", "enum", "const", "properties", "required", "additionalProperties", "patternProperties", "minProperties", "maxProperties", "items",
-    "minItems", "maxItems", "uniqueItems", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",
-    "pattern", "$ref", "allOf",
+    "type",
+    "enum",
+    "const",
+    "properties",
+    "required",
+    "additionalProperties",
+    "patternProperties",
+    "minProperties",
+    "maxProperties",
+    "items",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "$ref",
+    "allOf",
 ];
 const CHOICES: [&str; 5] = ["anyOf", "oneOf", "not", "if", "then"];
 
@@ -29,7 +63,9 @@ fn collect(schema: &Value, found: &mut Vec<String>) {
     let Value::Object(keywords) = schema else { return };
     for (keyword, value) in keywords {
         match (keyword.as_str(), value) {
-            ("properties" | "patternProperties" | "definitions" | "$defs", Value::Object(inner)) => inner.values().for_each(|schema| collect(schema, found)),
+            ("properties" | "patternProperties" | "definitions" | "$defs", Value::Object(inner)) => {
+                inner.values().for_each(|schema| collect(schema, found))
+            }
             ("items" | "additionalProperties" | "not" | "if" | "then" | "else", inner) => collect(inner, found),
             ("allOf" | "anyOf" | "oneOf", Value::Array(inner)) => inner.iter().for_each(|schema| collect(schema, found)),
             (keyword, _) if SILENT.contains(&keyword) || RULES.contains(&keyword) || CHOICES.contains(&keyword) => {}
@@ -84,13 +120,16 @@ impl Checker<'_> {
         let number = value.as_f64();
         match (keyword, value) {
             ("type", _) => {
-                let names: Vec<&str> = rule.as_array().map_or_else(|| rule.as_str().into_iter().collect(), |names| names.iter().filter_map(Value::as_str).collect());
+                let names: Vec<&str> = rule
+                    .as_array()
+                    .map_or_else(|| rule.as_str().into_iter().collect(), |names| names.iter().filter_map(Value::as_str).collect());
                 if !names.iter().any(|name| is_type(name, value)) {
                     self.fail(path, format!("must be {}, not {}", names.join(" or "), type_name(value)));
                 }
             }
             ("enum", _) if !rule.as_array().is_some_and(|all| all.iter().any(|one| same(one, value))) => {
-                let all: Vec<String> = rule.as_array().into_iter().flatten().map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned)).collect();
+                let all: Vec<String> =
+                    rule.as_array().into_iter().flatten().map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned)).collect();
                 self.fail(path, format!("must be one of {}, not {value}", all.join(", ")));
                 if let (Some(written), Some(diagnostic)) = (value.as_str(), self.found.pop()) {
                     self.found.push(diagnostic.suggest(written, all.iter().map(String::as_str)));
@@ -117,33 +156,62 @@ impl Checker<'_> {
                 }
             }
             ("additionalProperties", Value::Object(entries)) => {
-                let known: Vec<&str> = schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-                let patterns: Vec<&String> = schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten().map(|(pattern, _)| pattern).collect();
+                let known: Vec<&str> =
+                    schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+                let patterns: Vec<&String> =
+                    schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten().map(|(pattern, _)| pattern).collect();
                 // `global` is every chart's.
-                let is_known = |name: &str| known.contains(&name) || patterns.iter().any(|pattern| matches(pattern, name)) || (path.is_empty() && name == "global");
+                let is_known = |name: &str| {
+                    known.contains(&name) || patterns.iter().any(|pattern| matches(pattern, name)) || (path.is_empty() && name == "global")
+                };
                 for (name, value) in entries.iter().filter(|(name, _)| !is_known(name)) {
                     if rule == &Value::Bool(false) {
-                        self.found.push(Diagnostic::nowhere(format!("the chart knows no value `{}`", below(path, name))).suggest(name, known.iter().copied()));
+                        self.found.push(
+                            Diagnostic::nowhere(format!("the chart knows no value `{}`", below(path, name)))
+                                .suggest(name, known.iter().copied()),
+                        );
                     } else {
                         self.value(rule, value, &below(path, name), depth + 1);
                     }
                 }
             }
-            ("minProperties", Value::Object(entries)) if entries.len() < size => self.fail(path, format!("must have {size} entries or more")),
-            ("maxProperties", Value::Object(entries)) if entries.len() > size => self.fail(path, format!("must have {size} entries at most")),
-            ("items", Value::Array(items)) => items.iter().enumerate().for_each(|(index, item)| self.value(rule, item, &format!("{path}[{index}]"), depth + 1)),
+            ("minProperties", Value::Object(entries)) if entries.len() < size => {
+                self.fail(path, format!("must have {size} entries or more"))
+            }
+            ("maxProperties", Value::Object(entries)) if entries.len() > size => {
+                self.fail(path, format!("must have {size} entries at most"))
+            }
+            ("items", Value::Array(items)) => {
+                items.iter().enumerate().for_each(|(index, item)| self.value(rule, item, &format!("{path}[{index}]"), depth + 1))
+            }
             ("minItems", Value::Array(items)) if items.len() < size => self.fail(path, format!("must have {size} items or more")),
             ("maxItems", Value::Array(items)) if items.len() > size => self.fail(path, format!("must have {size} items at most")),
-            ("uniqueItems", Value::Array(items)) if rule == &Value::Bool(true) && items.iter().enumerate().any(|(index, item)| items[..index].contains(item)) => {
+            ("uniqueItems", Value::Array(items))
+                if rule == &Value::Bool(true) && items.iter().enumerate().any(|(index, item)| items[..index].contains(item)) =>
+            {
                 self.fail(path, "must not have an item twice");
             }
-            ("minimum", _) if number.is_some_and(|number| number < limit) => self.fail(path, format!("must be {rule} or more, not {value}")),
-            ("maximum", _) if number.is_some_and(|number| number > limit) => self.fail(path, format!("must be {rule} at most, not {value}")),
-            ("exclusiveMinimum", _) if number.is_some_and(|number| number <= limit) => self.fail(path, format!("must be more than {rule}, not {value}")),
-            ("exclusiveMaximum", _) if number.is_some_and(|number| number >= limit) => self.fail(path, format!("must be less than {rule}, not {value}")),
-            ("multipleOf", _) if number.is_some_and(|number| (number / limit).fract() != 0.0) => self.fail(path, format!("must be a multiple of {rule}, not {value}")),
-            ("minLength", Value::String(text)) if text.chars().count() < size => self.fail(path, if size == 1 { "must not be empty".to_owned() } else { format!("must have {size} characters or more") }),
-            ("maxLength", Value::String(text)) if text.chars().count() > size => self.fail(path, format!("must have {size} characters at most")),
+            ("minimum", _) if number.is_some_and(|number| number < limit) => {
+                self.fail(path, format!("must be {rule} or more, not {value}"))
+            }
+            ("maximum", _) if number.is_some_and(|number| number > limit) => {
+                self.fail(path, format!("must be {rule} at most, not {value}"))
+            }
+            ("exclusiveMinimum", _) if number.is_some_and(|number| number <= limit) => {
+                self.fail(path, format!("must be more than {rule}, not {value}"))
+            }
+            ("exclusiveMaximum", _) if number.is_some_and(|number| number >= limit) => {
+                self.fail(path, format!("must be less than {rule}, not {value}"))
+            }
+            ("multipleOf", _) if number.is_some_and(|number| (number / limit).fract() != 0.0) => {
+                self.fail(path, format!("must be a multiple of {rule}, not {value}"))
+            }
+            ("minLength", Value::String(text)) if text.chars().count() < size => {
+                self.fail(path, if size == 1 { "must not be empty".to_owned() } else { format!("must have {size} characters or more") })
+            }
+            ("maxLength", Value::String(text)) if text.chars().count() > size => {
+                self.fail(path, format!("must have {size} characters at most"))
+            }
             ("pattern", Value::String(text)) if !matches(rule.as_str().unwrap_or_default(), text) => {
                 self.fail(path, format!("must match {}, not {value}", rule.as_str().unwrap_or_default()));
             }
@@ -155,7 +223,9 @@ impl Checker<'_> {
                 }
             }
             ("allOf", _) => rule.as_array().into_iter().flatten().for_each(|inner| self.value(inner, value, path, depth + 1)),
-            ("anyOf", _) if !rule.as_array().is_some_and(|all| all.iter().any(|inner| self.fits(inner, value, depth + 1))) => self.fail(path, "fits none of the forms that the schema allows"),
+            ("anyOf", _) if !rule.as_array().is_some_and(|all| all.iter().any(|inner| self.fits(inner, value, depth + 1))) => {
+                self.fail(path, "fits none of the forms that the schema allows")
+            }
             ("oneOf", _) => {
                 let count = rule.as_array().into_iter().flatten().filter(|inner| self.fits(inner, value, depth + 1)).count();
                 if count != 1 {
@@ -224,7 +294,8 @@ mod tests {
             "$defs": {"count": {"type": "integer", "minimum": 1}},
         });
         let found = |values: Value| {
-            let mut all: Vec<String> = check(&schema, &values).into_iter().map(|found| found.message + found.label.as_deref().unwrap_or_default()).collect();
+            let mut all: Vec<String> =
+                check(&schema, &values).into_iter().map(|found| found.message + found.label.as_deref().unwrap_or_default()).collect();
             all.sort();
             all
         };

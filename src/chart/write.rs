@@ -55,7 +55,11 @@ fn map(out: &mut String, value: &Value, indent: usize) {
         // A key that is too long for "simple" is written with a question mark.
         if key.len() > 128 || key.contains('\n') {
             out.push_str("? ");
-            if key.contains('\n') { text(out, &key, indent, indent) } else { out.push_str(&written) }
+            if key.contains('\n') {
+                text(out, &key, indent, indent)
+            } else {
+                out.push_str(&written)
+            }
             out.push('\n');
             pad(out, indent);
         } else {
@@ -314,10 +318,13 @@ fn natural(a: &str, b: &str) -> Ordering {
         (false, false) => {}
     }
     // Zeros inside of a number (`1002`) are digits of it; those before it are not.
-    let inside = (a[at] == '0' || b[at] == '0') && a[..at].iter().rev().take_while(|letter| letter.is_numeric()).any(|letter| *letter != '0');
+    let inside =
+        (a[at] == '0' || b[at] == '0') && a[..at].iter().rev().take_while(|letter| letter.is_numeric()).any(|letter| *letter != '0');
     let number = |letters: &[char]| {
         let digits: Vec<char> = letters[at..].iter().copied().take_while(char::is_ascii_digit).collect();
-        let value = digits.iter().fold(i64::from(inside), |value, digit| value.wrapping_mul(10).wrapping_add(i64::from(*digit as u32 - '0' as u32)));
+        let value = digits
+            .iter()
+            .fold(i64::from(inside), |value, digit| value.wrapping_mul(10).wrapping_add(i64::from(*digit as u32 - '0' as u32)));
         (value, digits.len())
     };
     number(&a).cmp(&number(&b)).then(a[at].cmp(&b[at]))
@@ -340,9 +347,27 @@ mod tests {
     #[test]
     fn texts_are_quoted_where_a_reader_would_take_them_for_something_else() {
         let cases = [
-            ("plain", "plain"), ("yes", "\"yes\""), ("12", "\"12\""), ("", "\"\""), ("a: b", "'a: b'"), ("a #b", "'a #b'"), ("- x", "'- x'"),
-            ("it's", "it's"), ("'x'", "'''x'''"), (" x", "' x'"), ("a\tb", "\"a\\tb\""), ("{x}", "'{x}'"), ("ü", "ü"), ("a\u{1}", "\"a\\x01\""),
-            ("12:30", "\"12:30\""), ("2024-01-01", "\"2024-01-01\""), ("a:b", "a:b"), ("*x", "'*x'"), ("-x", "-x"), ("---x", "'---x'"), ("😀", "\"\\U0001F600\""),
+            ("plain", "plain"),
+            ("yes", "\"yes\""),
+            ("12", "\"12\""),
+            ("", "\"\""),
+            ("a: b", "'a: b'"),
+            ("a #b", "'a #b'"),
+            ("- x", "'- x'"),
+            ("it's", "it's"),
+            ("'x'", "'''x'''"),
+            (" x", "' x'"),
+            ("a\tb", "\"a\\tb\""),
+            ("{x}", "'{x}'"),
+            ("ü", "ü"),
+            ("a\u{1}", "\"a\\x01\""),
+            ("12:30", "\"12:30\""),
+            ("2024-01-01", "\"2024-01-01\""),
+            ("a:b", "a:b"),
+            ("*x", "'*x'"),
+            ("-x", "-x"),
+            ("---x", "'---x'"),
+            ("😀", "\"\\U0001F600\""),
         ];
         for (text, expected) in cases {
             assert_eq!(yaml(text.into()), expected, "{text:?}");
@@ -351,7 +376,9 @@ mod tests {
 
     #[test]
     fn texts_of_many_lines_are_literal_blocks() {
-        assert_eq!(yaml(serde_json::json!({"a": {"k": "one\ntwo\n"}, "b": "x\n\ny", "c": " lead\n", "d": "x\n\n", "e": "x \ny"})),
-            "a:\n  k: |\n    one\n    two\nb: |-\n  x\n\n  y\nc: |2\n   lead\nd: |+\n  x\n\ne: \"x \\ny\"");
+        assert_eq!(
+            yaml(serde_json::json!({"a": {"k": "one\ntwo\n"}, "b": "x\n\ny", "c": " lead\n", "d": "x\n\n", "e": "x \ny"})),
+            "a:\n  k: |\n    one\n    two\nb: |-\n  x\n\n  y\nc: |2\n   lead\nd: |+\n  x\n\ne: \"x \\ny\""
+        );
     }
 }

@@ -52,7 +52,13 @@ pub async fn known(store: &Store) -> Result<Arc<Artifacts>, Exit> {
         let mut artifact = Artifact { version, reference, ..Artifact::default() };
         if let Some(present) = present {
             artifact.digest = present.image.map(|image| image.digest);
-            let held = present.files.into_iter().map(|file| Held { name: file.name, path: file.path, sha256: file.sha256, size: file.size, mode: file.mode });
+            let held = present.files.into_iter().map(|file| Held {
+                name: file.name,
+                path: file.path,
+                sha256: file.sha256,
+                size: file.size,
+                mode: file.mode,
+            });
             artifact.files = Some(held.collect());
         }
         known.insert(name.into(), artifact);
@@ -90,7 +96,13 @@ impl Lacking {
             }
             let size = lack.size.map(|bytes| format!(", {:.1} MB", bytes as f64 / 1e6)).unwrap_or_default();
             let note = lack.note.as_ref().map(|note| format!("  ({note})")).unwrap_or_default();
-            let text = format!("  {:<12} + {} {}  {}{size}{note}", if index == 0 { "artifacts" } else { "" }, lack.name, lack.version, lack.source);
+            let text = format!(
+                "  {:<12} + {} {}  {}{size}{note}",
+                if index == 0 { "artifacts" } else { "" },
+                lack.name,
+                lack.version,
+                lack.source
+            );
             if as_data { report::data(&text) } else { report::line(&text) }
         }
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::artifacts::{known, store};
 use super::Exit;
+use super::artifacts::{known, store};
 use super::machines::Ours;
-use crate::artifact::{Manifest, Store};
-use crate::delivery::{Delivery, Rendered, render};
 use super::shared::Selection;
+use crate::artifact::{Manifest, Store};
 use crate::cluster::kubeconfig;
+use crate::delivery::{Delivery, Rendered, render};
 use crate::playbook::again::Again;
 use crate::playbook::artifact::Artifacts;
 use crate::playbook::compile::{Compiled, Options, compile};
@@ -67,7 +67,18 @@ pub async fn check(selection: &Selection, playbooks: &[String]) -> Result<Checke
         report::error(&message, None);
         Exit::NotConfirmed
     })?;
-    Ok(Checked { folder, project, playbooks: files, written: playbooks.to_vec(), options, compiled, name, store, releases, become_password })
+    Ok(Checked {
+        folder,
+        project,
+        playbooks: files,
+        written: playbooks.to_vec(),
+        options,
+        compiled,
+        name,
+        store,
+        releases,
+        become_password,
+    })
 }
 
 /// Renders the releases; every chart's mistakes are told.
@@ -83,7 +94,8 @@ fn rendered(project: &Project, options: &Options) -> Result<Vec<Rendered>, Exit>
 impl Checked {
     /// Names of the artifacts that playbooks and releases need.
     pub fn needed(&self) -> BTreeSet<Arc<str>> {
-        let images = self.project.environment.releases.iter().flat_map(|release| release.images.iter().map(|(_, name)| Arc::from(name.as_str())));
+        let images =
+            self.project.environment.releases.iter().flat_map(|release| release.images.iter().map(|(_, name)| Arc::from(name.as_str())));
         self.compiled.artifacts.iter().cloned().chain(images.filter(|_| self.written.is_empty())).collect()
     }
 
@@ -117,7 +129,12 @@ impl Checked {
             nodes: nodes.iter().map(|node| node.to_string()).collect(),
             kubeconfig: kubeconfig::path(&self.folder),
             releases: self.releases.clone(),
-            probe_image: self.compiled.artifacts.contains(PROBE_IMAGE).then(|| self.options.artifacts.get(PROBE_IMAGE)?.reference.clone()).flatten(),
+            probe_image: self
+                .compiled
+                .artifacts
+                .contains(PROBE_IMAGE)
+                .then(|| self.options.artifacts.get(PROBE_IMAGE)?.reference.clone())
+                .flatten(),
         })
     }
 

@@ -123,7 +123,10 @@ impl Fetch {
         let mut names: Vec<String> = store.manifest().names().collect();
         for lack in store.lacking(&names).await.map_err(|error| told(&error))?.into_iter().filter(|lack| !lack.able) {
             if self.json {
-                report::data(&json!({"event": "skipped", "name": lack.name, "version": lack.version, "source": lack.source, "note": lack.note}).to_string());
+                report::data(
+                    &json!({"event": "skipped", "name": lack.name, "version": lack.version, "source": lack.source, "note": lack.note})
+                        .to_string(),
+                );
             } else {
                 let note = lack.note.map(|note| format!(" ({note})")).unwrap_or_default();
                 report::line(&format!("  {} {}: skipped, {}{note}", lack.name, lack.version, lack.source));
@@ -153,7 +156,8 @@ impl Clean {
         let there: Vec<String> = cache.list().into_iter().map(|entry| entry.name).collect();
         let known: Vec<String> = there.iter().cloned().chain(Manifest::builtin().names()).collect();
         if let Some(name) = self.names.iter().find(|name| !known.contains(name)) {
-            let hint = crate::source::did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| "`provision cache list` shows all names".to_owned());
+            let hint = crate::source::did_you_mean(name, known.iter().map(String::as_str))
+                .unwrap_or_else(|| "`provision cache list` shows all names".to_owned());
             report::error(&format!("there is no artifact `{name}` in the cache"), Some(&hint));
             return Err(Exit::Usage);
         }
@@ -219,7 +223,9 @@ fn line(step: &Progress) -> serde_json::Value {
         Progress::Modules { name, done } => json!({"event": "modules", "name": name, "done": done}),
         Progress::Packages { name, done, total } => json!({"event": "packages", "name": name, "done": done, "total": total}),
         Progress::Waiting { name, what } => json!({"event": "waiting", "name": name, "what": what}),
-        Progress::Failed(tried) => json!({"event": "source-failed", "name": tried.artifact, "source": tried.source.word(), "place": tried.place, "cause": tried.cause}),
+        Progress::Failed(tried) => {
+            json!({"event": "source-failed", "name": tried.artifact, "source": tried.source.word(), "place": tried.place, "cause": tried.cause})
+        }
         Progress::Finished { name, version, source, bytes, milliseconds } => {
             json!({"event": "finished", "name": name, "version": version, "source": source, "bytes": bytes, "milliseconds": milliseconds})
         }

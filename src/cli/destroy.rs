@@ -32,10 +32,13 @@ impl Destroy {
         let mut named = Vec::new();
         for name in &self.nodes {
             match NodeName::try_from(name.as_str()) {
-                Ok(known) if there.iter().any(|node| node.name == known) || ours.machines.iter().any(|machine| machine.name == known) => named.push(known),
+                Ok(known) if there.iter().any(|node| node.name == known) || ours.machines.iter().any(|machine| machine.name == known) => {
+                    named.push(known)
+                }
                 _ => {
                     let names: Vec<&str> = there.iter().map(|node| node.name.as_str()).collect();
-                    let hint = crate::source::suggest(name, names.iter().copied()).map_or_else(|| "`provision status` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
+                    let hint = crate::source::suggest(name, names.iter().copied())
+                        .map_or_else(|| "`provision status` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
                     report::error(&format!("there is no machine `{name}` in {}", ours.environment.name), Some(&hint));
                     return Exit::Usage;
                 }

@@ -36,7 +36,10 @@ impl Kubeconfig {
         }
         let home = std::env::var_os("HOME").map(PathBuf::from);
         let Some(file) = kubeconfig::default_file(std::env::var("KUBECONFIG").ok().as_deref(), home.as_deref()) else {
-            report::error("find your kubeconfig: neither KUBECONFIG nor HOME is set", Some("run `KUBECONFIG=FILE provision kubeconfig --merge`"));
+            report::error(
+                "find your kubeconfig: neither KUBECONFIG nor HOME is set",
+                Some("run `KUBECONFIG=FILE provision kubeconfig --merge`"),
+            );
             return Exit::Error;
         };
         match kubeconfig::merge(&file, &text, self.context.as_deref(), &folder) {
@@ -57,7 +60,11 @@ fn tell(merged: &kubeconfig::Merged) {
     }
     let kept = merged.backup.as_ref().map(|backup| format!("; as it was: {}", backup.display())).unwrap_or_default();
     report::line(&format!("Merged the context `{context}` into {file}{kept}."));
-    report::line(&if merged.is_current { "It is the current one: kubectl get nodes".to_owned() } else { format!("Use it: kubectl --context {context} get nodes") });
+    report::line(&if merged.is_current {
+        "It is the current one: kubectl get nodes".to_owned()
+    } else {
+        format!("Use it: kubectl --context {context} get nodes")
+    });
 }
 
 /// There is no kubeconfig yet.

@@ -7,8 +7,8 @@ use clap::Args;
 use super::Exit;
 use crate::project::{Options, Project};
 use crate::report;
-use crate::ssh::{HostKeyPolicy, Request};
 use crate::run::reach::Reached;
+use crate::ssh::{HostKeyPolicy, Request};
 use crate::vm::{Container, Environment, Machines, NodeStatus, Options as MachineOptions, Provider, providers};
 
 /// Which environment
@@ -46,7 +46,10 @@ impl Folder {
             return Err(Exit::Mistakes);
         }
         let Some(machines) = &project.machines else {
-            report::error("this folder has no machines of its own", Some("name a file of them: `machines: vms/dev.yaml` in provision.yaml"));
+            report::error(
+                "this folder has no machines of its own",
+                Some("name a file of them: `machines: vms/dev.yaml` in provision.yaml"),
+            );
             return Err(Exit::Error);
         };
         let ours = Ours::new(&project.environment.name, &self.folder, machines)?;

@@ -47,7 +47,9 @@ impl Planned {
                 report::data(&serde_json::json!({"event": "plan", "layer": "workstation", "package": package.name}).to_string());
             }
             for (name, change) in &self.changes {
-                report::data(&serde_json::json!({"event": "plan", "layer": "machines", "machine": name.as_str(), "change": change}).to_string());
+                report::data(
+                    &serde_json::json!({"event": "plan", "layer": "machines", "machine": name.as_str(), "change": change}).to_string(),
+                );
             }
             return;
         }
@@ -56,11 +58,16 @@ impl Planned {
             return;
         }
         for (index, package) in self.packages.iter().enumerate() {
-            line(&format!("  {:<12} + {} (a package of this workstation; destroy leaves it)", if index == 0 { "workstation" } else { "" }, package.name));
+            line(&format!(
+                "  {:<12} + {} (a package of this workstation; destroy leaves it)",
+                if index == 0 { "workstation" } else { "" },
+                package.name
+            ));
         }
         for (index, (name, change)) in self.changes.iter().enumerate() {
             let machine = self.ours.machines.iter().find(|machine| machine.name == *name);
-            let what = machine.map_or_else(String::new, |machine| format!("{}  container, {} cpus, {}", machine.address, machine.cpus, machine.memory));
+            let what = machine
+                .map_or_else(String::new, |machine| format!("{}  container, {} cpus, {}", machine.address, machine.cpus, machine.memory));
             let (sign, why) = match change {
                 Change::Make => ("+", String::new()),
                 Change::Start => ("~", "start".to_owned()),
@@ -71,18 +78,16 @@ impl Planned {
             };
             line(format!("  {:<12} {sign} {:<12} {what}  {why}", if index == 0 { "machines" } else { "" }, name.as_str()).trim_end());
         }
-        let counts: Vec<String> = compiled
-            .programs
-            .iter()
-            .map(|(name, program)| format!("{} plays on {name}", program.plays.len()))
-            .collect();
+        let counts: Vec<String> =
+            compiled.programs.iter().map(|(name, program)| format!("{} plays on {name}", program.plays.len())).collect();
         line(&format!("  {:<12} {}     (fresh machines: facts are known after boot)", "hosts", counts.join(", ")));
     }
 
     /// Takes nodes that go out of the cluster first: their pods move, their Node objects go. What does not succeed is told and
     /// left: the machines go in any case.
     pub async fn retire(&self, delivery: &Delivery) {
-        let going = self.changes.iter().filter(|(_, change)| matches!(change, Change::Replace(_) | Change::Remove)).map(|(name, _)| name.as_str());
+        let going =
+            self.changes.iter().filter(|(_, change)| matches!(change, Change::Replace(_) | Change::Remove)).map(|(name, _)| name.as_str());
         super::retire::retire(&delivery.kubeconfig, going).await;
     }
 
@@ -93,10 +98,14 @@ impl Planned {
             return Ok(self.reached());
         }
         if !self.packages.is_empty() {
-            report::line(&format!("  installing {}", self.packages.iter().map(|package| package.name.clone()).collect::<Vec<_>>().join(", ")));
+            report::line(&format!(
+                "  installing {}",
+                self.packages.iter().map(|package| package.name.clone()).collect::<Vec<_>>().join(", ")
+            ));
             self.container.install(&self.packages).map_err(|error| told(&error))?;
         }
-        let going = self.changes.iter().filter(|(_, change)| matches!(change, Change::Replace(_) | Change::Remove)).map(|(name, _)| name.clone());
+        let going =
+            self.changes.iter().filter(|(_, change)| matches!(change, Change::Replace(_) | Change::Remove)).map(|(name, _)| name.clone());
         let going: Vec<NodeName> = going.collect();
         if !going.is_empty() {
             self.container.destroy(&Nodes::Named(going)).map_err(|error| told(&error))?;

@@ -51,7 +51,13 @@ pub struct Selection {
     #[arg(short = 'K', long)]
     pub ask_become_pass: bool,
     /// File with the password of become, a program that prints it, or - for standard input
-    #[arg(long, visible_alias = "become-pass-file", env = "ANSIBLE_BECOME_PASSWORD_FILE", value_name = "FILE", conflicts_with = "ask_become_pass")]
+    #[arg(
+        long,
+        visible_alias = "become-pass-file",
+        env = "ANSIBLE_BECOME_PASSWORD_FILE",
+        value_name = "FILE",
+        conflicts_with = "ask_become_pass"
+    )]
     pub become_password_file: Option<PathBuf>,
     /// Log in as this user
     #[arg(short, long = "user", value_name = "USER")]
@@ -87,7 +93,9 @@ impl Selection {
     pub fn become_password(&self) -> Result<Option<Value>, String> {
         let secret = |text: &str| Some(Value::Text(Text::secret(text.trim_matches(['\r', '\n']).to_owned())));
         if self.ask_become_pass {
-            return report::ask_secret("BECOME password: ").map(|text| secret(&text)).ok_or_else(|| "no terminal to ask for the become password on".to_owned());
+            return report::ask_secret("BECOME password: ")
+                .map(|text| secret(&text))
+                .ok_or_else(|| "no terminal to ask for the become password on".to_owned());
         }
         let Some(path) = &self.become_password_file else { return Ok(None) };
         let failed = |error: &dyn std::fmt::Display| format!("read the become password from {}: {error}", path.display());
@@ -99,7 +107,8 @@ impl Selection {
         let about = std::fs::metadata(path).map_err(|error| failed(&error))?;
         if about.is_file() && about.permissions().mode() & 0o111 != 0 {
             let program = std::fs::canonicalize(path).map_err(|error| failed(&error))?;
-            let output = std::process::Command::new(program).stderr(std::process::Stdio::inherit()).output().map_err(|error| failed(&error))?;
+            let output =
+                std::process::Command::new(program).stderr(std::process::Stdio::inherit()).output().map_err(|error| failed(&error))?;
             if !output.status.success() {
                 return Err(failed(&format_args!("it ended with {}", output.status)));
             }
@@ -116,7 +125,12 @@ impl Selection {
             playbooks: playbooks.to_vec(),
             limit: self.limit.clone(),
             extra_vars: self.extra_vars.clone(),
-            passwords: Passwords { ids: self.vault_id.clone(), files: self.vault_password_file.clone(), ask: self.ask_vault_pass, ..Passwords::default() },
+            passwords: Passwords {
+                ids: self.vault_id.clone(),
+                files: self.vault_password_file.clone(),
+                ask: self.ask_vault_pass,
+                ..Passwords::default()
+            },
             ..project::Options::default()
         }
     }

@@ -10,7 +10,8 @@ use crate::ssh::{Connection, HostKeyPolicy, Result, Target};
 /// line with spaces between them, which the host's shell reads. The result is the remote exit status; an error is 255.
 pub async fn ssh(connection: &Connection, words: &[String]) -> Result<u8> {
     let line = words.join(" ");
-    let local = Local::standard().map_err(|error| crate::ssh::Error::new(crate::ssh::ErrorKind::Configuration, format!("use the standard streams: {error}")))?;
+    let local = Local::standard()
+        .map_err(|error| crate::ssh::Error::new(crate::ssh::ErrorKind::Configuration, format!("use the standard streams: {error}")))?;
     session(connection, (!line.is_empty()).then_some(&*line), local).await
 }
 

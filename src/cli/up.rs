@@ -35,12 +35,21 @@ impl Up {
     async fn steps(self) -> Result<Exit, Exit> {
         let begun = Instant::now();
         if self.selection.check {
-            report::error("`up` has no check mode: machines and releases could not take part in it", Some("run `provision plan`, or `provision playbook --check FILE…`"));
+            report::error(
+                "`up` has no check mode: machines and releases could not take part in it",
+                Some("run `provision plan`, or `provision playbook --check FILE…`"),
+            );
             return Err(Exit::Usage);
         }
         let mut checked = check(&self.selection, &[]).await?; // every mistake of every file, at once
         let format = Format::of(self.json);
-        let mut user = User { name: checked.name.clone(), format, yes: self.yes, story: Story::new(format, self.selection.verbose).brief(), hosts: None };
+        let mut user = User {
+            name: checked.name.clone(),
+            format,
+            yes: self.yes,
+            story: Story::new(format, self.selection.verbose).brief(),
+            hosts: None,
+        };
         let reached = self.foundations(&mut checked, &mut user).await?; // artifacts in the cache, machines that answer
         let machines = reached.len();
         let delivery = checked.delivery();
@@ -102,7 +111,10 @@ impl User {
         match outcome {
             Outcome::Unchanged => Exit::Success,
             Outcome::Refused(planned) => {
-                report::error("nothing was changed: the plan does not end well", Some("mend what it shows, or leave hosts out with --limit"));
+                report::error(
+                    "nothing was changed: the plan does not end well",
+                    Some("mend what it shows, or leave hosts out with --limit"),
+                );
                 match Exit::of_plan(&planned.hosts) {
                     Exit::Success => Exit::Error,
                     exit => exit,
@@ -124,7 +136,10 @@ impl User {
             }
             Outcome::Interrupted(results) => {
                 self.story.recap(&results);
-                report::error("interrupted while the cluster was waited for or its releases written", Some("run `provision up` again: it completes what is there"));
+                report::error(
+                    "interrupted while the cluster was waited for or its releases written",
+                    Some("run `provision up` again: it completes what is there"),
+                );
                 Exit::Interrupted
             }
         }

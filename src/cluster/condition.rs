@@ -3,12 +3,12 @@
 use std::fmt;
 
 use futures::stream::{BoxStream, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use k8s_openapi::NamespaceResourceScope;
-use kube::api::{Api, WatchParams};
 use kube::Resource;
+use kube::api::{Api, WatchParams};
 use serde::de::DeserializeOwned;
 
 use super::{Cluster, Error, ErrorKind, ObjectId, Result, object};
@@ -19,16 +19,31 @@ pub enum Condition {
     /// The API server answers, and says that it is ready.
     ApiAnswers,
     /// Nodes of these names are there and Ready.
-    NodesReady { names: Vec<String> },
+    NodesReady {
+        names: Vec<String>,
+    },
     /// A Deployment's last specification has rolled out: all its pods are new and available.
-    DeploymentAvailable { namespace: String, name: String },
+    DeploymentAvailable {
+        namespace: String,
+        name: String,
+    },
     /// The same of a DaemonSet, on every node that it is meant for.
-    DaemonSetRolledOut { namespace: String, name: String },
-    StatefulSetRolledOut { namespace: String, name: String },
+    DaemonSetRolledOut {
+        namespace: String,
+        name: String,
+    },
+    StatefulSetRolledOut {
+        namespace: String,
+        name: String,
+    },
     /// A definition's kind is served.
-    Established { name: String },
+    Established {
+        name: String,
+    },
     /// An object is not there any more.
-    Gone { object: ObjectId },
+    Gone {
+        object: ObjectId,
+    },
 }
 
 impl Condition {
@@ -69,7 +84,9 @@ impl fmt::Display for Condition {
             Self::ApiAnswers => f.write_str("the API server answers"),
             Self::NodesReady { names } if names.len() > 4 => write!(f, "{} nodes Ready", names.len()),
             Self::NodesReady { names } => write!(f, "node{} {} Ready", if names.len() == 1 { "" } else { "s" }, names.join(", ")),
-            Self::DeploymentAvailable { namespace, name } if namespace == "kube-system" && name == "coredns" => f.write_str("CoreDNS available"),
+            Self::DeploymentAvailable { namespace, name } if namespace == "kube-system" && name == "coredns" => {
+                f.write_str("CoreDNS available")
+            }
             Self::DeploymentAvailable { namespace, name } => write!(f, "Deployment {namespace}/{name} available"),
             Self::DaemonSetRolledOut { namespace, name } => write!(f, "DaemonSet {namespace}/{name} rolled out"),
             Self::StatefulSetRolledOut { namespace, name } => write!(f, "StatefulSet {namespace}/{name} rolled out"),
@@ -91,7 +108,9 @@ impl Cluster {
     /// How a condition stands now. Errors are only those that waiting does not mend.
     pub(super) async fn standing(&self, condition: &Condition) -> Result<Standing> {
         match self.look(condition).await {
-            Err(error) if matches!(error.kind, ErrorKind::Unreachable) => Ok(Standing::Not(error.causes.last().unwrap_or(&error.doing).clone())),
+            Err(error) if matches!(error.kind, ErrorKind::Unreachable) => {
+                Ok(Standing::Not(error.causes.last().unwrap_or(&error.doing).clone()))
+            }
             standing => standing,
         }
     }
@@ -101,7 +120,12 @@ impl Cluster {
             Condition::ApiAnswers => {
                 self.version().await?;
                 // Made by the server itself behind its start: with it, storage and access work.
-                let system = ObjectId { api_version: "v1".to_owned(), kind: "Namespace".to_owned(), namespace: None, name: "kube-system".to_owned() };
+                let system = ObjectId {
+                    api_version: "v1".to_owned(),
+                    kind: "Namespace".to_owned(),
+                    namespace: None,
+                    name: "kube-system".to_owned(),
+                };
                 Ok(if self.live(&system).await?.is_some() { Standing::Holds } else { Standing::Not("it is still starting".to_owned()) })
             }
             Condition::NodesReady { names } => {
@@ -114,7 +138,11 @@ impl Cluster {
                         Some(node) => Some(format!("{name}: {}", node.reason)),
                     })
                     .collect();
-                Ok(if missing.is_empty() { Standing::Holds } else { Standing::Not(format!("{} of {} are Ready; {}", names.len() - missing.len(), names.len(), missing.join("; "))) })
+                Ok(if missing.is_empty() {
+                    Standing::Holds
+                } else {
+                    Standing::Not(format!("{} of {} are Ready; {}", names.len() - missing.len(), names.len(), missing.join("; ")))
+                })
             }
             Condition::DeploymentAvailable { namespace, name } => {
                 let found: Option<Deployment> = self.workload(namespace, name).await?;
@@ -135,18 +163,34 @@ impl Cluster {
                 self.with_pods(stateful_set(&found), namespace, selector).await
             }
             Condition::Established { name } => {
-                let id = ObjectId { api_version: "apiextensions.k8s.io/v1".to_owned(), kind: "CustomResourceDefinition".to_owned(), namespace: None, name: name.clone() };
+                let id = ObjectId {
+                    api_version: "apiextensions.k8s.io/v1".to_owned(),
+                    kind: "CustomResourceDefinition".to_owned(),
+                    namespace: None,
+                    name: name.clone(),
+                };
                 let Some(live) = self.live(&id).await? else { return Ok(Standing::Not("it is not there".to_owned())) };
                 let conditions = live.pointer("/status/conditions").and_then(|conditions| conditions.as_array());
-                let established = conditions.into_iter().flatten().any(|one| object::text(one, &["type"]) == Some("Established") && object::text(one, &["status"]) == Some("True"));
+                let established = conditions
+                    .into_iter()
+                    .flatten()
+                    .any(|one| object::text(one, &["type"]) == Some("Established") && object::text(one, &["status"]) == Some("True"));
                 Ok(if established { Standing::Holds } else { Standing::Not("the API server has not taken it up".to_owned()) })
             }
             Condition::Gone { object: id } => {
                 let Some(live) = self.live(id).await? else { return Ok(Standing::Holds) };
-                let finalizers = |path: &str| live.pointer(path).and_then(|list| list.as_array()).filter(|list| !list.is_empty()).map(|list| serde_json::Value::from(list.clone()).to_string());
+                let finalizers = |path: &str| {
+                    live.pointer(path)
+                        .and_then(|list| list.as_array())
+                        .filter(|list| !list.is_empty())
+                        .map(|list| serde_json::Value::from(list.clone()).to_string())
+                };
                 let rest = finalizers("/metadata/finalizers").or_else(|| finalizers("/spec/finalizers"));
                 let said = live.pointer("/status/conditions").and_then(|conditions| conditions.as_array()).into_iter().flatten();
-                let said: Vec<&str> = said.filter(|one| object::text(one, &["status"]) == Some("True")).filter_map(|one| object::text(one, &["message"])).collect();
+                let said: Vec<&str> = said
+                    .filter(|one| object::text(one, &["status"]) == Some("True"))
+                    .filter_map(|one| object::text(one, &["message"]))
+                    .collect();
                 Ok(Standing::Not(match (said.last(), rest) {
                     (Some(message), _) => (*message).to_owned(),
                     (None, Some(finalizers)) => format!("its finalizers have not ended: {finalizers}"),
@@ -179,9 +223,15 @@ impl Cluster {
     pub(super) fn stirrings<'cluster>(&'cluster self, condition: &Condition) -> BoxStream<'cluster, ()> {
         match condition {
             Condition::NodesReady { .. } => watch::<Node>(Api::all(self.client.clone()), None),
-            Condition::DeploymentAvailable { namespace, name } => watch::<Deployment>(Api::namespaced(self.client.clone(), namespace), Some(name)),
-            Condition::DaemonSetRolledOut { namespace, name } => watch::<DaemonSet>(Api::namespaced(self.client.clone(), namespace), Some(name)),
-            Condition::StatefulSetRolledOut { namespace, name } => watch::<StatefulSet>(Api::namespaced(self.client.clone(), namespace), Some(name)),
+            Condition::DeploymentAvailable { namespace, name } => {
+                watch::<Deployment>(Api::namespaced(self.client.clone(), namespace), Some(name))
+            }
+            Condition::DaemonSetRolledOut { namespace, name } => {
+                watch::<DaemonSet>(Api::namespaced(self.client.clone(), namespace), Some(name))
+            }
+            Condition::StatefulSetRolledOut { namespace, name } => {
+                watch::<StatefulSet>(Api::namespaced(self.client.clone(), namespace), Some(name))
+            }
             Condition::ApiAnswers | Condition::Established { .. } | Condition::Gone { .. } => futures::stream::pending().boxed(),
         }
     }
@@ -220,12 +270,14 @@ fn deployment(found: &Deployment) -> Standing {
         return Standing::Not("its controller has not seen it yet".to_owned());
     }
     let wanted = found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let (updated, available, all) = (status.updated_replicas.unwrap_or(0), status.available_replicas.unwrap_or(0), status.replicas.unwrap_or(0));
+    let (updated, available, all) =
+        (status.updated_replicas.unwrap_or(0), status.available_replicas.unwrap_or(0), status.replicas.unwrap_or(0));
     if updated >= wanted && available >= wanted && all <= updated {
         return Standing::Holds;
     }
     let failed = status.conditions.iter().flatten().find(|condition| {
-        (condition.type_ == "ReplicaFailure" && condition.status == "True") || (condition.type_ == "Progressing" && condition.status == "False")
+        (condition.type_ == "ReplicaFailure" && condition.status == "True")
+            || (condition.type_ == "Progressing" && condition.status == "False")
     });
     let failed = failed.and_then(|condition| condition.message.as_deref()).map(|message| format!("; {message}")).unwrap_or_default();
     let old = if all > updated { format!(", {} old still there", all - updated) } else { String::new() };
@@ -237,7 +289,8 @@ fn daemon_set(found: &DaemonSet) -> Standing {
     if !seen(found.meta().generation, status.observed_generation) {
         return Standing::Not("its controller has not seen it yet".to_owned());
     }
-    let (wanted, updated, available) = (status.desired_number_scheduled, status.updated_number_scheduled.unwrap_or(0), status.number_available.unwrap_or(0));
+    let (wanted, updated, available) =
+        (status.desired_number_scheduled, status.updated_number_scheduled.unwrap_or(0), status.number_available.unwrap_or(0));
     if updated >= wanted && available >= wanted {
         return Standing::Holds;
     }
@@ -265,7 +318,8 @@ mod tests {
     #[test]
     fn a_deployment_is_available_when_only_its_new_pods_are_left() {
         let standing = |generation: i64, status: serde_json::Value| {
-            let found = json!({"metadata": {"generation": generation}, "spec": {"replicas": 2, "selector": {}, "template": {}}, "status": status});
+            let found =
+                json!({"metadata": {"generation": generation}, "spec": {"replicas": 2, "selector": {}, "template": {}}, "status": status});
             deployment(&serde_json::from_value(found).unwrap())
         };
         let done = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
@@ -273,7 +327,8 @@ mod tests {
         assert_eq!(standing(3, done), Standing::Not("its controller has not seen it yet".to_owned()));
         let old = json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "availableReplicas": 3});
         assert_eq!(standing(2, old), Standing::Not("2 of 2 updated, 3 available, 1 old still there".to_owned()));
-        let failing = json!({"observedGeneration": 2, "conditions": [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]});
+        let failing =
+            json!({"observedGeneration": 2, "conditions": [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]});
         assert_eq!(standing(2, failing), Standing::Not("0 of 2 updated, 0 available; exceeded quota".to_owned()));
     }
 

@@ -102,7 +102,14 @@ fn below(path: &str, key: &str) -> String {
 fn naming(from: &[Value], to: &[Value]) -> Option<&'static str> {
     let unique = |items: &[Value], key: &str| {
         let mut names = Vec::with_capacity(items.len());
-        items.iter().all(|item| item.get(key).is_some_and(|name| !name.is_object() && !names.contains(&name) && { names.push(name); true }))
+        items.iter().all(|item| {
+            item.get(key).is_some_and(|name| {
+                !name.is_object() && !names.contains(&name) && {
+                    names.push(name);
+                    true
+                }
+            })
+        })
     };
     NAMING.into_iter().find(|key| unique(from, key) && unique(to, key))
 }
@@ -127,7 +134,10 @@ mod tests {
     fn a_change_names_the_item_it_is_in() {
         let object = |image: &str, labels: Value| json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "proxy"}, {"name": "web", "image": image}]}});
         let changes = shown(object("web:1", json!({"a.b/c": "1"})), object("web:2", json!({"d": "2"})));
-        assert_eq!(changes, [r#"metadata.labels.d: + "2""#, r#"metadata.labels[a.b/c]: - "1""#, r#"spec.containers[name=web].image: "web:1" → "web:2""#]);
+        assert_eq!(
+            changes,
+            [r#"metadata.labels.d: + "2""#, r#"metadata.labels[a.b/c]: - "1""#, r#"spec.containers[name=web].image: "web:1" → "web:2""#]
+        );
     }
 
     #[test]

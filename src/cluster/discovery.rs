@@ -46,7 +46,8 @@ impl Cluster {
     pub(super) async fn api_of(&self, id: &ObjectId) -> Result<Api<DynamicObject>> {
         match self.served(&id.api_version, &id.kind).await? {
             Some(served) => Ok(self.dynamic(&served, id.namespace.as_deref())),
-            None => Err(Error::new(ErrorKind::Missing, format!("find {id}")).because(format!("the API server serves no {} of {}", id.kind, id.api_version))),
+            None => Err(Error::new(ErrorKind::Missing, format!("find {id}"))
+                .because(format!("the API server serves no {} of {}", id.kind, id.api_version))),
         }
     }
 

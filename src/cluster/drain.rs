@@ -69,11 +69,16 @@ impl Cluster {
                         waiting = waiting.or_else(|| Some(format!("pod {} is ending", called(pod))));
                     }
                     // A budget's refusal is what a user can mend: it is told before all else.
-                    Err(kube::Error::Api(status)) if status.code == 429 => waiting = Some(format!("pod {}: {}", called(pod), refusal(&status))),
+                    Err(kube::Error::Api(status)) if status.code == 429 => {
+                        waiting = Some(format!("pod {}: {}", called(pod), refusal(&status)))
+                    }
                     Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
                     // Its namespace is being deleted, and the pod with it.
                     Err(kube::Error::Api(status)) if status.is_forbidden() && status.message.contains("being terminated") => {}
-                    Err(error) => return Err(Error::api(format!("{doing}: evict pod {}", called(pod)), &error).hint(format!("run `provision kubectl uncordon {node}` to take it back"))),
+                    Err(error) => {
+                        return Err(Error::api(format!("{doing}: evict pod {}", called(pod)), &error)
+                            .hint(format!("run `provision kubectl uncordon {node}` to take it back")));
+                    }
                 }
             }
             let Some(why) = waiting else {
@@ -87,7 +92,9 @@ impl Cluster {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let late = Error::new(ErrorKind::TimedOut, doing).because(format!("not within {}", seconds(how.limit))).because(last);
-                return Err(late.hint(format!("give its pods room elsewhere or loosen their budget, then again; `provision kubectl uncordon {node}` takes it back")));
+                return Err(late.hint(format!(
+                    "give its pods room elsewhere or loosen their budget, then again; `provision kubectl uncordon {node}` takes it back"
+                )));
             }
             sleep(INTERVAL.min(left)).await;
         }
@@ -114,7 +121,8 @@ fn called(pod: &Pod) -> String {
 }
 
 fn stays(pod: &Pod) -> bool {
-    pod.annotations().contains_key(MIRROR) || pod.owner_references().iter().any(|owner| owner.kind == "DaemonSet" && owner.controller == Some(true))
+    pod.annotations().contains_key(MIRROR)
+        || pod.owner_references().iter().any(|owner| owner.kind == "DaemonSet" && owner.controller == Some(true))
 }
 
 /// The budget's words, where the server passes them on.

@@ -63,9 +63,15 @@ impl Error {
             let unreachable = chain(error).into_iter().fold(unreachable, Self::because);
             return unreachable.hint("run `provision status` to see whether the control plane runs");
         };
-        let cause = if status.message.is_empty() { format!("the API server answered {} {}", status.code, status.reason) } else { status.message.clone() };
+        let cause = if status.message.is_empty() {
+            format!("the API server answered {} {}", status.code, status.reason)
+        } else {
+            status.message.clone()
+        };
         match status.code {
-            401 => Self::new(ErrorKind::Forbidden, doing).because(cause).hint("the kubeconfig is of another or an older cluster: run `provision up` to fetch it anew"),
+            401 => Self::new(ErrorKind::Forbidden, doing)
+                .because(cause)
+                .hint("the kubeconfig is of another or an older cluster: run `provision up` to fetch it anew"),
             403 => Self::new(ErrorKind::Forbidden, doing).because(cause),
             404 => Self::new(ErrorKind::Missing, doing).because(cause),
             409 => Self::new(ErrorKind::Conflict, doing).because(cause),

@@ -73,7 +73,9 @@ impl Cluster {
 
     /// The same from a kubeconfig's text.
     pub async fn from_kubeconfig(text: &str) -> Result<Self> {
-        let wrong = |cause: String| Error::new(ErrorKind::Kubeconfig, "read the kubeconfig").because(cause).hint("run `provision up` to fetch it anew");
+        let wrong = |cause: String| {
+            Error::new(ErrorKind::Kubeconfig, "read the kubeconfig").because(cause).hint("run `provision up` to fetch it anew")
+        };
         let kubeconfig = kube::config::Kubeconfig::from_yaml(text).map_err(|error| wrong(error.to_string()))?;
         let options = kube::config::KubeConfigOptions::default();
         let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| wrong(error.to_string()))?;
@@ -109,7 +111,9 @@ async fn patiently<T, Asked: Future<Output = kube::Result<T>>>(ask: impl Fn() ->
 /// Whether the same request may succeed in a moment.
 fn may_pass(error: &kube::Error) -> bool {
     match error {
-        kube::Error::Api(status) => matches!(status.code, 429 | 503 | 504) || (status.code == 500 && status.message.contains("failed calling webhook")),
+        kube::Error::Api(status) => {
+            matches!(status.code, 429 | 503 | 504) || (status.code == 500 && status.message.contains("failed calling webhook"))
+        }
         kube::Error::Service(_) | kube::Error::HyperError(_) => true,
         _ => false,
     }

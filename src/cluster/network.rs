@@ -52,7 +52,8 @@ impl Cluster {
     pub async fn network_doubt(&self, probe: &Probe) -> Result<Option<String>> {
         let facts = self.network_facts(probe).await?;
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let record = patiently(|| api.get_opt(RECORD)).await.map_err(|error| Error::api("read the record of the network's proof", &error))?;
+        let record =
+            patiently(|| api.get_opt(RECORD)).await.map_err(|error| Error::api("read the record of the network's proof", &error))?;
         let Some(proven) = record.and_then(|record| record.data) else { return Ok(Some("it was not proven yet".to_owned())) };
         let new = facts.iter().find(|(fact, value)| proven.get(*fact) != Some(value)).map(|(fact, _)| {
             if proven.contains_key(fact) { format!("{fact} is another than when it was proven") } else { format!("{fact} is new") }
@@ -83,17 +84,29 @@ impl Cluster {
         written.map(drop).map_err(|error| Error::api("write the record of the network's proof", &error))
     }
 
-    async fn watch_probes(&self, probe: &Probe, nodes: &[String], run: &str, selector: &str, limit: Duration, reason: &mut (dyn FnMut(&str) + Send)) -> Result<()> {
+    async fn watch_probes(
+        &self,
+        probe: &Probe,
+        nodes: &[String],
+        run: &str,
+        selector: &str,
+        limit: Duration,
+        reason: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<()> {
         let doing = "prove the network between pods";
         let how = PatchParams::apply(MANAGER);
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
         let services: Api<Service> = Api::namespaced(self.client.clone(), NAMESPACE);
         let name = format!("provision-probe-{run}");
         let service = service(&name, run);
-        patiently(async || services.patch(&name, &how, &Patch::Apply(&service)).await).await.map_err(|error| Error::api(format!("{doing}: make Service {name}"), &error))?;
+        patiently(async || services.patch(&name, &how, &Patch::Apply(&service)).await)
+            .await
+            .map_err(|error| Error::api(format!("{doing}: make Service {name}"), &error))?;
         let made = nodes.iter().enumerate().map(async |(index, node)| {
             let pod = pod(probe, &format!("{name}-{index}"), &name, node, nodes.len(), run, limit);
-            patiently(async || pods.patch(&format!("{name}-{index}"), &how, &Patch::Apply(&pod)).await).await.map_err(|error| Error::api(format!("{doing}: make a pod on {node}"), &error))
+            patiently(async || pods.patch(&format!("{name}-{index}"), &how, &Patch::Apply(&pod)).await)
+                .await
+                .map_err(|error| Error::api(format!("{doing}: make a pod on {node}"), &error))
         });
         join_all(made).await.into_iter().collect::<Result<Vec<_>>>()?;
         let (ours, end) = (ListParams::default().labels(selector), Instant::now() + limit);
@@ -107,7 +120,12 @@ impl Cluster {
             let why = match waiting.first() {
                 Some(pod) => {
                     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("?");
-                    format!("{} of {} nodes are proven; on {node}: {}", there.len() - waiting.len(), nodes.len(), self.probe_says(&pods, pod).await)
+                    format!(
+                        "{} of {} nodes are proven; on {node}: {}",
+                        there.len() - waiting.len(),
+                        nodes.len(),
+                        self.probe_says(&pods, pod).await
+                    )
                 }
                 None => "the probes' pods are gone".to_owned(),
             };
@@ -118,7 +136,9 @@ impl Cluster {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let late = Error::new(ErrorKind::TimedOut, doing).because(format!("not within {}", seconds(limit))).because(last);
-                return Err(late.hint("run `provision kubectl -n kube-system get pods -o wide` to see whether DNS and the network's pods run"));
+                return Err(
+                    late.hint("run `provision kubectl -n kube-system get pods -o wide` to see whether DNS and the network's pods run")
+                );
             }
             sleep(Duration::from_millis(500).min(left)).await;
         }

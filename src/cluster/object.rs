@@ -57,10 +57,39 @@ impl fmt::Display for ObjectId {
 /// Kinds in the order in which others need them (Helm's install order); kinds that are not listed come behind these,
 /// and what calls back into a workload comes last.
 const ORDER: [&str; 33] = [
-    "PriorityClass", "Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget", "ServiceAccount", "Secret", "ConfigMap", "StorageClass",
-    "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Service", "DaemonSet", "Pod",
-    "ReplicationController", "ReplicaSet", "Deployment", "HorizontalPodAutoscaler", "StatefulSet", "Job", "CronJob", "IngressClass", "Ingress", "APIService",
-    "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
+    "PriorityClass",
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "Secret",
+    "ConfigMap",
+    "StorageClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicationController",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "IngressClass",
+    "Ingress",
+    "APIService",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
 ];
 /// The first kind of [`ORDER`] that calls back.
 const CALLS_BACK: usize = 29;
@@ -105,15 +134,20 @@ mod tests {
 
     #[test]
     fn what_others_need_comes_first_and_what_calls_back_last() {
-        let mut kinds = ["ValidatingWebhookConfiguration", "VirtualService", "Deployment", "CustomResourceDefinition", "Namespace", "Service"];
+        let mut kinds =
+            ["ValidatingWebhookConfiguration", "VirtualService", "Deployment", "CustomResourceDefinition", "Namespace", "Service"];
         kinds.sort_by_key(|kind| rank(kind));
-        assert_eq!(kinds, ["Namespace", "CustomResourceDefinition", "Service", "Deployment", "VirtualService", "ValidatingWebhookConfiguration"]);
+        assert_eq!(
+            kinds,
+            ["Namespace", "CustomResourceDefinition", "Service", "Deployment", "VirtualService", "ValidatingWebhookConfiguration"]
+        );
         assert_eq!(ORDER[CALLS_BACK], "APIService");
     }
 
     #[test]
     fn an_object_is_the_same_in_another_version_of_its_group() {
-        let id = |version: &str| ObjectId { api_version: version.to_owned(), kind: "Thing".to_owned(), namespace: None, name: "x".to_owned() };
+        let id =
+            |version: &str| ObjectId { api_version: version.to_owned(), kind: "Thing".to_owned(), namespace: None, name: "x".to_owned() };
         assert!(id("shop.dev/v1").is_same(&id("shop.dev/v1beta1")));
         assert!(!id("shop.dev/v1").is_same(&id("v1")));
     }

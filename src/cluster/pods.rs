@@ -41,7 +41,13 @@ impl Cluster {
     async fn last_line(&self, pod: &Pod, container: &ContainerStatus) -> Option<String> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), pod.metadata.namespace.as_deref()?);
         let previous = container.restart_count > 0 && container.state.as_ref().is_none_or(|state| state.terminated.is_none());
-        let how = LogParams { container: Some(container.name.clone()), tail_lines: Some(1), limit_bytes: Some(2000), previous, ..LogParams::default() };
+        let how = LogParams {
+            container: Some(container.name.clone()),
+            tail_lines: Some(1),
+            limit_bytes: Some(2000),
+            previous,
+            ..LogParams::default()
+        };
         let text = api.logs(pod.metadata.name.as_deref()?, &how).await.ok()?;
         text.lines().rfind(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
     }
@@ -78,10 +84,13 @@ fn reason(pod: &Pod) -> Option<(String, Option<&ContainerStatus>)> {
         match (phase, node) {
             ("Pending", None) => "Pending: the scheduler has chosen no node yet".to_owned(),
             ("Pending", Some(node)) => {
-                let waiting = containers().find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.as_deref()).unwrap_or("Pending");
+                let waiting =
+                    containers().find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.as_deref()).unwrap_or("Pending");
                 format!("{waiting} on {node}")
             }
-            ("Running", _) => match containers().find(|container| !container.ready && container.state.as_ref().is_some_and(|state| state.running.is_some())) {
+            ("Running", _) => match containers()
+                .find(|container| !container.ready && container.state.as_ref().is_some_and(|state| state.running.is_some()))
+            {
                 Some(container) => format!("container {} runs, and is not ready", container.name),
                 None => "it runs, and is not ready".to_owned(),
             },
@@ -102,7 +111,9 @@ fn trouble(container: &ContainerStatus) -> Option<(String, Option<&ContainerStat
         }
         let before = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
         return Some(match before {
-            Some(before) => (format!("{reason}: container {} {}", container.name, ending(before)), before.message.is_none().then_some(container)),
+            Some(before) => {
+                (format!("{reason}: container {} {}", container.name, ending(before)), before.message.is_none().then_some(container))
+            }
             None => (joined(reason, waiting.message.as_deref()), None),
         });
     }
@@ -136,7 +147,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn why(status: Value) -> Option<(String, bool)> {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "web-1"}, "spec": {"containers": [], "nodeName": "worker-1"}, "status": status})).unwrap();
+        let pod: Pod = serde_json::from_value(
+            json!({"metadata": {"name": "web-1"}, "spec": {"containers": [], "nodeName": "worker-1"}, "status": status}),
+        )
+        .unwrap();
         reason(&pod).map(|(reason, container)| (reason, container.is_some()))
     }
 
@@ -146,7 +160,10 @@ mod tests {
 
     #[test]
     fn each_state_has_its_words() {
-        let never = container(json!({"waiting": {"reason": "ErrImageNeverPull", "message": "Container image \"web:1\" is not present"}}), Value::Null);
+        let never = container(
+            json!({"waiting": {"reason": "ErrImageNeverPull", "message": "Container image \"web:1\" is not present"}}),
+            Value::Null,
+        );
         assert_eq!(why(never), Some(("ErrImageNeverPull: Container image \"web:1\" is not present".to_owned(), false)));
         let crashing = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}});
         let silent = container(crashing.clone(), json!({"terminated": {"exitCode": 1}}));
@@ -158,7 +175,10 @@ mod tests {
         let creating = json!({"phase": "Pending", "containerStatuses": [{"name": "web", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}}]});
         assert_eq!(why(creating), Some(("ContainerCreating on worker-1".to_owned(), false)));
         assert_eq!(why(container(json!({"running": {}}), Value::Null)), Some(("container web runs, and is not ready".to_owned(), false)));
-        assert_eq!(why(json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"})), Some(("Evicted: low on memory".to_owned(), false)));
+        assert_eq!(
+            why(json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"})),
+            Some(("Evicted: low on memory".to_owned(), false))
+        );
         assert_eq!(why(json!({"conditions": [{"type": "Ready", "status": "True"}]})), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What a release has put into the cluster: a ConfigMap beside it, written only when something changes.
 
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use super::object::{ENVIRONMENT_LABEL, MANAGED_BY_LABEL, RELEASE_LABEL};
@@ -43,7 +43,8 @@ impl Owner {
 
     /// Whether a live object is of this release.
     pub fn owns(&self, object: &serde_json::Value) -> bool {
-        super::object::label(object, RELEASE_LABEL) == Some(&self.release) && super::object::label(object, ENVIRONMENT_LABEL) == Some(&self.environment)
+        super::object::label(object, RELEASE_LABEL) == Some(&self.release)
+            && super::object::label(object, ENVIRONMENT_LABEL) == Some(&self.environment)
     }
 }
 
@@ -60,7 +61,8 @@ impl Cluster {
         let Some(map) = found else { return Ok(None) };
         let environment = map.metadata.labels.as_ref().and_then(|labels| labels.get(ENVIRONMENT_LABEL)).map_or("", String::as_str);
         if environment != owner.environment {
-            let foreign = Error::new(ErrorKind::Foreign, doing).because(format!("ConfigMap {}/{name} belongs to environment `{environment}`", owner.namespace));
+            let foreign = Error::new(ErrorKind::Foreign, doing)
+                .because(format!("ConfigMap {}/{name} belongs to environment `{environment}`", owner.namespace));
             return Err(foreign.hint("give the release another `name` or `namespace` in provision.yaml"));
         }
         let data = map.data.unwrap_or_default();

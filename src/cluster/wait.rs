@@ -36,7 +36,8 @@ impl Cluster {
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let late = Error::new(ErrorKind::TimedOut, format!("wait until {condition}")).because(format!("not within {}", seconds(limit)));
+                let late =
+                    Error::new(ErrorKind::TimedOut, format!("wait until {condition}")).because(format!("not within {}", seconds(limit)));
                 return Err(late.because(last).hint(condition.hint()));
             }
             tokio::select! {

@@ -184,7 +184,9 @@ impl Delivery {
             let begun = Instant::now();
             let condition = "pods reach each other on all nodes".to_owned();
             let name = condition.clone();
-            cluster.prove_network(&probe, NETWORK, &mut |reason| told(Step::Waiting { condition: name.clone(), reason: reason.to_owned() })).await?;
+            cluster
+                .prove_network(&probe, NETWORK, &mut |reason| told(Step::Waiting { condition: name.clone(), reason: reason.to_owned() }))
+                .await?;
             told(Step::Holds { condition, elapsed: begun.elapsed() });
         }
         let mut written = 0;
@@ -204,7 +206,13 @@ impl Delivery {
             for condition in plan.conditions() {
                 wait(&cluster, &condition, ROLLOUT, told).await?;
             }
-            told(Step::Released { release: rendered.name.clone(), revision, changed, objects: plan.changes.len(), elapsed: begun.elapsed() });
+            told(Step::Released {
+                release: rendered.name.clone(),
+                revision,
+                changed,
+                objects: plan.changes.len(),
+                elapsed: begun.elapsed(),
+            });
             written += changed;
         }
         if let Some(url) = page(&self.releases) {

@@ -29,9 +29,20 @@ pub fn render(release: &environment::Release, artifacts: &Artifacts, kube_versio
         }
     }
     // Templates see an install: what they would make of an upgrade is the same, or a second `up` would not be a no-op.
-    let of = Release { name: release.name.clone(), namespace: release.namespace.clone(), revision: 1, is_install: true, kube_version: kube_version.to_owned() };
+    let of = Release {
+        name: release.name.clone(),
+        namespace: release.namespace.clone(),
+        revision: 1,
+        is_install: true,
+        kube_version: kube_version.to_owned(),
+    };
     let objects = chart.render(&of, &values)?.into_iter().map(|object| object.value).collect();
-    Ok(Rendered { name: release.name.clone(), namespace: release.namespace.clone(), chart: format!("{} {}", chart.name, chart.version), objects })
+    Ok(Rendered {
+        name: release.name.clone(),
+        namespace: release.namespace.clone(),
+        chart: format!("{} {}", chart.name, chart.version),
+        objects,
+    })
 }
 
 /// `{repository, tag, digest}` of an image's name.
@@ -73,14 +84,22 @@ mod tests {
     fn an_image_is_laid_over_the_values_beside_what_stands_there() {
         let mut values = json!({"model": {"image": {"pullPolicy": "Never", "tag": "old"}}});
         set(&mut values, "model.image", image("registry:5000/a/b:1.2", Some("sha256:00")));
-        assert_eq!(values, json!({"model": {"image": {"pullPolicy": "Never", "repository": "registry:5000/a/b", "tag": "1.2", "digest": "sha256:00"}}}));
+        assert_eq!(
+            values,
+            json!({"model": {"image": {"pullPolicy": "Never", "repository": "registry:5000/a/b", "tag": "1.2", "digest": "sha256:00"}}})
+        );
         set(&mut values, "app.image", image("registry:5000/a/b", None));
         assert_eq!(values["app"]["image"], json!({"repository": "registry:5000/a/b", "tag": "latest", "digest": ""}));
     }
 
     #[test]
     fn the_page_is_the_first_service_with_an_external_address() {
-        let release = |objects: Value| Rendered { name: "a".into(), namespace: "a".into(), chart: "a 1".into(), objects: objects.as_array().expect("a list").clone() };
+        let release = |objects: Value| Rendered {
+            name: "a".into(),
+            namespace: "a".into(),
+            chart: "a 1".into(),
+            objects: objects.as_array().expect("a list").clone(),
+        };
         assert_eq!(page(&[release(json!([{"kind": "Service", "spec": {"ports": [{"port": 80}]}}]))]), None);
         let service = |port: u16| json!({"kind": "Service", "spec": {"externalIPs": ["192.168.60.2"], "ports": [{"port": port}]}});
         assert_eq!(page(&[release(json!([{"kind": "ConfigMap"}, service(80)]))]).as_deref(), Some("http://192.168.60.2/"));

@@ -141,9 +141,17 @@ pub enum Rule {
     RequiredOneOf(&'static [&'static str]),
     RequiredTogether(&'static [&'static str]),
     /// If the argument has the value, all (or, `any`, one) of the names are required.
-    RequiredIf { argument: &'static str, value: &'static str, names: &'static [&'static str], any: bool },
+    RequiredIf {
+        argument: &'static str,
+        value: &'static str,
+        names: &'static [&'static str],
+        any: bool,
+    },
     /// If the argument is given, all of the names are.
-    RequiredBy { argument: &'static str, names: &'static [&'static str] },
+    RequiredBy {
+        argument: &'static str,
+        names: &'static [&'static str],
+    },
 }
 
 /// Constructors of rules, as the declaration writes them.
@@ -328,7 +336,9 @@ impl FieldType for f64 {
     fn from_value(value: &Value) -> Result<Self, String> {
         match value {
             Value::Text(text) => text.as_str().trim().parse().map_err(|_| format!("{:?} is not a number", text.as_str())),
-            other => other.number().map(crate::program::value::Number::float).ok_or_else(|| format!("expected a number, not {}", article(other))),
+            other => {
+                other.number().map(crate::program::value::Number::float).ok_or_else(|| format!("expected a number, not {}", article(other)))
+            }
         }
     }
 }
@@ -341,9 +351,7 @@ impl<T: FieldType> FieldType for Vec<T> {
     fn from_value(value: &Value) -> Result<Self, String> {
         match value {
             Value::List(items) | Value::Tuple(items) => items.iter().map(T::from_value).collect(),
-            Value::Text(text) => {
-                text.as_str().split(',').map(|part| T::from_value(&Value::text(part.trim()))).collect()
-            }
+            Value::Text(text) => text.as_str().split(',').map(|part| T::from_value(&Value::text(part.trim()))).collect(),
             Value::Map(_) => Err("expected a list, not a mapping".to_owned()),
             other => Ok(vec![T::from_value(other)?]),
         }
@@ -529,7 +537,11 @@ pub fn finish(spec: &Spec, given: &[String], rest: &Raw, values: &Raw) -> Result
                 if actual.as_deref() == Some(*value) {
                     let missing: Vec<&str> = names.iter().copied().filter(|name| !is_given(name)).collect();
                     if !missing.is_empty() && (!any || missing.len() == names.len()) {
-                        return fail(format!("{argument} is {value} but {} of the following are missing: {}", if *any { "any" } else { "all" }, missing.join(", ")));
+                        return fail(format!(
+                            "{argument} is {value} but {} of the following are missing: {}",
+                            if *any { "any" } else { "all" },
+                            missing.join(", ")
+                        ));
                     }
                 }
             }

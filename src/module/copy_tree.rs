@@ -137,7 +137,8 @@ fn finish(context: &Context<'_>, draft: Draft<'_>, path: Option<PathBuf>, outcom
         Some(path) => add_path_info(outcome.with("dest", text(path)), path, system),
         None => Ok(outcome),
     };
-    let predicted = if context.mode == Mode::Check { info(outcome.clone(), draft.system.base())? } else { info(outcome.clone(), &draft.system)? };
+    let predicted =
+        if context.mode == Mode::Check { info(outcome.clone(), draft.system.base())? } else { info(outcome.clone(), &draft.system)? };
     if draft.actions.is_empty() {
         return Ok(Plan::done(predicted));
     }

@@ -11,7 +11,10 @@ use crate::system::Result;
 pub enum Controlled {
     Done(Outcome),
     /// Go on as a module of the machine with these arguments (`template` becomes `copy`); the outcome passes through `then`.
-    Onward { module: &'static str, arguments: Map },
+    Onward {
+        module: &'static str,
+        arguments: Map,
+    },
     /// A `meta` action.
     Meta(Meta),
 }

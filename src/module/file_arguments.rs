@@ -128,7 +128,9 @@ fn gid(group: &str, path: &Path, system: &dyn System) -> Result<u32> {
 pub fn resolve_mode(mode: &Value, path: &Path, like: &Metadata) -> Result<u32> {
     let bad = |message: &str, details: String| Error::failed(message).detail("path", text(path)).detail("details", details);
     let bits = match mode {
-        Value::Int(bits) => u32::try_from(*bits).map_err(|_| bad("mode must be in octal or symbolic form", format!("{bits} is negative")))?,
+        Value::Int(bits) => {
+            u32::try_from(*bits).map_err(|_| bad("mode must be in octal or symbolic form", format!("{bits} is negative")))?
+        }
         other => {
             let given = super::arguments::text(other).map_err(Error::failed)?;
             match octal(&given) {
@@ -265,7 +267,8 @@ pub fn add_path_info(mut outcome: Outcome, path: &Path, system: &dyn System) -> 
         return Ok(outcome);
     }
     let Some(found) = system.metadata(path)? else { return Ok(outcome) };
-    let id = |id: u32, what: &str| if id >= FIRST_UNKNOWN_ID { Value::unknown(format!("the new {what}'s id")) } else { i64::from(id).into() };
+    let id =
+        |id: u32, what: &str| if id >= FIRST_UNKNOWN_ID { Value::unknown(format!("the new {what}'s id")) } else { i64::from(id).into() };
     let user = system.user(&found.uid.to_string())?.filter(|user| user.uid == found.uid);
     let group = system.group(&found.gid.to_string())?.filter(|group| group.gid == found.gid);
     outcome = outcome

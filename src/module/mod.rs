@@ -16,7 +16,7 @@ pub mod outcome;
 use std::sync::OnceLock;
 
 pub use arguments::{ArgumentError, Arguments, Choice, Field, FieldType, Kind, PathText, Raw, Rest, Rule, Spec};
-pub use engine::{Engine, Controlled};
+pub use engine::{Controlled, Engine};
 pub use outcome::{Diff, Next, Outcome, Plan};
 
 use crate::program::File;
@@ -173,7 +173,8 @@ modules! {
 /// The module of a name as a playbook writes it: `copy`, `ansible.builtin.copy`, `ansible.legacy.copy`.
 pub fn find(name: &str) -> Option<&'static Entry> {
     let short = name.strip_prefix("ansible.legacy.").or_else(|| name.strip_prefix("ansible.builtin."));
-    MODULES.iter().copied().find(|entry| {
-        entry.names.contains(&name) || short.is_some_and(|short| entry.names.contains(&short) && !short.contains('.'))
-    })
+    MODULES
+        .iter()
+        .copied()
+        .find(|entry| entry.names.contains(&name) || short.is_some_and(|short| entry.names.contains(&short) && !short.contains('.')))
 }

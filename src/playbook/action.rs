@@ -29,9 +29,18 @@ enum Given<'node> {
     Nothing,
     Mapping(Vec<&'node (Node, Node)>),
     /// A text from that byte of the scalar on.
-    Text { node: &'node Node, scalar: &'node Scalar, from: usize },
+    Text {
+        node: &'node Node,
+        scalar: &'node Scalar,
+        from: usize,
+    },
     /// `local_action: {module: copy x=y, …}`: text of one node and pairs.
-    Both { node: &'node Node, scalar: &'node Scalar, from: usize, entries: Vec<&'node (Node, Node)> },
+    Both {
+        node: &'node Node,
+        scalar: &'node Scalar,
+        from: usize,
+        entries: Vec<&'node (Node, Node)>,
+    },
 }
 
 /// An argument's value as it was written.
@@ -94,7 +103,8 @@ impl Loader<'_> {
             let module_near = crate::source::suggest::suggest(name, module::MODULES.iter().flat_map(|entry| entry.names.iter().copied()));
             if !actions.is_empty() || (near.is_some() && module_near.is_none()) || (unknown.len() > 1 && near.is_some()) {
                 self.mistake(
-                    Diagnostic::at(key, format!("unknown keyword `{name}` in {}", context.place().article())).suggest(name, keyword::names(context.place())),
+                    Diagnostic::at(key, format!("unknown keyword `{name}` in {}", context.place().article()))
+                        .suggest(name, keyword::names(context.place())),
                 );
             } else {
                 self.module(key, name);
@@ -102,10 +112,11 @@ impl Loader<'_> {
         }
         if actions.len() > 1 {
             let names: Vec<&str> = actions.iter().map(|action| action.name.as_str()).collect();
-            self.mistake(
-                Diagnostic::at(actions[1].key, format!("a task has one module only, found {}", names.join(" and ")))
-                    .other(actions[0].key.span, actions[0].key.width, "the first is here"),
-            );
+            self.mistake(Diagnostic::at(actions[1].key, format!("a task has one module only, found {}", names.join(" and "))).other(
+                actions[0].key.span,
+                actions[0].key.width,
+                "the first is here",
+            ));
             return None;
         }
         if actions.is_empty() && unknown.is_empty() {
@@ -115,13 +126,20 @@ impl Loader<'_> {
     }
 
     /// `action: copy src=a dest=b`, `local_action: {module: copy, src: a}`.
-    fn old_style<'node>(&mut self, task: &'node Node, key: &'node Node, value: &'node Node, args: Option<&'node Node>) -> Option<Action<'node>> {
+    fn old_style<'node>(
+        &mut self,
+        task: &'node Node,
+        key: &'node Node,
+        value: &'node Node,
+        args: Option<&'node Node>,
+    ) -> Option<Action<'node>> {
         let keyword = key.text().unwrap_or_default();
         let local = keyword == "local_action";
         let (scalar, entries) = match &value.kind {
             NodeKind::Scalar(scalar) if !value.is_null() => ((value, scalar), None),
             NodeKind::Map(entries) => {
-                let module = entries.iter().find(|(key, _)| key.text() == Some("module")).and_then(|(_, value)| Some((value, value.scalar()?)));
+                let module =
+                    entries.iter().find(|(key, _)| key.text() == Some("module")).and_then(|(_, value)| Some((value, value.scalar()?)));
                 let Some(module) = module else {
                     self.mistake(Diagnostic::at(value, format!("`{keyword}` as a mapping needs `module`")));
                     return None;
@@ -193,7 +211,14 @@ impl Loader<'_> {
         written
     }
 
-    fn text<'node>(&mut self, action: &Action<'node>, node: &'node Node, scalar: &'node Scalar, from: usize, written: &mut WrittenArguments<'node>) {
+    fn text<'node>(
+        &mut self,
+        action: &Action<'node>,
+        node: &'node Node,
+        scalar: &'node Scalar,
+        from: usize,
+        written: &mut WrittenArguments<'node>,
+    ) {
         let text = &scalar.text[from..];
         if text.trim().is_empty() {
             return;
@@ -260,19 +285,20 @@ impl Loader<'_> {
         }
         if let Some((rest, scalar, offset, node)) = written.free {
             if spec.free_form.is_some() {
-                arguments.free_form = Some(if node.is_vault() { self.tree(node, secret) } else { Self::text_tree(&rest, scalar, offset, secret) });
+                arguments.free_form =
+                    Some(if node.is_vault() { self.tree(node, secret) } else { Self::text_tree(&rest, scalar, offset, secret) });
             } else if is_whole_template(&rest) && arguments.splat.is_none() {
                 arguments.splat = Some(Self::text_tree(&rest, scalar, offset, secret));
             } else {
                 let mut place = node.clone();
                 place.span = span_in(scalar, offset);
                 place.width = rest.lines().next().map_or(1, |line| line.trim_end().chars().count()) as u32;
-                self.mistake(
-                    Diagnostic::at(&place, format!("module `{}` takes no free text", entry.name())).hint(match spec.fields.iter().find(|field| field.required) {
+                self.mistake(Diagnostic::at(&place, format!("module `{}` takes no free text", entry.name())).hint(
+                    match spec.fields.iter().find(|field| field.required) {
                         Some(field) => format!("write `{}: {{{}: …}}`", action.name, field.name),
                         None => "write its arguments as a mapping".to_owned(),
-                    }),
-                );
+                    },
+                ));
             }
         }
         arguments

@@ -26,7 +26,11 @@ impl Again {
             origin: "add_host".into(),
             variables: variables
                 .iter()
-                .map(|(name, value)| Variable { name: name.text().into_owned().into(), value: Arc::new(Tree::Literal(value.clone())), span: NOWHERE })
+                .map(|(name, value)| Variable {
+                    name: name.text().into_owned().into(),
+                    value: Arc::new(Tree::Literal(value.clone())),
+                    span: NOWHERE,
+                })
                 .collect(),
         };
         let Project { inventory, files, .. } = &mut self.project;

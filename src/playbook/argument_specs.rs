@@ -61,8 +61,13 @@ fn option_conditions(loader: &mut Loader, name: &str, key: &Node, option: &Node,
     if let Some(choices) = option.get("choices") {
         match choices.as_list() {
             Some(items) => {
-                let words: Vec<String> = items.iter().map(|item| crate::module::arguments::text(&item.value()).unwrap_or_default()).collect();
-                let list = words.iter().map(|word| format!("'{}'", word.replace('\\', "\\\\").replace('\'', "\\'"))).collect::<Vec<_>>().join(", ");
+                let words: Vec<String> =
+                    items.iter().map(|item| crate::module::arguments::text(&item.value()).unwrap_or_default()).collect();
+                let list = words
+                    .iter()
+                    .map(|word| format!("'{}'", word.replace('\\', "\\\\").replace('\'', "\\'")))
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 let condition = if kind.and_then(Node::text) == Some("list") {
                     format!("{name} is undefined or {name} | map('string') | difference([{list}]) | length == 0")
                 } else {

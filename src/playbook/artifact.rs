@@ -86,7 +86,10 @@ pub fn variable(artifacts: &Artifacts) -> Value {
         map.insert("version".into(), Value::text(artifact.version.as_str()));
         if let Some(reference) = &artifact.reference {
             map.insert("reference".into(), Value::text(reference.as_str()));
-            let digest = artifact.digest.as_deref().map_or_else(|| Value::unknown(format!("the artifact {name} is not in the cache yet")), Value::text);
+            let digest = artifact
+                .digest
+                .as_deref()
+                .map_or_else(|| Value::unknown(format!("the artifact {name} is not in the cache yet")), Value::text);
             map.insert("digest".into(), digest);
         }
         Value::from(map)

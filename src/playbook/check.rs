@@ -19,8 +19,25 @@ use crate::template::reads::{self, Reads};
 
 /// Variables that the engine defines by itself.
 const MAGIC: &[&str] = &[
-    "groups", "group_names", "hostvars", "inventory_hostname", "inventory_hostname_short", "inventory_file", "inventory_dir", "playbook_dir",
-    "role_path", "role_name", "role_names", "role_uuid", "play_hosts", "omit", "environment", "vars", "item", "undef", "artifacts",
+    "groups",
+    "group_names",
+    "hostvars",
+    "inventory_hostname",
+    "inventory_hostname_short",
+    "inventory_file",
+    "inventory_dir",
+    "playbook_dir",
+    "role_path",
+    "role_name",
+    "role_names",
+    "role_uuid",
+    "play_hosts",
+    "omit",
+    "environment",
+    "vars",
+    "item",
+    "undef",
+    "artifacts",
 ];
 
 /// Checks all plays, everything they may include, and the variables that these read. `inventory`: all layers of all hosts.
@@ -43,7 +60,8 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
     let layers = loader.layers.clone();
     let extra = Arc::clone(&loader.extra);
     let of_fragments = fragments.vars.values().map(|layer| &**layer);
-    let all: Vec<&Layer> = inventory.iter().chain(&later).chain(&layers).chain([&*extra]).chain(of_fragments).chain(found.vars.iter().copied()).collect();
+    let all: Vec<&Layer> =
+        inventory.iter().chain(&later).chain(&layers).chain([&*extra]).chain(of_fragments).chain(found.vars.iter().copied()).collect();
     all.iter().for_each(|layer| define(&mut definitions, layer));
 
     let mut places: BTreeMap<&str, Span> = BTreeMap::new();
@@ -105,7 +123,8 @@ impl Checker {
         for problem in analysis.problems {
             let offset = offset_of(&template.source, problem.place);
             let span = loader.files.sources.locate(template, offset);
-            let width = quoted(&problem.message).filter(|word| template.source[offset..].starts_with(*word)).map_or(1, |word| word.chars().count());
+            let width =
+                quoted(&problem.message).filter(|word| template.source[offset..].starts_with(*word)).map_or(1, |word| word.chars().count());
             let mut mistake = Diagnostic::error(problem.message, span, width as u32);
             mistake.hint = problem.hint;
             loader.mistake(mistake);
@@ -126,10 +145,13 @@ impl Checker {
         for unknown in found.unknown.iter().filter(|unknown| unknown.what == "lookup") {
             let known: Vec<&'static str> = reads::lookup_names().collect();
             let span = place(loader, template, unknown.at, &unknown.name);
-            let mistake = Diagnostic::error(format!("unknown {} `{}`", unknown.what, unknown.name), span, unknown.name.chars().count() as u32);
+            let mistake =
+                Diagnostic::error(format!("unknown {} `{}`", unknown.what, unknown.name), span, unknown.name.chars().count() as u32);
             let mistake = mistake.suggest(&unknown.name, known.iter().copied());
             loader.mistake(match unknown.name.rsplit_once('.') {
-                Some((collection, _)) if mistake.label.is_none() => mistake.hint(format!("plugins of the collection {collection} are not there")),
+                Some((collection, _)) if mistake.label.is_none() => {
+                    mistake.hint(format!("plugins of the collection {collection} are not there"))
+                }
                 _ => mistake,
             });
         }
@@ -179,7 +201,9 @@ fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions:
         let mut mistake = Diagnostic::error(format!("undefined variable `{name}`"), span, name.chars().count() as u32);
         if let Some(near) = suggest(name, names.iter().copied()) {
             let whence = match places.get(near) {
-                Some(span) if loader.files.sources.file(span.file).is_some() => format!(" ({}:{})", loader.files.sources.file(span.file).map_or("", |file| &file.name), span.line),
+                Some(span) if loader.files.sources.file(span.file).is_some() => {
+                    format!(" ({}:{})", loader.files.sources.file(span.file).map_or("", |file| &file.name), span.line)
+                }
                 _ => String::new(),
             };
             mistake = mistake.label(format!("defined and similar: `{near}`{whence}"));
@@ -219,7 +243,11 @@ fn handlers(loader: &mut Loader, loaded: &LoadedPlay) {
         let span = find_line(loader, task.span, &name).unwrap_or(task.span);
         let mistake = Diagnostic::error(format!("no handler is named `{name}`"), span, name.chars().count() as u32);
         let mistake = mistake.suggest(&name, names.iter().map(String::as_str));
-        loader.mistake(if mistake.label.is_none() { mistake.hint("handlers stand in `handlers:` of the play or in a role's handlers/main.yml") } else { mistake });
+        loader.mistake(if mistake.label.is_none() {
+            mistake.hint("handlers stand in `handlers:` of the play or in a role's handlers/main.yml")
+        } else {
+            mistake
+        });
     }
 }
 
@@ -261,8 +289,11 @@ fn rules(loader: &mut Loader, task: &crate::program::Task) {
     if holes {
         return;
     }
-    let values: crate::module::Raw =
-        arguments.named.iter().filter_map(|argument| Some((crate::program::Key::from(Arc::clone(&argument.name)), argument.value.literal()?.clone()))).collect();
+    let values: crate::module::Raw = arguments
+        .named
+        .iter()
+        .filter_map(|argument| Some((crate::program::Key::from(Arc::clone(&argument.name)), argument.value.literal()?.clone())))
+        .collect();
     if let Err(error) = module::arguments::finish(spec, &given, &crate::module::Raw::new(), &values) {
         let mut mistake = Diagnostic::error(format!("module `{}`: {}", entry.name(), error.message), task.span, 1);
         mistake.hint = error.hint;

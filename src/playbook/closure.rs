@@ -50,7 +50,12 @@ pub fn define<'p>(definitions: &mut Definitions<'p>, layer: &'p Layer) {
 }
 
 /// Follows names from the roots through their definitions.
-pub fn close<'p>(cache: &mut Cache, roots: impl IntoIterator<Item = &'p Tree>, templates: &[Template], definitions: &Definitions<'p>) -> Closure {
+pub fn close<'p>(
+    cache: &mut Cache,
+    roots: impl IntoIterator<Item = &'p Tree>,
+    templates: &[Template],
+    definitions: &Definitions<'p>,
+) -> Closure {
     let mut closure = Closure::default();
     let mut open: Vec<Arc<str>> = Vec::new();
     for root in roots {
@@ -108,7 +113,8 @@ pub fn of_program(cache: &mut Cache, program: &Program) -> Closure {
     let mut closure = close(cache, found.roots.iter().copied(), &templates(program), &definitions);
     // `debug: var="{{ name }}"` reads whatever the name is.
     let named_at_run_time = |task: &&crate::program::Task| {
-        &*task.module == "debug" && task.arguments.named.iter().any(|argument| &*argument.name == "var" && matches!(argument.value, Tree::Template(_)))
+        &*task.module == "debug"
+            && task.arguments.named.iter().any(|argument| &*argument.name == "var" && matches!(argument.value, Tree::Template(_)))
     };
     closure.everything |= found.tasks.iter().any(|task| named_at_run_time(task));
     // Handlebars, and templates with delimiters of their own: every word may be a name.
@@ -118,7 +124,9 @@ pub fn of_program(cache: &mut Cache, program: &Program) -> Closure {
             && let Ok(text) = std::str::from_utf8(&content.0)
             && (path.ends_with(".hbs") || cache.reads(&Template { source: text.into(), span: Span::default() }, false).is_none())
         {
-            words.extend(text.split(|letter: char| letter != '_' && !letter.is_alphanumeric()).filter(|word| !word.is_empty()).map(Arc::<str>::from));
+            words.extend(
+                text.split(|letter: char| letter != '_' && !letter.is_alphanumeric()).filter(|word| !word.is_empty()).map(Arc::<str>::from),
+            );
         }
     }
     follow(cache, &mut closure, words, &definitions);
@@ -142,8 +150,17 @@ fn templates(program: &Program) -> Vec<Template> {
 fn always(name: &str) -> bool {
     // How a host is reached and its passwords are the controller's.
     const CONTROLLERS: &[&str] = &[
-        "ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_become_password", "ansible_become_pass", "ansible_sudo_pass",
-        "ansible_sudo_password", "ansible_ssh_private_key_file", "ansible_private_key_file", "ansible_ssh_args", "ansible_ssh_common_args",
+        "ansible_password",
+        "ansible_ssh_pass",
+        "ansible_ssh_password",
+        "ansible_become_password",
+        "ansible_become_pass",
+        "ansible_sudo_pass",
+        "ansible_sudo_password",
+        "ansible_ssh_private_key_file",
+        "ansible_private_key_file",
+        "ansible_ssh_args",
+        "ansible_ssh_common_args",
         "ansible_ssh_extra_args",
     ];
     name.starts_with("ansible_") && !CONTROLLERS.contains(&name)
@@ -152,10 +169,12 @@ fn always(name: &str) -> bool {
 /// Takes out of each program what it cannot read, and says what each host must publish for the others.
 pub fn prune<'p>(programs: impl Iterator<Item = &'p mut Program>) {
     let mut cache = Cache::default();
-    let mut programs: Vec<(&mut Program, Closure)> = programs.map(|program| {
-        let closure = of_program(&mut cache, program);
-        (program, closure)
-    }).collect();
+    let mut programs: Vec<(&mut Program, Closure)> = programs
+        .map(|program| {
+            let closure = of_program(&mut cache, program);
+            (program, closure)
+        })
+        .collect();
     let mut asked: BTreeMap<Option<Arc<str>>, Vec<(Arc<str>, Option<Arc<str>>)>> = BTreeMap::new();
     for (program, closure) in &programs {
         for read in &closure.hosts {
@@ -167,9 +186,15 @@ pub fn prune<'p>(programs: impl Iterator<Item = &'p mut Program>) {
         let mut by_others: BTreeSet<Option<Arc<str>>> = BTreeSet::new();
         by_others.extend(asked.get(&Some(Arc::clone(&host))).into_iter().flatten().map(|(_, variable)| variable.clone()));
         // A host that is not written out may be the reader itself: nothing of it is sent up for that alone.
-        by_others.extend(asked.get(&None).into_iter().flatten().filter(|(reader, _)| *reader != host).map(|(_, variable)| variable.clone()));
+        by_others
+            .extend(asked.get(&None).into_iter().flatten().filter(|(reader, _)| *reader != host).map(|(_, variable)| variable.clone()));
         // What it reads of itself through `hostvars[name]`.
-        let own = closure.hosts.iter().filter(|read| read.host.as_ref().is_none_or(|host| *host == program.host)).map(|read| read.variable.clone()).collect::<Vec<_>>();
+        let own = closure
+            .hosts
+            .iter()
+            .filter(|read| read.host.as_ref().is_none_or(|host| *host == program.host))
+            .map(|read| read.variable.clone())
+            .collect::<Vec<_>>();
         let mut definitions = Definitions::new();
         let inventory = program.inventory.clone();
         let extra = program.extra.clone();
@@ -193,7 +218,9 @@ pub fn prune<'p>(programs: impl Iterator<Item = &'p mut Program>) {
         if closure.everything {
             // The controller's own: how a host is reached is not a task's business even then.
             for layer in &mut program.inventory {
-                layer.variables.retain(|variable| !variable.name.starts_with("ansible_") || always(&variable.name) || closure.names.contains(&variable.name));
+                layer.variables.retain(|variable| {
+                    !variable.name.starts_with("ansible_") || always(&variable.name) || closure.names.contains(&variable.name)
+                });
             }
             continue;
         }

@@ -88,7 +88,9 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     }
     // The same layer of a group comes with each of its hosts.
     let mut seen = std::collections::HashSet::new();
-    of_hosts.retain(|layer| seen.insert((Arc::clone(&layer.origin), layer.variables.first().map(|variable| variable.span), layer.variables.len())));
+    of_hosts.retain(|layer| {
+        seen.insert((Arc::clone(&layer.origin), layer.variables.first().map(|variable| variable.span), layer.variables.len()))
+    });
     loader.lookups_of_inventory(&loaded, &of_hosts);
     let vars_folders: Vec<PathBuf> = inventory.vars_folders().map(Path::to_owned).collect();
     let dynamic = super::check::check(&mut loader, &loaded, &of_hosts, &vars_folders);
@@ -97,7 +99,8 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     for (index, play) in loaded.iter().enumerate() {
         let pattern = pattern(&mut loader, play);
         let matched = hosts(&mut loader, inventory, play, &pattern, dynamic);
-        let mut hosts: Vec<Arc<str>> = matched.iter().filter(|host| limit.as_ref().is_none_or(|limit| limit.contains(host))).cloned().collect();
+        let mut hosts: Vec<Arc<str>> =
+            matched.iter().filter(|host| limit.as_ref().is_none_or(|limit| limit.contains(host))).cloned().collect();
         sort(&mut hosts, play.order);
         let batches = batches(&mut loader, play, &hosts);
         let shown = pattern.join(",");
@@ -112,7 +115,14 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         chosen.push((index, batches));
     }
 
-    let context = Context { inventory, options, settings, layers: loader.layers.clone(), extra: (*loader.extra).clone(), root: loader.files.root.clone() };
+    let context = Context {
+        inventory,
+        options,
+        settings,
+        layers: loader.layers.clone(),
+        extra: (*loader.extra).clone(),
+        root: loader.files.root.clone(),
+    };
     let mut everyone: Vec<Arc<str>> = Vec::new();
     for (index, batches) in &chosen {
         let summary = &mut compiled.plays[*index];
@@ -137,9 +147,24 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         program.files = super::file::part(&loader.files_found, reach.files.iter());
         let fragments = &loader.fragments;
         program.fragments = Fragments {
-            tasks: fragments.tasks.iter().filter(|(key, _)| reach.fragments.contains(*key)).map(|(key, steps)| (Arc::clone(key), Arc::clone(steps))).collect(),
-            vars: fragments.vars.iter().filter(|(key, _)| reach.vars.contains(*key)).map(|(key, layer)| (Arc::clone(key), Arc::clone(layer))).collect(),
-            roles: fragments.roles.iter().filter(|(name, _)| reach.fragments.contains(format!("role {name}").as_str())).map(|(name, role)| (Arc::clone(name), Arc::clone(role))).collect(),
+            tasks: fragments
+                .tasks
+                .iter()
+                .filter(|(key, _)| reach.fragments.contains(*key))
+                .map(|(key, steps)| (Arc::clone(key), Arc::clone(steps)))
+                .collect(),
+            vars: fragments
+                .vars
+                .iter()
+                .filter(|(key, _)| reach.vars.contains(*key))
+                .map(|(key, layer)| (Arc::clone(key), Arc::clone(layer)))
+                .collect(),
+            roles: fragments
+                .roles
+                .iter()
+                .filter(|(name, _)| reach.fragments.contains(format!("role {name}").as_str()))
+                .map(|(name, role)| (Arc::clone(name), Arc::clone(role)))
+                .collect(),
         };
         for (index, summary) in compiled.plays.iter().enumerate() {
             let Some(batch) = summary.batches.iter().position(|batch| batch.contains(&host)) else { continue };
@@ -162,7 +187,12 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         layers.insert(host, of_host);
     }
     for host in layers.keys() {
-        let wide = compiled.plays.iter().filter(|play| play.matched.contains(host)).map(|play| PlayWide::of(&play.play.keywords)).fold(PlayWide::default(), PlayWide::or);
+        let wide = compiled
+            .plays
+            .iter()
+            .filter(|play| play.matched.contains(host))
+            .map(|play| PlayWide::of(&play.play.keywords))
+            .fold(PlayWide::default(), PlayWide::or);
         let scope = HostScope::new(context.inventory, &layers, &context.extra, Arc::clone(host));
         let connection = super::connection::connection(&mut loader, &scope, &wide, options, settings);
         compiled.connections.insert(Arc::clone(host), connection);
@@ -436,7 +466,10 @@ fn batches(loader: &mut Loader, play: &LoadedPlay, hosts: &[Arc<str>]) -> Vec<Ve
             match size(&value, hosts.len()) {
                 Some(size) => sizes.push(size),
                 None => {
-                    loader.mistake(Diagnostic::at(item, "`serial` must be a number of hosts or a percentage").hint("write `serial: 2`, `serial: 30%` or a list of them"));
+                    loader.mistake(
+                        Diagnostic::at(item, "`serial` must be a number of hosts or a percentage")
+                            .hint("write `serial: 2`, `serial: 30%` or a list of them"),
+                    );
                     return whole();
                 }
             }

@@ -83,7 +83,11 @@ impl<'p> HostScope<'p> {
     /// The variable's value; `None`: it is not defined.
     pub fn value(&self, name: &str) -> template::Result<Option<(Value, Option<Span>)>> {
         let Some(tree) = self.find(&self.host, name) else { return Ok(None) };
-        let span = self.layers.get(&self.host).and_then(|layers| layers.iter().rev().find_map(|layer| layer.get(name))).map(|variable| variable.span);
+        let span = self
+            .layers
+            .get(&self.host)
+            .and_then(|layers| layers.iter().rev().find_map(|layer| layer.get(name)))
+            .map(|variable| variable.span);
         match Jinja::new(self).evaluate(&tree) {
             Ok(Value::Null | Value::Omit) => Ok(None),
             Ok(value) => Ok(Some((value, span))),
@@ -131,7 +135,9 @@ impl Scope for HostScope<'_> {
 
     fn lookup(&self, plugin: &str, terms: &[Value], _options: &Map) -> template::Result<Vec<Value>> {
         match plugin {
-            "env" => terms.iter().map(|term| Ok(Value::text(std::env::var(term.as_str().unwrap_or_default()).unwrap_or_default()))).collect(),
+            "env" => {
+                terms.iter().map(|term| Ok(Value::text(std::env::var(term.as_str().unwrap_or_default()).unwrap_or_default()))).collect()
+            }
             "file" => terms
                 .iter()
                 .map(|term| {
@@ -177,27 +183,37 @@ impl PlayWide {
 /// Evaluates a host's connection variables; what cannot be evaluated or is of the wrong type is a mistake.
 pub fn connection(loader: &mut Loader, scope: &HostScope<'_>, wide: &PlayWide, options: &Options, settings: &Settings) -> Connection {
     let mut reader = Reader { loader, scope };
-    let kind = reader.text(&["ansible_connection"]).map(|(text, span)| (text, Some(span))).or_else(|| {
-        wide.connection.clone().or_else(|| options.connection.clone()).map(|text| (text, None))
-    });
+    let kind = reader
+        .text(&["ansible_connection"])
+        .map(|(text, span)| (text, Some(span)))
+        .or_else(|| wide.connection.clone().or_else(|| options.connection.clone()).map(|text| (text, None)));
     let kind = match kind {
         None => ConnectionKind::Ssh,
         Some((word, span)) => match word.rsplit('.').next().unwrap_or_default() {
             "ssh" | "smart" | "paramiko" | "paramiko_ssh" => ConnectionKind::Ssh,
             "local" => ConnectionKind::Local,
             other => {
-                let mistake = Diagnostic::error(format!("host `{}`: the connection `{other}` is not supported", scope.host), span.flatten().unwrap_or(crate::source::NOWHERE), 1);
+                let mistake = Diagnostic::error(
+                    format!("host `{}`: the connection `{other}` is not supported", scope.host),
+                    span.flatten().unwrap_or(crate::source::NOWHERE),
+                    1,
+                );
                 reader.loader.mistake(mistake.hint("hosts are reached over `ssh`, and this machine with `local`"));
                 ConnectionKind::Ssh
             }
         },
     };
     let mut ssh_arguments = Vec::new();
-    let configured = [("ansible_ssh_args", &settings.ssh_args), ("ansible_ssh_common_args", &settings.ssh_common_args), ("ansible_ssh_extra_args", &settings.ssh_extra_args)];
+    let configured = [
+        ("ansible_ssh_args", &settings.ssh_args),
+        ("ansible_ssh_common_args", &settings.ssh_common_args),
+        ("ansible_ssh_extra_args", &settings.ssh_extra_args),
+    ];
     for (name, configured) in configured {
         if let Some((words, span)) = reader.text(&[name]).or_else(|| configured.clone().map(|words| (words, None))) {
             match free_form::split(&words) {
-                Ok(tokens) => ssh_arguments.extend(tokens.iter().map(|token| free_form::unquote(token.text.trim()).to_owned()).filter(|word| !word.is_empty())),
+                Ok(tokens) => ssh_arguments
+                    .extend(tokens.iter().map(|token| free_form::unquote(token.text.trim()).to_owned()).filter(|word| !word.is_empty())),
                 Err(free_form::Unbalanced) => reader.bad(name, span, "quotes do not close"),
             }
         }
@@ -207,14 +223,22 @@ pub fn connection(loader: &mut Loader, scope: &HostScope<'_>, wide: &PlayWide, o
         kind,
         address: reader.text(&["ansible_host", "ansible_ssh_host"]).map(|(text, _)| text),
         port: reader.number(&["ansible_port", "ansible_ssh_port"]).or(wide.port).or(settings.remote_port),
-        user: reader.text(&["ansible_user", "ansible_ssh_user"]).map(|(text, _)| text).or_else(|| wide.remote_user.clone()).or_else(|| options.remote_user.clone()).or_else(|| settings.remote_user.clone()),
+        user: reader
+            .text(&["ansible_user", "ansible_ssh_user"])
+            .map(|(text, _)| text)
+            .or_else(|| wide.remote_user.clone())
+            .or_else(|| options.remote_user.clone())
+            .or_else(|| settings.remote_user.clone()),
         private_key: reader
             .text(&["ansible_private_key_file", "ansible_ssh_private_key_file"])
             .map(|(text, _)| reader.loader.files.resolve(&reader.loader.files.root, &text))
-            .or_else(|| options.private_key.clone()).or_else(|| settings.private_key_file.clone()),
+            .or_else(|| options.private_key.clone())
+            .or_else(|| settings.private_key_file.clone()),
         password: reader.secret(&["ansible_password", "ansible_ssh_pass", "ansible_ssh_password"]),
         ssh_arguments,
-        host_key_checking: reader.truth(&["ansible_host_key_checking", "ansible_ssh_host_key_checking"]).or((!settings.host_key_checking).then_some(false)),
+        host_key_checking: reader
+            .truth(&["ansible_host_key_checking", "ansible_ssh_host_key_checking"])
+            .or((!settings.host_key_checking).then_some(false)),
         timeout: reader.number(&["ansible_timeout", "ansible_ssh_timeout"]).map(|seconds| Duration::from_secs(u64::from(seconds))),
         become_password: reader.secret(&["ansible_become_password", "ansible_become_pass", "ansible_sudo_pass", "ansible_sudo_password"]),
     }
@@ -233,7 +257,11 @@ impl Reader<'_, '_, '_> {
                 Ok(found) => return found,
                 Err(error) => {
                     let span = error.span.unwrap_or(crate::source::NOWHERE);
-                    let mistake = Diagnostic::error(format!("`{name}` of host `{}`: {}", self.scope.host, error.message), span, name.chars().count() as u32);
+                    let mistake = Diagnostic::error(
+                        format!("`{name}` of host `{}`: {}", self.scope.host, error.message),
+                        span,
+                        name.chars().count() as u32,
+                    );
                     self.loader.mistake(mistake.hint("how a host is reached must be known before it is reached: facts are not"));
                 }
             }

@@ -49,7 +49,8 @@ impl Scope for Early<'_> {
                 .iter()
                 .map(|term| {
                     let path = self.folder.join(text(term)?);
-                    let content = std::fs::read_to_string(&path).map_err(|error| Error::failed(format!("read {}: {error}", path.display())))?;
+                    let content =
+                        std::fs::read_to_string(&path).map_err(|error| Error::failed(format!("read {}: {error}", path.display())))?;
                     Ok(Value::text(content.trim_end()))
                 })
                 .collect(),

@@ -68,7 +68,8 @@ impl Loader<'_> {
     /// Notes the files that a task names; what is not there is a mistake.
     pub fn files_of_task(&mut self, task: &Task, context: &Context) {
         let argument = |name: &str| task.arguments.named.iter().find(|argument| *argument.name == *name);
-        let literal = |name: &str| argument(name).map(|argument| argument.value.literal().map(|value| crate::module::arguments::boolean(value).ok()));
+        let literal =
+            |name: &str| argument(name).map(|argument| argument.value.literal().map(|value| crate::module::arguments::boolean(value).ok()));
         // Another machine's file, or perhaps one.
         let remote = literal("remote_src");
         if matches!(remote, Some(Some(Some(true)))) {
@@ -132,7 +133,9 @@ impl Loader<'_> {
         match &*lookup.plugin {
             "file" => terms.iter().for_each(|term| self.named_files(term, span, Use::TEXT, None, context, unsure)),
             "template" | "include" => terms.iter().for_each(|term| self.named_files(term, span, Use::TEMPLATE, None, context, unsure)),
-            "unvault" => terms.iter().for_each(|term| self.named_files(term, span, Use { decrypt: true, ..Use::TEXT }, None, context, unsure)),
+            "unvault" => {
+                terms.iter().for_each(|term| self.named_files(term, span, Use { decrypt: true, ..Use::TEXT }, None, context, unsure))
+            }
             "fileglob" => {
                 for pattern in terms.iter().flat_map(|term| patterns(term, None)) {
                     self.globbed(&pattern, context);
@@ -227,9 +230,11 @@ impl Loader<'_> {
             near.extend(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()));
         }
         near.sort();
-        let searched: Vec<String> = folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
+        let searched: Vec<String> =
+            folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
         let what = if of.kind == "templates" { "template" } else { "file" };
-        let mut mistake = Diagnostic::error(format!("there is no {what} `{name}`"), span, name.chars().count() as u32).suggest(&file, near.iter().map(String::as_str));
+        let mut mistake = Diagnostic::error(format!("there is no {what} `{name}`"), span, name.chars().count() as u32)
+            .suggest(&file, near.iter().map(String::as_str));
         mistake = mistake.hint(format!("searched in {}", searched.join(", ")));
         self.mistake(mistake);
     }
@@ -238,7 +243,12 @@ impl Loader<'_> {
     fn vars_of_task(&mut self, task: &Task, context: &Context) {
         let folders = search_folders(context, "vars");
         let argument = |name: &str| task.arguments.named.iter().find(|argument| *argument.name == *name);
-        let file = task.arguments.free_form.as_ref().map(|tree| (tree, task.span)).or_else(|| argument("file").map(|argument| (&argument.value, argument.span)));
+        let file = task
+            .arguments
+            .free_form
+            .as_ref()
+            .map(|tree| (tree, task.span))
+            .or_else(|| argument("file").map(|argument| (&argument.value, argument.span)));
         if let Some((name, span)) = file {
             let any = task.looping.as_ref().is_some_and(|looping| looping.with.as_deref() == Some("first_found"));
             for pattern in patterns(name, task.looping.as_ref()) {

@@ -56,7 +56,8 @@ impl Loader<'_> {
         }
         if !found {
             let shown = holes.unwrap_or_else(|| node.text().unwrap_or_default().to_owned());
-            let searched: Vec<String> = folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
+            let searched: Vec<String> =
+                folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
             self.mistake(Diagnostic::at(node, format!("no file matches `{shown}`")).hint(format!("searched in {}", searched.join(", "))));
         }
     }
@@ -72,7 +73,10 @@ impl Loader<'_> {
             // Nothing says that this file is meant: only what is clearly a list of tasks is taken.
             let Some(document) = self.document(path, None) else { return };
             let tasks = document.node.as_list().is_some_and(|items| {
-                items.iter().all(|item| item.as_map().is_some_and(|entries| !entries.iter().any(|(key, _)| matches!(key.text(), Some("hosts" | "import_playbook")))))
+                items.iter().all(|item| {
+                    item.as_map()
+                        .is_some_and(|entries| !entries.iter().any(|(key, _)| matches!(key.text(), Some("hosts" | "import_playbook"))))
+                })
             });
             if !tasks {
                 return;
@@ -90,7 +94,9 @@ impl Loader<'_> {
     }
 
     fn included_role(&mut self, include: &Include, context: &Context, node: &Node) {
-        let Included::Role { name, tasks_from, vars_from, defaults_from, handlers_from, rolespec_validate, .. } = &include.what else { return };
+        let Included::Role { name, tasks_from, vars_from, defaults_from, handlers_from, rolespec_validate, .. } = &include.what else {
+            return;
+        };
         let folders = self.role_folders(context);
         let mut names = Vec::new();
         for pattern in patterns(name, include.looping.as_ref()) {
@@ -181,7 +187,9 @@ impl Loader<'_> {
         imported.extend(self.play.import_handlers.split_off(known));
         imported.extend(handlers);
         let key = |folder: &str, from: Option<&str>, loader: &Self| -> Arc<str> {
-            path.as_deref().and_then(|path| loader.role_file(path, folder, from)).map_or_else(|| format!("{name}/{folder}").into(), |file| file.display().to_string().into())
+            path.as_deref()
+                .and_then(|path| loader.role_file(path, folder, from))
+                .map_or_else(|| format!("{name}/{folder}").into(), |file| file.display().to_string().into())
         };
         let tasks_key = key("tasks", tasks_from.as_deref(), self);
         let handlers_key = key("handlers", handlers_from.as_deref(), self);
@@ -246,7 +254,9 @@ impl Loader<'_> {
                 continue;
             }
             // Without any known part, folders of a kind are taken whole, others only flat.
-            let kind = base.file_name().is_some_and(|name| matches!(name.to_str(), Some("files" | "templates" | "vars" | "tasks" | "handlers" | "defaults")));
+            let kind = base
+                .file_name()
+                .is_some_and(|name| matches!(name.to_str(), Some("files" | "templates" | "vars" | "tasks" | "handlers" | "defaults")));
             let listed = if open && !kind { files_in(&base) } else { files_below(&base) };
             for path in listed {
                 let relative = path.strip_prefix(&base).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();

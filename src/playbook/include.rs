@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::action::{Action, WrittenValue};
 use super::keyword::{self, Place};
 use super::loader::{Loader, digest};
-use crate::project::files::normal;
 use super::modules::short;
 use super::role::{Call, CallKind};
 use super::task::Context;
 use crate::module::Kind;
 use crate::program::{Block, Include, Included, Keywords, Layer, Step, Tree, Value};
+use crate::project::files::normal;
 use crate::source::node::has_template;
 use crate::source::{Diagnostic, Node};
 
@@ -24,11 +24,36 @@ pub struct Pending {
 }
 
 const TASKS: &[&str] = &["file", "apply"];
-const ROLE: &[&str] = &["name", "role", "tasks_from", "vars_from", "defaults_from", "handlers_from", "apply", "public", "allow_duplicates", "rolespec_validate"];
+const ROLE: &[&str] = &[
+    "name",
+    "role",
+    "tasks_from",
+    "vars_from",
+    "defaults_from",
+    "handlers_from",
+    "apply",
+    "public",
+    "allow_duplicates",
+    "rolespec_validate",
+];
 /// Keywords that Ansible takes for `include_…`.
 const OF_INCLUDES: &[&str] = &[
-    "action", "args", "collections", "debugger", "ignore_errors", "loop", "loop_control", "name", "no_log", "register", "run_once", "tags",
-    "timeout", "vars", "when", "local_action",
+    "action",
+    "args",
+    "collections",
+    "debugger",
+    "ignore_errors",
+    "loop",
+    "loop_control",
+    "name",
+    "no_log",
+    "register",
+    "run_once",
+    "tags",
+    "timeout",
+    "vars",
+    "when",
+    "local_action",
 ];
 /// Keywords that mean nothing on an import: it is gone when tasks run.
 const NOT_OF_IMPORTS: &[&str] = &["register", "until", "retries", "delay", "changed_when", "failed_when", "listen"];
@@ -68,13 +93,17 @@ impl Loader<'_> {
                 options.entries.push((name.to_owned(), place));
             } else {
                 let at = argument.key_node.unwrap_or(place.node);
-                self.mistake(Diagnostic::at(at, format!("`{}` has no argument `{name}`", action.name)).suggest(name, known.iter().copied()));
+                self.mistake(
+                    Diagnostic::at(at, format!("`{}` has no argument `{name}`", action.name)).suggest(name, known.iter().copied()),
+                );
             }
         }
         if let Some((text, _, _, node)) = written.free {
             match free {
                 Some(name) => options.entries.insert(0, (name.to_owned(), Given { node, text: Some(text.trim().to_owned()) })),
-                None => self.mistake(Diagnostic::at(node, format!("`{}` takes no free text", action.name)).hint("write `name: ROLE` below it")),
+                None => {
+                    self.mistake(Diagnostic::at(node, format!("`{}` takes no free text", action.name)).hint("write `name: ROLE` below it"))
+                }
             }
         }
         options
@@ -181,7 +210,8 @@ impl Loader<'_> {
                 if word != "loop_control" {
                     let instead = short(&action.name).replace("import", "include");
                     self.mistake(
-                        Diagnostic::at(key, format!("`{}` is read beforehand and cannot loop", action.name)).hint(format!("write `{instead}`")),
+                        Diagnostic::at(key, format!("`{}` is read beforehand and cannot loop", action.name))
+                            .hint(format!("write `{instead}`")),
                     );
                 }
                 continue;
@@ -197,7 +227,8 @@ impl Loader<'_> {
                 "notify" => inside.notify = Some(self.names(value, word, context.secret)),
                 "collections" => inside.collections = self.collections(value),
                 _ if NOT_OF_IMPORTS.contains(&word) => self.mistake(
-                    Diagnostic::at(key, format!("`{word}` on `{}` does nothing: there is no task left of an import", action.name)).as_warning(),
+                    Diagnostic::at(key, format!("`{word}` on `{}` does nothing: there is no task left of an import", action.name))
+                        .as_warning(),
                 ),
                 _ => {}
             }
@@ -303,7 +334,9 @@ impl Loader<'_> {
             return keywords;
         };
         for (key, value) in entries {
-            if self.keyword_allowed(key, value, Place::Block) && !self.shared_keyword(&mut keywords, key, value, context.secret, "vars of apply") {
+            if self.keyword_allowed(key, value, Place::Block)
+                && !self.shared_keyword(&mut keywords, key, value, context.secret, "vars of apply")
+            {
                 let word = key.text().unwrap_or_default();
                 if word != "name" && word != "collections" {
                     self.mistake(Diagnostic::at(key, format!("`{word}` cannot be applied to what is included")));
@@ -324,7 +357,8 @@ impl Loader<'_> {
             near.extend(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()));
         }
         near.sort();
-        let searched: Vec<String> = folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
+        let searched: Vec<String> =
+            folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
         let mistake = Diagnostic::at(node, format!("there is no file `{target}`")).suggest(&name, near.iter().map(String::as_str));
         self.mistake(mistake.hint(format!("searched in {}", searched.join(", "))));
     }

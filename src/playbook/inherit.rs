@@ -61,7 +61,8 @@ impl Loader<'_> {
         if !known.places.contains(&place) {
             let places: Vec<&str> = known.places.iter().map(|place| place.article()).collect();
             self.mistake(
-                Diagnostic::at(key, format!("`{name}` cannot stand in {}", place.article())).label(format!("it belongs in {}", either(&places))),
+                Diagnostic::at(key, format!("`{name}` cannot stand in {}", place.article()))
+                    .label(format!("it belongs in {}", either(&places))),
             );
             return false;
         }
@@ -87,7 +88,10 @@ impl Loader<'_> {
             Tree::Literal(Value::Null) => None,
             Tree::Literal(literal) => match kind.check(literal) {
                 Ok(()) if matches!(kind, Kind::Text) && !matches!(value.kind, NodeKind::Scalar(_)) => {
-                    self.mistake(Diagnostic::at(value, format!("`{}` must be a text, found {}", key.text().unwrap_or_default(), value.describe())));
+                    self.mistake(Diagnostic::at(
+                        value,
+                        format!("`{}` must be a text, found {}", key.text().unwrap_or_default(), value.describe()),
+                    ));
                     None
                 }
                 Ok(()) => Some(tree),
@@ -101,7 +105,10 @@ impl Loader<'_> {
                 if matches!(kind, Kind::List(_) | Kind::Raw | Kind::Dict) {
                     return Some(tree);
                 }
-                self.mistake(Diagnostic::at(value, format!("`{}` must be one value, found {}", key.text().unwrap_or_default(), value.describe())));
+                self.mistake(Diagnostic::at(
+                    value,
+                    format!("`{}` must be one value, found {}", key.text().unwrap_or_default(), value.describe()),
+                ));
                 None
             }
         }
@@ -132,7 +139,8 @@ impl Loader<'_> {
         match node.value() {
             Value::Int(_) | Value::Float(_) => {
                 self.mistake(
-                    Diagnostic::at(node, format!("the condition `{}` in `{name}` is a number, not a truth value", scalar.text)).hint("write `true` or `false`"),
+                    Diagnostic::at(node, format!("the condition `{}` in `{name}` is a number, not a truth value", scalar.text))
+                        .hint("write `true` or `false`"),
                 );
                 None
             }
@@ -149,7 +157,9 @@ impl Loader<'_> {
                 NodeKind::Scalar(_) if item.is_template() || secret => tags.push(self.tree(item, secret)),
                 // Ansible splits at commas in a text, not inside a list; nobody means a comma in a tag.
                 NodeKind::Scalar(scalar) => {
-                    tags.extend(scalar.text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(|tag| Tree::Literal(Value::text(tag))));
+                    tags.extend(
+                        scalar.text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(|tag| Tree::Literal(Value::text(tag))),
+                    );
                 }
                 NodeKind::List(inner) => inner.iter().for_each(|tag| tags.push(Tree::Literal(tag.value()))),
                 NodeKind::Map(_) => self.mistake(Diagnostic::at(item, "a tag must be a text, found a mapping")),
@@ -175,7 +185,10 @@ impl Loader<'_> {
         let mut defaults = Vec::new();
         for part in value.items() {
             let Some(entries) = part.as_map() else {
-                self.mistake(Diagnostic::at(part, format!("`module_defaults` must be a mapping of modules to arguments, found {}", part.describe())));
+                self.mistake(Diagnostic::at(
+                    part,
+                    format!("`module_defaults` must be a mapping of modules to arguments, found {}", part.describe()),
+                ));
                 continue;
             };
             for (name, arguments) in entries {
@@ -193,7 +206,10 @@ impl Loader<'_> {
                         self.check_argument(entry, argument, value);
                     }
                 } else if !arguments.is_template() && !arguments.is_null() {
-                    self.mistake(Diagnostic::at(arguments, format!("the defaults of `{module}` must be a mapping, found {}", arguments.describe())));
+                    self.mistake(Diagnostic::at(
+                        arguments,
+                        format!("the defaults of `{module}` must be a mapping, found {}", arguments.describe()),
+                    ));
                 }
                 self.has_module_defaults = true;
                 defaults.push((Tree::Literal(Value::text(entry.name())), self.tree(arguments, secret)));

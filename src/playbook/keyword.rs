@@ -55,7 +55,8 @@ use Place::{Block, Handler, Import, Play, Role, Task};
 const EVERYWHERE: &[Place] = &[Play, Role, Block, Task, Handler, Import];
 const BELOW_PLAY: &[Place] = &[Role, Block, Task, Handler];
 const TASKS: &[Place] = &[Task, Handler];
-const ACCELERATE: Support = Support::No("Ansible took it out long ago: one session per host is what `provision` always has; delete the line");
+const ACCELERATE: Support =
+    Support::No("Ansible took it out long ago: one session per host is what `provision` always has; delete the line");
 
 const fn yes(name: &'static str, places: &'static [Place]) -> Keyword {
     Keyword { name, places, support: Support::Yes }
@@ -71,11 +72,21 @@ pub const KEYWORDS: &[Keyword] = &[
     with("accelerate", &[Play], ACCELERATE),
     with("accelerate_ipv6", &[Play], ACCELERATE),
     with("accelerate_port", &[Play], ACCELERATE),
-    with("action", TASKS, Support::Partly("the module's name must stand there: a template in its place is refused, since the arguments could not be checked")),
+    with(
+        "action",
+        TASKS,
+        Support::Partly("the module's name must stand there: a template in its place is refused, since the arguments could not be checked"),
+    ),
     yes("always", &[Block]),
     yes("any_errors_fatal", EVERYWHERE),
     yes("args", TASKS),
-    with("async", TASKS, Support::No("a task holds no connection open, so a long one needs no background job; `timeout` limits its time (`async: 0` is accepted)")),
+    with(
+        "async",
+        TASKS,
+        Support::No(
+            "a task holds no connection open, so a long one needs no background job; `timeout` limits its time (`async: 0` is accepted)",
+        ),
+    ),
     yes("become", EVERYWHERE),
     yes("become_exe", EVERYWHERE),
     yes("become_flags", EVERYWHERE),
@@ -84,9 +95,19 @@ pub const KEYWORDS: &[Keyword] = &[
     yes("block", &[Block]),
     yes("changed_when", TASKS),
     yes("check_mode", EVERYWHERE),
-    with("collections", &[Play, Role, Block, Task, Handler], Support::Partly("modules are looked for in the named collections; roles and plugins inside collections are not read")),
+    with(
+        "collections",
+        &[Play, Role, Block, Task, Handler],
+        Support::Partly("modules are looked for in the named collections; roles and plugins inside collections are not read"),
+    ),
     yes("connection", EVERYWHERE),
-    with("debugger", EVERYWHERE, Support::No("the interactive debugger stops a run at a prompt; `provision plan` and `-vvv` show what a task would do (`never` is accepted)")),
+    with(
+        "debugger",
+        EVERYWHERE,
+        Support::No(
+            "the interactive debugger stops a run at a prompt; `provision plan` and `-vvv` show what a task would do (`never` is accepted)",
+        ),
+    ),
     yes("delay", TASKS),
     yes("delegate_facts", BELOW_PLAY),
     yes("delegate_to", BELOW_PLAY),
@@ -111,7 +132,11 @@ pub const KEYWORDS: &[Keyword] = &[
     yes("module_defaults", EVERYWHERE),
     yes("name", EVERYWHERE),
     yes("no_log", EVERYWHERE),
-    with("notify", &[Block, Task, Handler], Support::Partly("on a block around `include_tasks` or `include_role` it is refused: write it at the tasks inside")),
+    with(
+        "notify",
+        &[Block, Task, Handler],
+        Support::Partly("on a block around `include_tasks` or `include_role` it is refused: write it at the tasks inside"),
+    ),
     yes("order", &[Play]),
     with("poll", TASKS, Support::No("it belongs to `async`, which is not supported (accepted beside `async: 0`)")),
     yes("port", EVERYWHERE),
@@ -124,7 +149,11 @@ pub const KEYWORDS: &[Keyword] = &[
     yes("roles", &[Play]),
     yes("run_once", EVERYWHERE),
     yes("serial", &[Play]),
-    with("strategy", &[Play], Support::Partly("`linear`, `free` and `host_pinned` (as `free`); `debug` and strategies of collections are refused")),
+    with(
+        "strategy",
+        &[Play],
+        Support::Partly("`linear`, `free` and `host_pinned` (as `free`); `debug` and strategies of collections are refused"),
+    ),
     yes("tags", EVERYWHERE),
     yes("tasks", &[Play]),
     with("throttle", EVERYWHERE, Support::No("how many hosts work at once is `serial` and `--forks`; a limit for one task is not there")),
@@ -133,7 +162,11 @@ pub const KEYWORDS: &[Keyword] = &[
     with("user", &[Play], Support::Partly("the old name of `remote_user`")),
     yes("vars", EVERYWHERE),
     yes("vars_files", &[Play]),
-    with("vars_prompt", &[Play], Support::Partly("nothing is asked in the middle of a run: each variable must be given with `-e` or have a default")),
+    with(
+        "vars_prompt",
+        &[Play],
+        Support::Partly("nothing is asked in the middle of a run: each variable must be given with `-e` or have a default"),
+    ),
     yes("when", &[Role, Block, Task, Handler, Import]),
 ];
 

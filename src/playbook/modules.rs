@@ -76,7 +76,8 @@ impl Loader<'_> {
         }
         if short(name) == "include" {
             self.mistake(
-                Diagnostic::at(node, "`include` is gone from Ansible").hint("write `import_tasks` (read beforehand) or `include_tasks` (decided at run time)"),
+                Diagnostic::at(node, "`include` is gone from Ansible")
+                    .hint("write `import_tasks` (read beforehand) or `include_tasks` (decided at run time)"),
             );
             return None;
         }
@@ -87,7 +88,9 @@ impl Loader<'_> {
         let known = module::MODULES.iter().flat_map(|entry| entry.names.iter().copied()).chain(STATEMENTS.iter().copied());
         let mistake = Diagnostic::at(node, format!("unknown module `{name}`")).suggest(name, known);
         self.mistake(match name.rsplit_once('.') {
-            Some((collection, _)) if mistake.label.is_none() => mistake.hint(format!("modules of the collection {collection} are not there")),
+            Some((collection, _)) if mistake.label.is_none() => {
+                mistake.hint(format!("modules of the collection {collection} are not there"))
+            }
             _ => mistake,
         });
         None
@@ -105,7 +108,8 @@ impl Loader<'_> {
         }
         let Some(field) = spec.field(text) else {
             if !spec.open && !has_template(text) {
-                let mistake = Diagnostic::at(name, format!("module `{}` has no argument `{text}`", entry.name())).suggest(text, spec.names());
+                let mistake =
+                    Diagnostic::at(name, format!("module `{}` has no argument `{text}`", entry.name())).suggest(text, spec.names());
                 let names: Vec<&str> = spec.fields.iter().map(|field| field.name).collect();
                 let listed = format!("its arguments are {}", names.join(", "));
                 self.mistake(if mistake.label.is_none() { mistake.hint(listed) } else { mistake });
@@ -125,8 +129,11 @@ impl Loader<'_> {
         if number && scalar.text.len() >= 3 && !scalar.text.starts_with('0') && scalar.text.bytes().all(|byte| byte.is_ascii_digit()) {
             let written: u32 = scalar.text.parse().unwrap_or_default();
             self.mistake(
-                Diagnostic::at(value, format!("`{name}: {}` is a decimal number: it would set the permissions {:04o}", scalar.text, written & 0o7777))
-                    .label(format!("write \"{:0>4}\"", scalar.text)),
+                Diagnostic::at(
+                    value,
+                    format!("`{name}: {}` is a decimal number: it would set the permissions {:04o}", scalar.text, written & 0o7777),
+                )
+                .label(format!("write \"{:0>4}\"", scalar.text)),
             );
         }
     }

@@ -119,7 +119,9 @@ impl Loader<'_> {
                 Some("tags") => inside.keywords.tags.extend(own.tags),
                 Some("name") => {}
                 Some(word) => self.mistake(
-                    Diagnostic::at(other, format!("`{word}` on `import_playbook` does nothing")).hint("write it in the plays themselves").as_warning(),
+                    Diagnostic::at(other, format!("`{word}` on `import_playbook` does nothing"))
+                        .hint("write it in the plays themselves")
+                        .as_warning(),
                 ),
                 None => {}
             }
@@ -156,7 +158,15 @@ impl Loader<'_> {
         }
     }
 
-    fn play(&mut self, node: &Node, entries: &[(Node, Node)], path: &Path, folder: &Path, secret: bool, inherited: &Inherited) -> Option<LoadedPlay> {
+    fn play(
+        &mut self,
+        node: &Node,
+        entries: &[(Node, Node)],
+        path: &Path,
+        folder: &Path,
+        secret: bool,
+        inherited: &Inherited,
+    ) -> Option<LoadedPlay> {
         self.play = PlayParts::default();
         self.plays += 1;
         let mut play = Play { span: node.span, ..Play::default() };
@@ -170,7 +180,10 @@ impl Loader<'_> {
             let name = key.text().unwrap_or_default();
             // Tasks at a play's level are the most usual slip.
             if super::keyword::find(name).is_none() && super::modules::is_known(name) {
-                self.mistake(Diagnostic::at(key, format!("the module `{name}` stands where a play's keywords stand")).hint("put it into the list `tasks:`"));
+                self.mistake(
+                    Diagnostic::at(key, format!("the module `{name}` stands where a play's keywords stand"))
+                        .hint("put it into the list `tasks:`"),
+                );
                 continue;
             }
             if !self.keyword_allowed(key, value, Place::Play) || PLAY_TASKS.contains(&name) {
@@ -306,8 +319,11 @@ impl Loader<'_> {
             Some((_, order)) => *order,
             None => {
                 self.mistake(
-                    Diagnostic::at(value, format!("unknown order `{text}`: it is inventory, reverse_inventory, sorted, reverse_sorted or shuffle"))
-                        .suggest(text, WORDS.iter().map(|(word, _)| *word)),
+                    Diagnostic::at(
+                        value,
+                        format!("unknown order `{text}`: it is inventory, reverse_inventory, sorted, reverse_sorted or shuffle"),
+                    )
+                    .suggest(text, WORDS.iter().map(|(word, _)| *word)),
                 );
                 Order::default()
             }
@@ -319,12 +335,17 @@ impl Loader<'_> {
             Some("linear") => Strategy::Linear,
             Some("free" | "host_pinned") => Strategy::Free,
             Some("debug") => {
-                self.mistake(Diagnostic::at(value, "the strategy `debug` is not supported").hint("the interactive debugger stops a run at a prompt"));
+                self.mistake(
+                    Diagnostic::at(value, "the strategy `debug` is not supported").hint("the interactive debugger stops a run at a prompt"),
+                );
                 Strategy::Linear
             }
             text => {
                 let text = text.unwrap_or_default();
-                self.mistake(Diagnostic::at(value, format!("unknown strategy `{text}`: it is linear, free or host_pinned")).suggest(text, ["linear", "free", "host_pinned"]));
+                self.mistake(
+                    Diagnostic::at(value, format!("unknown strategy `{text}`: it is linear, free or host_pinned"))
+                        .suggest(text, ["linear", "free", "host_pinned"]),
+                );
                 Strategy::Linear
             }
         }
@@ -358,7 +379,8 @@ impl Loader<'_> {
                     layer.variables.push(Variable { name: name.into(), value, span: key.span });
                 }
                 None => self.mistake(
-                    Diagnostic::at(item, format!("nothing is asked during a run: the variable `{name}` is not given")).hint(format!("add `-e {name}=VALUE`")),
+                    Diagnostic::at(item, format!("nothing is asked during a run: the variable `{name}` is not given"))
+                        .hint(format!("add `-e {name}=VALUE`")),
                 ),
             }
         }
@@ -398,7 +420,10 @@ impl Loader<'_> {
                 self.missing_file(&entry.items()[0], name, &vars_folders(folder));
             } else {
                 let shown = name.to_owned();
-                self.mistake(Diagnostic::at(&entry.items()[0], format!("no file matches `{shown}`")).hint("nothing that the template can become is there"));
+                self.mistake(
+                    Diagnostic::at(&entry.items()[0], format!("no file matches `{shown}`"))
+                        .hint("nothing that the template can become is there"),
+                );
             }
         }
         play.vars_files.push(VarsFile { candidates, span: entry.span });

@@ -246,7 +246,10 @@ mod tests {
     fn a_loop_over_written_items_gives_exact_names() {
         let looping = over(None, Tree::Literal(vec!["a", "b"].into()));
         assert_eq!(shown(&template("{{ item }}.yml"), Some(&looping)), ["a.yml", "b.yml"]);
-        assert_eq!(shown(&template("{{ item.src }}"), Some(&over(None, Tree::Literal(vec![Value::map(crate::map! {"src" => "x"})].into())))), ["x"]);
+        assert_eq!(
+            shown(&template("{{ item.src }}"), Some(&over(None, Tree::Literal(vec![Value::map(crate::map! {"src" => "x"})].into())))),
+            ["x"]
+        );
         assert_eq!(shown(&template("{{ item }}"), Some(&over(None, template("{{ list }}")))), ["*"]);
     }
 
@@ -256,10 +259,7 @@ mod tests {
             ("files".into_tree(), Tree::List(vec![template("{{ ansible_distribution }}.yml"), "default.yml".into_tree()])),
             ("paths".into_tree(), Tree::Literal(vec!["../vars"].into())),
         ])]);
-        assert_eq!(
-            shown(&template("{{ item }}"), Some(&over(Some("first_found"), items))),
-            ["../vars/*.yml", "../vars/default.yml"]
-        );
+        assert_eq!(shown(&template("{{ item }}"), Some(&over(Some("first_found"), items))), ["../vars/*.yml", "../vars/default.yml"]);
     }
 
     trait IntoTree {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::keyword::{self, Place};
 use super::loader::Loader;
-use crate::project::files::normal;
 use super::task::Context;
 use crate::module::Kind;
 use crate::program::{Block, Keywords, Layer, LayerId, RoleScope, Step, Tree, Value, Variable};
+use crate::project::files::normal;
 use crate::source::{Diagnostic, Node, NodeKind};
 
 /// Extensions of a role's files, in Ansible's order.
@@ -118,11 +118,18 @@ impl Loader<'_> {
             NodeKind::Scalar(scalar) if !node.is_null() => {
                 let name = self.static_text(node, context, "a role's name")?;
                 // `dependencies: [src,version,name]` is for ansible-galaxy, the name is the last.
-                let name = if kind == CallKind::Dependency && scalar.text.contains(',') { name.rsplit(',').next().unwrap_or_default().trim().to_owned() } else { name };
+                let name = if kind == CallKind::Dependency && scalar.text.contains(',') {
+                    name.rsplit(',').next().unwrap_or_default().trim().to_owned()
+                } else {
+                    name
+                };
                 call = Call::new(node, name, kind);
             }
             NodeKind::Map(entries) => {
-                let name = entries.iter().find(|(key, _)| key.text() == Some("role")).or_else(|| entries.iter().find(|(key, _)| key.text() == Some("name")));
+                let name = entries
+                    .iter()
+                    .find(|(key, _)| key.text() == Some("role"))
+                    .or_else(|| entries.iter().find(|(key, _)| key.text() == Some("name")));
                 let Some((_, name)) = name else {
                     self.mistake(Diagnostic::at(node, "a role without a name").hint("write `role: NAME`"));
                     return None;
@@ -212,11 +219,10 @@ impl Loader<'_> {
         };
         if matches!(call.kind, CallKind::Play | CallKind::Dependency) {
             if let Some(start) = context.importing.iter().position(|importing| *importing == path) {
-                let mut names: Vec<String> = context.importing[start..].iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
+                let mut names: Vec<String> =
+                    context.importing[start..].iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
                 names.push(call.name.clone());
-                self.mistake(
-                    Diagnostic::at(call.node, format!("role `{}` depends on itself", call.name)).label(names.join(" → ")),
-                );
+                self.mistake(Diagnostic::at(call.node, format!("role `{}` depends on itself", call.name)).label(names.join(" → ")));
                 return None;
             }
             inside.importing.push(path.clone());
@@ -315,7 +321,8 @@ impl Loader<'_> {
     /// A file of tasks that is being imported; a cycle is a mistake.
     pub fn task_file(&mut self, file: &Path, context: &Context, wanted: &Node) -> Vec<Step> {
         if context.importing.iter().any(|importing| importing == file) {
-            let names: Vec<String> = context.importing.iter().skip_while(|importing| *importing != file).map(|path| self.shown(path)).collect();
+            let names: Vec<String> =
+                context.importing.iter().skip_while(|importing| *importing != file).map(|path| self.shown(path)).collect();
             self.mistake(
                 Diagnostic::at(wanted, format!("{} imports itself", self.shown(file)))
                     .label(format!("{} → {}", names.join(" → "), self.shown(file)))
@@ -341,11 +348,13 @@ impl Loader<'_> {
         }
         self.incomplete = true;
         let names = self.role_names(&folders);
-        let mut mistake = Diagnostic::at(call.node, format!("there is no role `{}`", call.name)).suggest(&call.name, names.iter().map(String::as_str));
+        let mut mistake =
+            Diagnostic::at(call.node, format!("there is no role `{}`", call.name)).suggest(&call.name, names.iter().map(String::as_str));
         if call.name.matches('.').count() == 2 {
             mistake = mistake.hint("roles of collections are not read: put the role into a `roles` folder");
         } else {
-            let searched: Vec<String> = folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
+            let searched: Vec<String> =
+                folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
             mistake = mistake.hint(format!("searched in {}", searched.join(", ")));
         }
         self.mistake(mistake);
@@ -420,7 +429,8 @@ impl Loader<'_> {
     }
 
     fn meta(&mut self, role: &mut LoadedRole, node: &Node) {
-        const KEYS: &[&str] = &["allow_duplicates", "dependencies", "galaxy_info", "argument_specs", "collections", "galaxy_tags", "namespace", "role_name"];
+        const KEYS: &[&str] =
+            &["allow_duplicates", "dependencies", "galaxy_info", "argument_specs", "collections", "galaxy_tags", "namespace", "role_name"];
         if node.is_null() {
             return;
         }
@@ -444,7 +454,9 @@ impl Loader<'_> {
                 Some(name) if !KEYS.contains(&name) => {
                     // Ansible takes every keyword that a play has here, without any effect.
                     if keyword::find(name).is_none() {
-                        self.mistake(Diagnostic::at(key, format!("unknown key `{name}` in a role's meta file")).suggest(name, KEYS.iter().copied()));
+                        self.mistake(
+                            Diagnostic::at(key, format!("unknown key `{name}` in a role's meta file")).suggest(name, KEYS.iter().copied()),
+                        );
                     }
                 }
                 _ => {}

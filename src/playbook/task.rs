@@ -7,17 +7,37 @@ use std::sync::Arc;
 use super::action::Action;
 use super::keyword::{self, Place};
 use super::loader::{Loader, digest};
-use crate::project::files::is_variable_name;
 use super::modules::{is_known, short};
 use super::role::RoleContext;
 use crate::module::Kind;
 use crate::program::{Block, Keywords, Layer, Loop, Step, Task, Tree};
+use crate::project::files::is_variable_name;
 use crate::source::{Diagnostic, Node, NodeKind};
 
 /// Lookups that `with_…` may name.
 pub const WITH: &[&str] = &[
-    "items", "list", "indexed_items", "nested", "cartesian", "together", "dict", "fileglob", "filetree", "first_found", "subelements",
-    "sequence", "lines", "random_choice", "flattened", "inventory_hostnames", "vars", "varnames", "file", "template", "env", "pipe",
+    "items",
+    "list",
+    "indexed_items",
+    "nested",
+    "cartesian",
+    "together",
+    "dict",
+    "fileglob",
+    "filetree",
+    "first_found",
+    "subelements",
+    "sequence",
+    "lines",
+    "random_choice",
+    "flattened",
+    "inventory_hostnames",
+    "vars",
+    "varnames",
+    "file",
+    "template",
+    "env",
+    "pipe",
 ];
 
 /// What holds around a list of tasks while it is read.
@@ -272,8 +292,7 @@ impl Loader<'_> {
                 let with = short(with);
                 if !WITH.contains(&with) {
                     self.mistake(
-                        Diagnostic::at(key, format!("there is no lookup `{with}` to loop with"))
-                            .suggest(name, WITH_NAMES.iter().copied()),
+                        Diagnostic::at(key, format!("there is no lookup `{with}` to loop with")).suggest(name, WITH_NAMES.iter().copied()),
                     );
                     continue;
                 }
@@ -284,7 +303,11 @@ impl Loader<'_> {
             }
             if with.is_none() && value.as_list().is_none() && !value.is_template() {
                 self.mistake(Diagnostic::at(value, format!("`loop` must be a list, found {}", value.describe())).hint(
-                    if value.as_map().is_some() { "loop over a mapping with `loop: \"{{ mapping | dict2items }}\"`" } else { "write it as a list: `loop: [a, b]`" },
+                    if value.as_map().is_some() {
+                        "loop over a mapping with `loop: \"{{ mapping | dict2items }}\"`"
+                    } else {
+                        "write it as a list: `loop: [a, b]`"
+                    },
                 ));
                 continue;
             }
@@ -310,7 +333,18 @@ impl Loader<'_> {
         let control = entries.iter().find(|(key, _)| key.text() == Some("loop_control"));
         let mut looping = found.map(|(_, looping)| looping);
         if let Some((key, value)) = control {
-            let mut unused = Loop { with: None, items: Tree::Literal(crate::program::Value::Null), span: value.span, loop_var: None, index_var: None, label: None, pause: None, extended: None, extended_allitems: None, break_when: Vec::new() };
+            let mut unused = Loop {
+                with: None,
+                items: Tree::Literal(crate::program::Value::Null),
+                span: value.span,
+                loop_var: None,
+                index_var: None,
+                label: None,
+                pause: None,
+                extended: None,
+                extended_allitems: None,
+                break_when: Vec::new(),
+            };
             self.loop_control(key, value, looping.as_mut().unwrap_or(&mut unused), secret);
         }
         looping
@@ -324,7 +358,10 @@ impl Loader<'_> {
     fn loop_control(&mut self, key: &Node, value: &Node, looping: &mut Loop, secret: bool) {
         const KEYS: &[&str] = &["loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"];
         let Some(entries) = value.as_map() else {
-            self.mistake(Diagnostic::at(if value.is_null() { key } else { value }, format!("`loop_control` must be a mapping, found {}", value.describe())));
+            self.mistake(Diagnostic::at(
+                if value.is_null() { key } else { value },
+                format!("`loop_control` must be a mapping, found {}", value.describe()),
+            ));
             return;
         };
         for (key, value) in entries {
@@ -338,7 +375,9 @@ impl Loader<'_> {
                 Some("break_when") => looping.break_when = self.conditions(value, "break_when", secret),
                 name => {
                     let name = name.unwrap_or_default();
-                    self.mistake(Diagnostic::at(key, format!("unknown key `{name}` in `loop_control`")).suggest(name, KEYS.iter().copied()));
+                    self.mistake(
+                        Diagnostic::at(key, format!("unknown key `{name}` in `loop_control`")).suggest(name, KEYS.iter().copied()),
+                    );
                 }
             }
         }
@@ -370,7 +409,26 @@ impl Loader<'_> {
 
 /// `with_…`, for suggestions.
 const WITH_NAMES: &[&str] = &[
-    "with_items", "with_list", "with_indexed_items", "with_nested", "with_cartesian", "with_together", "with_dict", "with_fileglob",
-    "with_filetree", "with_first_found", "with_subelements", "with_sequence", "with_lines", "with_random_choice", "with_flattened",
-    "with_inventory_hostnames", "with_vars", "with_varnames", "with_file", "with_template", "with_env", "with_pipe",
+    "with_items",
+    "with_list",
+    "with_indexed_items",
+    "with_nested",
+    "with_cartesian",
+    "with_together",
+    "with_dict",
+    "with_fileglob",
+    "with_filetree",
+    "with_first_found",
+    "with_subelements",
+    "with_sequence",
+    "with_lines",
+    "with_random_choice",
+    "with_flattened",
+    "with_inventory_hostnames",
+    "with_vars",
+    "with_varnames",
+    "with_file",
+    "with_template",
+    "with_env",
+    "with_pipe",
 ];

@@ -28,7 +28,9 @@ pub struct Found<'p> {
 impl<'p> Found<'p> {
     pub fn play(&mut self, play: &'p Play) {
         self.keywords(&play.keywords);
-        self.roots.extend(play.name.iter().chain(&play.gather_facts).chain(&play.gather_subset).chain(&play.gather_timeout).chain(&play.fact_path));
+        self.roots.extend(
+            play.name.iter().chain(&play.gather_facts).chain(&play.gather_subset).chain(&play.gather_timeout).chain(&play.fact_path),
+        );
         self.roots.extend(play.force_handlers.iter().chain(&play.max_fail_percentage));
         self.roots.extend(play.vars_files.iter().flat_map(|file| &file.candidates));
         for section in [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks] {
@@ -167,7 +169,15 @@ impl<'p> Found<'p> {
     fn looping(&mut self, looping: Option<&'p Loop>) {
         let Some(looping) = looping else { return };
         self.roots.push(&looping.items);
-        self.roots.extend(looping.label.iter().chain(&looping.pause).chain(&looping.extended).chain(&looping.extended_allitems).chain(&looping.break_when));
+        self.roots.extend(
+            looping
+                .label
+                .iter()
+                .chain(&looping.pause)
+                .chain(&looping.extended)
+                .chain(&looping.extended_allitems)
+                .chain(&looping.break_when),
+        );
         self.defined.insert("item".into());
         self.defined.insert("ansible_loop".into());
         for name in [&looping.loop_var, &looping.index_var].into_iter().flatten() {

@@ -391,7 +391,9 @@ pub enum File {
         /// Names inside, sorted; each one's path is a key of [`Program::files`] too.
         entries: Vec<Arc<str>>,
     },
-    Symlink { target: Arc<str> },
+    Symlink {
+        target: Arc<str>,
+    },
 }
 
 /// Bytes that travel as bytes.

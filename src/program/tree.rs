@@ -52,10 +52,9 @@ impl Tree {
     /// A member of a mapping by a literal text key.
     pub fn get(&self, name: &str) -> Option<Tree> {
         match self {
-            Tree::Map(entries) => entries
-                .iter()
-                .find(|(key, _)| key.literal().and_then(Value::as_str) == Some(name))
-                .map(|(_, value)| value.clone()),
+            Tree::Map(entries) => {
+                entries.iter().find(|(key, _)| key.literal().and_then(Value::as_str) == Some(name)).map(|(_, value)| value.clone())
+            }
             Tree::Literal(value) => value.get(name).cloned().map(Tree::Literal),
             _ => None,
         }

@@ -293,9 +293,7 @@ impl Value {
             Value::Text(text) => Value::Text(text.with_secrecy(true)),
             Value::List(items) => Value::list(items.iter().cloned().map(Value::into_secret).collect()),
             Value::Tuple(items) => Value::Tuple(Arc::new(items.iter().cloned().map(Value::into_secret).collect())),
-            Value::Map(entries) => {
-                Value::map(entries.iter().map(|(key, value)| (key.clone(), value.clone().into_secret())).collect())
-            }
+            Value::Map(entries) => Value::map(entries.iter().map(|(key, value)| (key.clone(), value.clone().into_secret())).collect()),
             other => other,
         }
     }
@@ -321,9 +319,9 @@ impl Value {
             Value::Text(text) if text.is_secret() && !reveal => Json::String("***".to_owned()),
             Value::Text(text) => Json::String(text.as_str().to_owned()),
             Value::List(items) | Value::Tuple(items) => Json::Array(items.iter().map(|item| item.to_json(reveal)).collect()),
-            Value::Map(entries) => Json::Object(
-                entries.iter().map(|(key, value)| (key.text().into_owned(), value.to_json(reveal))).collect(),
-            ),
+            Value::Map(entries) => {
+                Json::Object(entries.iter().map(|(key, value)| (key.text().into_owned(), value.to_json(reveal))).collect())
+            }
             Value::Unknown(cause) => Json::String(format!("<unknown: {cause}>")),
             Value::Lazy(_) | Value::HostVars | Value::Host(_) => Json::String("<not evaluated>".to_owned()),
         }

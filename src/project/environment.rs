@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Files;
 use crate::program::Span;
-use crate::source::{Diagnostic, Keys, Node, NOWHERE};
+use crate::source::{Diagnostic, Keys, NOWHERE, Node};
 use crate::vm::machines::check_label;
 
 /// The file's name.
@@ -101,7 +101,10 @@ pub(super) fn read(files: &mut Files, given: &Given) -> Environment {
         (None, Some(parts)) => parts,
         (None, None) => reader.default(&["playbooks/site.yaml", "playbooks/site.yml"]).into_iter().collect(),
     };
-    let own_inventory = given.inventory.is_some() || given.configured_inventory.is_some() || keys.get("inventory").is_some() || reader.files.root.join("inventory").exists();
+    let own_inventory = given.inventory.is_some()
+        || given.configured_inventory.is_some()
+        || keys.get("inventory").is_some()
+        || reader.files.root.join("inventory").exists();
     let inventory = match (&given.inventory, reader.listed(&keys, "inventory")) {
         (Some(written), _) => written.iter().map(|path| reader.outside(path)).collect(),
         (None, Some(parts)) => parts,
@@ -211,10 +214,19 @@ impl Reader<'_> {
     }
 
     fn default_releases(&self, built_in: bool) -> Vec<Release> {
-        let Some(chart) = self.default(&["charts/phishing"]).filter(|part| part.origin == Origin::File || built_in) else { return Vec::new() };
+        let Some(chart) = self.default(&["charts/phishing"]).filter(|part| part.origin == Origin::File || built_in) else {
+            return Vec::new();
+        };
         let values = self.default(&["charts/phishing/values-dev.yaml"]).filter(|part| part.origin == chart.origin);
         let images = vec![("image".to_owned(), "image/model-service".to_owned())];
-        vec![Release { name: "phishing".to_owned(), namespace: "phishing".to_owned(), values: values.into_iter().collect(), images, span: NOWHERE, chart }]
+        vec![Release {
+            name: "phishing".to_owned(),
+            namespace: "phishing".to_owned(),
+            values: values.into_iter().collect(),
+            images,
+            span: NOWHERE,
+            chart,
+        }]
     }
 }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::program::{Layer, Span, Template, Tree, Value, Variable};
 use super::files::{Files, is_variable_name};
+use crate::program::{Layer, Span, Template, Tree, Value, Variable};
 use crate::source::{Diagnostic, NodeKind, free_form, has_template, yaml};
 
 /// `key=value key="two words"`, a mapping as YAML or JSON, or `@file` (relative to `base`); later ones win.
@@ -48,12 +48,17 @@ fn pairs(files: &mut Files, layer: &mut Layer, text: &str, index: usize) {
         return;
     };
     if let Some(rest) = &parsed.rest {
-        let mistake = Diagnostic::error(format!("extra variables are key=value, not `{}`", rest.trim()), place(parsed.rest_at), rest.trim().chars().count() as u32);
+        let mistake = Diagnostic::error(
+            format!("extra variables are key=value, not `{}`", rest.trim()),
+            place(parsed.rest_at),
+            rest.trim().chars().count() as u32,
+        );
         files.diagnostics.push(mistake.hint("write `-e name=value`, `-e '{\"name\": \"value\"}'` or `-e @file.yml`"));
     }
     for pair in parsed.pairs {
         if !is_variable_name(&pair.key) {
-            let mistake = Diagnostic::error(format!("`{}` cannot be a variable's name", pair.key), place(pair.at), pair.key.chars().count() as u32);
+            let mistake =
+                Diagnostic::error(format!("`{}` cannot be a variable's name", pair.key), place(pair.at), pair.key.chars().count() as u32);
             files.diagnostics.push(mistake);
             continue;
         }

@@ -149,7 +149,8 @@ impl Files {
 /// Letters, digits and `_`, no digit first: what Python calls an identifier, in ASCII or not.
 pub fn is_variable_name(name: &str) -> bool {
     let mut letters = name.chars();
-    letters.next().is_some_and(|first| first.is_alphabetic() || first == '_') && letters.all(|letter| letter.is_alphanumeric() || letter == '_')
+    letters.next().is_some_and(|first| first.is_alphabetic() || first == '_')
+        && letters.all(|letter| letter.is_alphanumeric() || letter == '_')
 }
 
 /// The mistake in a variable's name, if there is one.

@@ -45,7 +45,8 @@ pub(super) fn read(files: &mut Files, path: &Path) -> Option<MachinesFile> {
             }
         }
         Some((_, other)) => reader.mistake(
-            Diagnostic::at(other, format!("`machines` is a mapping of names, this is {}", other.describe())).hint("write `control: {address: 192.168.60.2}` for each"),
+            Diagnostic::at(other, format!("`machines` is a mapping of names, this is {}", other.describe()))
+                .hint("write `control: {address: 192.168.60.2}` for each"),
         ),
         None => {}
     }
@@ -77,7 +78,8 @@ pub(super) fn read(files: &mut Files, path: &Path) -> Option<MachinesFile> {
             variables.push(variable("machine_memory_mb", Value::Int((machine.memory.0 >> 20) as i64)));
         }
         let groups = body.get("groups").or_else(|| document.node.get("defaults").and_then(|defaults| defaults.get("groups")));
-        let place = |name: &str| groups.into_iter().flat_map(Node::items).find(|item| item.text() == Some(name)).map_or(key.span, |item| item.span);
+        let place =
+            |name: &str| groups.into_iter().flat_map(Node::items).find(|item| item.text() == Some(name)).map_or(key.span, |item| item.span);
         Extra {
             name: machine.name.to_string(),
             span: key.span,
@@ -131,7 +133,8 @@ impl Reader<'_> {
         let keys = Keys::new(body, &what, &MACHINE, diagnostics);
         let count = keys.whole("count", diagnostics);
         let written = keys.get("address").is_some();
-        let address = keys.parsed("address", |text| text.parse::<Ipv4Addr>().map_err(|_| format!("`{text}` is no IPv4 address")), diagnostics);
+        let address =
+            keys.parsed("address", |text| text.parse::<Ipv4Addr>().map_err(|_| format!("`{text}` is no IPv4 address")), diagnostics);
         match NodeName::try_from(name) {
             Ok(_) if body.as_map().is_none() && !body.is_null() => None,
             // An address that is no address was told; "no address" would be a second sentence for it.

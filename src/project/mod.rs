@@ -106,7 +106,9 @@ impl Project {
 fn passwords(options: &Options, settings: &Settings, cwd: &Path) -> Passwords {
     let given = &options.passwords;
     let absolute = |id: &String| {
-        let place = |source: &str| if source.starts_with("prompt") { source.to_owned() } else { cwd.join(vault::home(Path::new(source))).display().to_string() };
+        let place = |source: &str| {
+            if source.starts_with("prompt") { source.to_owned() } else { cwd.join(vault::home(Path::new(source))).display().to_string() }
+        };
         id.split_once('@').map_or_else(|| place(id), |(label, source)| format!("{label}@{}", place(source)))
     };
     Passwords {

@@ -168,7 +168,8 @@ pub(super) fn read(files: &mut Files, cwd: &Path, environment: &BTreeMap<String,
     }
     let mut reader = Reader { files, found, cwd, environment };
     let home = PathBuf::from("~/.ansible");
-    let defaults = |name: &str| vec![vault::home(&home.join(name)), Path::new("/usr/share/ansible").join(name), Path::new("/etc/ansible").join(name)];
+    let defaults =
+        |name: &str| vec![vault::home(&home.join(name)), Path::new("/usr/share/ansible").join(name), Path::new("/etc/ansible").join(name)];
     Settings {
         file,
         inventory: reader.inventory(),
@@ -191,7 +192,11 @@ pub(super) fn read(files: &mut Files, cwd: &Path, environment: &BTreeMap<String,
         become_user: reader.text("privilege_escalation", "become_user"),
         become_method: reader.text("privilege_escalation", "become_method"),
         become_ask_pass: reader.truth("privilege_escalation", "become_ask_pass").unwrap_or(false),
-        gathering: reader.choice("defaults", "gathering", &[("implicit", Gathering::Implicit), ("explicit", Gathering::Explicit), ("smart", Gathering::Smart)]),
+        gathering: reader.choice(
+            "defaults",
+            "gathering",
+            &[("implicit", Gathering::Implicit), ("explicit", Gathering::Explicit), ("smart", Gathering::Smart)],
+        ),
         force_handlers: reader.truth("defaults", "force_handlers").unwrap_or(false),
         any_errors_fatal: reader.truth("defaults", "any_errors_fatal").unwrap_or(false),
         no_log: reader.truth("defaults", "no_log").unwrap_or(false),
@@ -220,7 +225,10 @@ fn find(files: &mut Files, cwd: &Path, environment: &BTreeMap<String, String>) -
             return Some(here);
         }
         let name = files.name(&here);
-        files.warn(format!("`{name}` is not read: anyone may write to its folder"), format!("chmod o-w {}, or set ANSIBLE_CONFIG={}", cwd.display(), here.display()));
+        files.warn(
+            format!("`{name}` is not read: anyone may write to its folder"),
+            format!("chmod o-w {}, or set ANSIBLE_CONFIG={}", cwd.display(), here.display()),
+        );
     }
     let home = environment.get("HOME").map(|home| Path::new(home).join(".ansible.cfg"));
     home.into_iter().chain([PathBuf::from("/etc/ansible/ansible.cfg")]).find(|path| path.exists())
@@ -247,7 +255,9 @@ fn from_file<'table>(files: &mut Files, path: &Path, found: &mut BTreeMap<(&'tab
             last = None;
             continue;
         }
-        if column > 1 && let Some(value) = last.and_then(|key| found.get_mut(&key)) {
+        if column > 1
+            && let Some(value) = last.and_then(|key| found.get_mut(&key))
+        {
             value.text.push(' ');
             value.text.push_str(body);
             continue;
@@ -259,11 +269,17 @@ fn from_file<'table>(files: &mut Files, path: &Path, found: &mut BTreeMap<(&'tab
         };
         let (key, value) = (key.trim_end().to_lowercase(), value.trim());
         let width = key.chars().count() as u32;
-        let Some((known_section, known, ..)) = TABLE.iter().find(|(known_section, known, ..)| *known_section == section && *known == key) else {
-            let near = crate::source::suggest(&key, TABLE.iter().filter(|(known_section, ..)| *known_section == section).map(|(_, known, ..)| *known));
+        let Some((known_section, known, ..)) = TABLE.iter().find(|(known_section, known, ..)| *known_section == section && *known == key)
+        else {
+            let near = crate::source::suggest(
+                &key,
+                TABLE.iter().filter(|(known_section, ..)| *known_section == section).map(|(_, known, ..)| *known),
+            );
             if let Some(near) = near {
                 let label = format!("did you mean `{near}`?");
-                files.diagnostics.push(Diagnostic::warning(format!("the setting `{key}` is not known and not read"), span, width).label(label));
+                files
+                    .diagnostics
+                    .push(Diagnostic::warning(format!("the setting `{key}` is not known and not read"), span, width).label(label));
             }
             continue;
         };
@@ -276,7 +292,11 @@ fn tell(files: &mut Files, kind: Use, value: &Found) {
     let name = &value.name;
     match kind {
         Use::Unsupported(default) if !value.text.trim().eq_ignore_ascii_case(default) => {
-            let mut mistake = Diagnostic::error(format!("the setting `{name}` with the value `{}` is not supported", value.text), value.span, value.width);
+            let mut mistake = Diagnostic::error(
+                format!("the setting `{name}` with the value `{}` is not supported", value.text),
+                value.span,
+                value.width,
+            );
             if !default.is_empty() {
                 mistake = mistake.label(format!("only its default, `{default}`"));
             }
@@ -284,7 +304,9 @@ fn tell(files: &mut Files, kind: Use, value: &Found) {
         }
         Use::Plugins => {
             let message = format!("`{name}` is not read: plugins in Python cannot be loaded");
-            files.diagnostics.push(Diagnostic::warning(message, value.span, value.width).label("a task that needs one is a mistake where it stands"));
+            files
+                .diagnostics
+                .push(Diagnostic::warning(message, value.span, value.width).label("a task that needs one is a mistake where it stands"));
         }
         _ => {}
     }
@@ -389,14 +411,24 @@ impl Reader<'_> {
 
     fn inventory(&self) -> Option<Vec<String>> {
         let value = self.get("defaults", "inventory")?;
-        Some(value.text.split(',').map(str::trim).filter(|path| !path.is_empty()).map(|path| self.absolute(value, path).display().to_string()).collect())
+        Some(
+            value
+                .text
+                .split(',')
+                .map(str::trim)
+                .filter(|path| !path.is_empty())
+                .map(|path| self.absolute(value, path).display().to_string())
+                .collect(),
+        )
     }
 
     /// `label@file`, files absolute.
     fn identities(&self) -> Vec<String> {
         let Some(value) = self.get("defaults", "vault_identity_list") else { return Vec::new() };
         let items = value.text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        let place = |source: &str| if source.starts_with("prompt") { source.to_owned() } else { self.absolute(value, source).display().to_string() };
+        let place = |source: &str| {
+            if source.starts_with("prompt") { source.to_owned() } else { self.absolute(value, source).display().to_string() }
+        };
         items
             .map(|item| match item.split_once('@') {
                 Some((label, source)) => format!("{label}@{}", place(source)),

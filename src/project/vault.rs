@@ -247,9 +247,11 @@ fn run(path: &Path, label: &str) -> Result<Vec<u8>, String> {
     if path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("-client")) {
         command.arg("--vault-id").arg(label);
     }
-    let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().map_err(|error| {
-        format!("run it: {}; if it is no script, take its executable bit away", plain(&error))
-    })?;
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|error| format!("run it: {}; if it is no script, take its executable bit away", plain(&error)))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
         let code = output.status.code().map_or("a signal".to_owned(), |code| code.to_string());

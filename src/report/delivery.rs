@@ -9,7 +9,9 @@ use crate::delivery::{Planned, Step};
 pub fn json(step: &Step) -> Value {
     match step {
         Step::Waiting { condition, reason } => json!({"event": "waiting", "layer": "cluster", "condition": condition, "reason": reason}),
-        Step::Holds { condition, elapsed } => json!({"event": "holds", "layer": "cluster", "condition": condition, "milliseconds": elapsed.as_millis() as u64}),
+        Step::Holds { condition, elapsed } => {
+            json!({"event": "holds", "layer": "cluster", "condition": condition, "milliseconds": elapsed.as_millis() as u64})
+        }
         Step::Object { release, change } => json!({"event": "object", "layer": "releases", "release": release, "change": change}),
         Step::Released { release, revision, changed, objects, elapsed } => json!({
             "event": "released", "layer": "releases", "release": release, "revision": revision, "changed": changed, "objects": objects, "milliseconds": elapsed.as_millis() as u64,

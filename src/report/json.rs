@@ -14,15 +14,21 @@ pub fn line(happening: &Happening) {
     let value = match happening {
         Happening::Connecting { host } => json!({"event": "connecting", "host": host}),
         Happening::Connected { host, hello } => json!({"event": "connected", "host": host, "user": hello.user, "boot_id": hello.boot_id}),
-        Happening::Waiting { host, holder, doing } => json!({"event": "waiting", "host": host, "for": holder.who, "since": holder.since, "doing": doing}),
+        Happening::Waiting { host, holder, doing } => {
+            json!({"event": "waiting", "host": host, "for": holder.who, "since": holder.since, "doing": doing})
+        }
         Happening::Restarting { host } => json!({"event": "restarting", "host": host}),
         Happening::Returned { host, seconds } => json!({"event": "returned", "host": host, "seconds": seconds}),
         Happening::Finished { host, result } => finished(host, result),
         Happening::Event { host, event } => match event {
             Event::Play { index } => json!({"event": "play", "host": host, "play": index}),
-            Event::Started { position, name, doing } => json!({"event": "started", "host": host, "position": position.to_string(), "task": name, "doing": doing}),
+            Event::Started { position, name, doing } => {
+                json!({"event": "started", "host": host, "position": position.to_string(), "task": name, "doing": doing})
+            }
             Event::Output { line, error, .. } => json!({"event": "output", "host": host, "line": line, "stderr": error}),
-            Event::Included { position, name } => json!({"event": "included", "host": host, "position": position.to_string(), "file": name}),
+            Event::Included { position, name } => {
+                json!({"event": "included", "host": host, "position": position.to_string(), "file": name})
+            }
             Event::Warning { message } => json!({"event": "warning", "host": host, "message": message}),
             Event::Item(result) => {
                 let (status, cause) = status(&result.status);
@@ -84,6 +90,7 @@ fn finished(host: &str, result: &HostResult) -> serde_json::Value {
 
 /// The last line.
 pub fn recap(results: &BTreeMap<Arc<str>, HostResult>) {
-    let hosts: serde_json::Map<String, serde_json::Value> = results.iter().map(|(name, result)| (name.to_string(), counts(&result.summary.recap))).collect();
+    let hosts: serde_json::Map<String, serde_json::Value> =
+        results.iter().map(|(name, result)| (name.to_string(), counts(&result.summary.recap))).collect();
     data(&json!({"event": "recap", "hosts": hosts}).to_string());
 }

@@ -6,15 +6,19 @@ use serde_json::json;
 
 use super::{Format, data, json as story, text};
 use crate::agent::frame::{Event, ItemResult, Status};
-use crate::run::plan::{HostPlan, Word};
 use crate::run::Happening;
+use crate::run::plan::{HostPlan, Word};
 use crate::up::Planned;
 
 /// What is said while it is made: who is waited for, and what an agent warns of.
 pub fn planning(format: Format, happening: &Happening) {
     match (format, happening) {
         // Results are the plan's own lines; the end of a host is in its last one.
-        (_, Happening::Event { event: Event::Item(_) | Event::Play { .. } | Event::Started { .. } | Event::Included { .. }, .. } | Happening::Finished { .. }) => {}
+        (
+            _,
+            Happening::Event { event: Event::Item(_) | Event::Play { .. } | Event::Started { .. } | Event::Included { .. }, .. }
+            | Happening::Finished { .. },
+        ) => {}
         (Format::Json, happening) => story::line(happening),
         (Format::Text, Happening::Waiting { host, holder, doing }) => text::waiting(host, holder, doing),
         (Format::Text, Happening::Event { host, event: Event::Warning { message } }) => text::warning(host, message),
@@ -41,7 +45,8 @@ fn json(planned: &Planned) {
     if let Some(delivery) = &planned.delivery {
         super::delivery::plan_json(delivery).iter().for_each(|line| data(&line.to_string()));
     }
-    let hosts: serde_json::Map<String, serde_json::Value> = plan.hosts.iter().map(|(host, of_host)| (host.to_string(), counts(of_host))).collect();
+    let hosts: serde_json::Map<String, serde_json::Value> =
+        plan.hosts.iter().map(|(host, of_host)| (host.to_string(), counts(of_host))).collect();
     let objects = planned.delivery.as_ref().map(crate::delivery::Planned::objects);
     data(&json!({"event": "plan", "hosts": hosts, "objects": objects, "proves_no_change": planned.proves_no_change(), "seconds": plan.elapsed.as_secs_f64()}).to_string());
 }
@@ -90,11 +95,17 @@ fn text(name: &str, planned: &Planned) -> Vec<String> {
     let plan = &planned.hosts;
     let objects = planned.delivery.as_ref().map_or(0, crate::delivery::Planned::objects);
     let (tasks, hosts, seconds) = (plan.tasks(), plan.hosts.len(), plan.elapsed.as_secs_f64());
-    let all = format!("{tasks} {} on {hosts} {}{}", many(tasks as usize, "task"), many(hosts, "host"), if objects > 0 { format!(", {objects} {}", many(objects, "object")) } else { String::new() });
+    let all = format!(
+        "{tasks} {} on {hosts} {}{}",
+        many(tasks as usize, "task"),
+        many(hosts, "host"),
+        if objects > 0 { format!(", {objects} {}", many(objects, "object")) } else { String::new() }
+    );
     if planned.proves_no_change() {
         return vec![format!("No changes: {all} checked in {seconds:.1} s.")];
     }
-    let mut lines = vec![format!("Plan: {name}, {tasks} {} on {hosts} {}", many(tasks as usize, "task"), many(hosts, "host")), String::new()];
+    let mut lines =
+        vec![format!("Plan: {name}, {tasks} {} on {hosts} {}", many(tasks as usize, "task"), many(hosts, "host")), String::new()];
     for (host, of_host) in &plan.hosts {
         match &of_host.result.unreachable {
             Some(failure) => {

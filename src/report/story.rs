@@ -122,7 +122,9 @@ impl Story {
             Happening::Waiting { host, holder, doing } => text::waiting(host, holder, doing),
             Happening::Restarting { host } => text::note(host, "restarting"),
             Happening::Returned { host, seconds } => text::note(host, &format!("back after {seconds:.0} s")),
-            Happening::Connected { host, hello } if self.verbosity > 1 => text::note(host, &format!("connected as {}, agent process {}", hello.user, hello.pid)),
+            Happening::Connected { host, hello } if self.verbosity > 1 => {
+                text::note(host, &format!("connected as {}, agent process {}", hello.user, hello.pid))
+            }
             Happening::Connecting { .. } | Happening::Connected { .. } => {}
         }
         self.tell_known();
@@ -147,7 +149,8 @@ impl Story {
                 return;
             }
             if self.brief {
-                let failed = entry.get().iter().any(|(_, result)| matches!(result.status, Status::Failed | Status::Unreachable) && !result.ignored);
+                let failed =
+                    entry.get().iter().any(|(_, result)| matches!(result.status, Status::Failed | Status::Unreachable) && !result.ignored);
                 if !complete && !failed {
                     return;
                 }

@@ -66,7 +66,8 @@ pub fn note(host: &str, note: &str) {
 }
 
 pub fn waiting(host: &str, holder: &RunIdentity, doing: &str) {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_secs()).saturating_sub(holder.since);
+    let since =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_secs()).saturating_sub(holder.since);
     let doing = if doing.is_empty() { String::new() } else { format!(", {doing}") };
     let who = if holder.who.is_empty() { "somebody who does not say who" } else { &holder.who };
     line(&format!("{host}: waiting for another run: {who}{doing}, since {since} s"));
@@ -157,7 +158,8 @@ pub fn difference_text(before: &str, after: &str, before_header: &str, after_hea
         return None;
     }
     let text = similar::TextDiff::from_lines(before, after);
-    let text = text.unified_diff().context_radius(3).header(&format!("before: {before_header}"), &format!("after: {after_header}")).to_string();
+    let text =
+        text.unified_diff().context_radius(3).header(&format!("before: {before_header}"), &format!("after: {after_header}")).to_string();
     Some(text.trim_end().to_owned())
 }
 

@@ -53,7 +53,8 @@ struct Host {
 impl Host {
     fn new(program: Option<Arc<Program>>) -> Self {
         let first = program.as_ref().and_then(|program| program.plays.first());
-        let place = Place { position: Position(first.map(|play| vec![play.index]).unwrap_or_default()), batch: first.map_or(0, |play| play.batch) };
+        let place =
+            Place { position: Position(first.map(|play| vec![play.index]).unwrap_or_default()), batch: first.map_or(0, |play| play.batch) };
         Self {
             serves: program.is_none(),
             program,
@@ -209,7 +210,8 @@ impl Coordinator {
         }
         let Some(start) = self.start_of(name) else { return };
         let connector = Arc::clone(&self.inputs.connector);
-        let task = tokio::spawn(host::run(Arc::clone(name), session, connector, patience, start, Arc::clone(&self.slots), self.to_self.clone()));
+        let task =
+            tokio::spawn(host::run(Arc::clone(name), session, connector, patience, start, Arc::clone(&self.slots), self.to_self.clone()));
         if let Some(host) = self.hosts.get_mut(name) {
             host.connecting = Some(task.abort_handle());
         }
@@ -256,7 +258,8 @@ impl Coordinator {
     // ---- what comes from hosts ----
 
     fn take(&mut self, incoming: Incoming) {
-        let is_current = |host: &Arc<str>, session: u64, hosts: &BTreeMap<Arc<str>, Host>| hosts.get(host).is_some_and(|host| host.session == session);
+        let is_current =
+            |host: &Arc<str>, session: u64, hosts: &BTreeMap<Arc<str>, Host>| hosts.get(host).is_some_and(|host| host.session == session);
         match incoming {
             Incoming::Connected { host, session, down } if is_current(&host, session, &self.hosts) => self.connected(&host, down),
             Incoming::NotConnected { host, session, error } if is_current(&host, session, &self.hosts) => {
@@ -289,7 +292,11 @@ impl Coordinator {
     }
 
     fn is_returning(&self, name: &Arc<str>) -> bool {
-        self.hosts.get(name).is_some_and(|host| host.suspended.as_ref().is_some_and(|(snapshot, since)| since.elapsed().as_secs_f64() < snapshot.reboot.delay + snapshot.reboot.timeout))
+        self.hosts.get(name).is_some_and(|host| {
+            host.suspended
+                .as_ref()
+                .is_some_and(|(snapshot, since)| since.elapsed().as_secs_f64() < snapshot.reboot.delay + snapshot.reboot.timeout)
+        })
     }
 
     fn try_again(&mut self, name: &Arc<str>) {
@@ -300,9 +307,12 @@ impl Coordinator {
             host.down = None;
         }
         let Some(start) = self.start_of(name) else { return };
-        let (connector, slots, to_self, of) = (Arc::clone(&self.inputs.connector), Arc::clone(&self.slots), self.to_self.clone(), Arc::clone(name));
+        let (connector, slots, to_self, of) =
+            (Arc::clone(&self.inputs.connector), Arc::clone(&self.slots), self.to_self.clone(), Arc::clone(name));
         let suspended = self.hosts.get(name).and_then(|host| host.suspended.as_ref());
-        let goes_down = suspended.map_or(Duration::ZERO, |(snapshot, since)| Duration::from_secs_f64(snapshot.reboot.delay.max(0.0)).saturating_sub(since.elapsed()));
+        let goes_down = suspended.map_or(Duration::ZERO, |(snapshot, since)| {
+            Duration::from_secs_f64(snapshot.reboot.delay.max(0.0)).saturating_sub(since.elapsed())
+        });
         let task = tokio::spawn(async move {
             tokio::time::sleep(RETURN_INTERVAL.max(goes_down)).await;
             host::run(of, session, connector, Patience::Once, start, slots, to_self).await;
@@ -323,7 +333,8 @@ impl Coordinator {
         let Some(host) = self.hosts.get(name) else { return };
         let restarting = host.suspended.is_some();
         if host.result.is_none() && self.cancelled.is_some() {
-            let summary = Summary { cancelled: true, reason: Some("it ended before it could say how far it came".into()), ..Summary::default() };
+            let summary =
+                Summary { cancelled: true, reason: Some("it ended before it could say how far it came".into()), ..Summary::default() };
             self.finish(name, HostResult { summary, unreachable: None });
         } else if host.result.is_none() {
             let message = if restarting {
@@ -331,7 +342,11 @@ impl Coordinator {
             } else {
                 format!("the link was lost: {reason}")
             };
-            let hint = if restarting { "raise `reboot_timeout`, or look at its console" } else { "run the same command again: what was done is recorded, what was in hand is finished or repaired" };
+            let hint = if restarting {
+                "raise `reboot_timeout`, or look at its console"
+            } else {
+                "run the same command again: what was done is recorded, what was in hand is finished or repaired"
+            };
             self.unreachable(name, Failure { message, hint: Some(hint.to_owned()) });
         }
         self.fail_performs_on(name, reason);
@@ -359,7 +374,11 @@ impl Coordinator {
                     if let Down::Perform { id, .. } = frame
                         && let Some(Performing { asker, asked, .. }) = self.performs.remove(&id)
                     {
-                        self.answer(&asker, asked, Answer::Error { message: format!("delegated to {name}: {}", failure.message), hint: failure.hint.clone() });
+                        self.answer(
+                            &asker,
+                            asked,
+                            Answer::Error { message: format!("delegated to {name}: {}", failure.message), hint: failure.hint.clone() },
+                        );
                     }
                 }
                 return;
@@ -401,7 +420,11 @@ impl Coordinator {
         if failed >= size {
             self.stop(Position(vec![play]), format!("all hosts of the batch failed in play {:?}", of.pattern).into(), Some(name));
         } else if limit.is_some_and(|limit| percentage > limit) {
-            self.stop(Position(vec![play]), format!("{percentage:.0} % of the batch failed, more than max_fail_percentage allows").into(), Some(name));
+            self.stop(
+                Position(vec![play]),
+                format!("{percentage:.0} % of the batch failed, more than max_fail_percentage allows").into(),
+                Some(name),
+            );
         }
     }
 
@@ -410,7 +433,8 @@ impl Coordinator {
             return;
         }
         self.stopped = Some((position.clone(), Arc::clone(&reason)));
-        let others: Vec<Arc<str>> = self.hosts.iter().filter(|(name, host)| host.is_live() && Some(*name) != except).map(|(name, _)| Arc::clone(name)).collect();
+        let others: Vec<Arc<str>> =
+            self.hosts.iter().filter(|(name, host)| host.is_live() && Some(*name) != except).map(|(name, _)| Arc::clone(name)).collect();
         for name in others {
             self.send(&name, Down::Stop { position: position.clone(), reason: Arc::clone(&reason) });
         }
@@ -539,7 +563,10 @@ impl Coordinator {
                 self.answer(name, id, Answer::Value(password));
             }
             // Who asks at a position is past everything before it: two hosts may ask for each other's variables.
-            waiting @ (Question::HostVariable { .. } | Question::HostVariables { .. } | Question::RunOnce { .. } | Question::Program { .. }) => {
+            waiting @ (Question::HostVariable { .. }
+            | Question::HostVariables { .. }
+            | Question::RunOnce { .. }
+            | Question::Program { .. }) => {
                 match &waiting {
                     Question::HostVariable { position, .. } | Question::HostVariables { position, .. } | Question::RunOnce { position } => {
                         let position = position.clone();
@@ -625,8 +652,12 @@ impl Coordinator {
         self.answer_pending();
         let live = self.hosts.values().any(Host::is_live);
         if !live && !self.waiters.is_empty() {
-            let results: BTreeMap<Arc<str>, HostResult> =
-                self.hosts.iter().filter(|(_, host)| !host.serves).filter_map(|(name, host)| Some((Arc::clone(name), host.result.clone()?))).collect();
+            let results: BTreeMap<Arc<str>, HostResult> = self
+                .hosts
+                .iter()
+                .filter(|(_, host)| !host.serves)
+                .filter_map(|(name, host)| Some((Arc::clone(name), host.result.clone()?)))
+                .collect();
             for waiter in self.waiters.drain(..) {
                 let _ = waiter.send(results.clone());
             }
@@ -638,7 +669,8 @@ impl Coordinator {
     }
 
     fn grant_watermarks(&mut self) {
-        let wanting: Vec<(Arc<str>, Place)> = self.hosts.iter().filter_map(|(name, host)| Some((Arc::clone(name), host.wants.clone()?))).collect();
+        let wanting: Vec<(Arc<str>, Place)> =
+            self.hosts.iter().filter_map(|(name, host)| Some((Arc::clone(name), host.wants.clone()?))).collect();
         for (name, place) in wanting {
             if self.others_past(&name, &place) {
                 let dirty = self.hosts.iter().any(|(other, host)| *other != name && !host.serves && host.dirty);
@@ -672,9 +704,9 @@ impl Coordinator {
                     },
                 })
             }
-            Question::HostVariables { host, position } => {
-                self.is_told(waiting, host, position).then(|| self.with_scope(host, |scope| scope.values()).map_or_else(|| unknown_host(host), Answer::Values))
-            }
+            Question::HostVariables { host, position } => self
+                .is_told(waiting, host, position)
+                .then(|| self.with_scope(host, |scope| scope.values()).map_or_else(|| unknown_host(host), Answer::Values)),
             Question::RunOnce { position } => self.run_once(&waiting.host, position),
             Question::Program { from_play } => self.program_anew(&waiting.host, *from_play),
             _ => Some(Answer::Done),
@@ -706,7 +738,13 @@ impl Coordinator {
             (None, None) => return None,
         };
         let extra = self.hosts.values().find_map(|host| host.program.as_ref()).map(|program| program.extra.clone()).unwrap_or_default();
-        let scope = HostScope { host, inventory, extra: &extra, published: known.map_or(&nothing, |known| &known.published), depth: RefCell::new(0) };
+        let scope = HostScope {
+            host,
+            inventory,
+            extra: &extra,
+            published: known.map_or(&nothing, |known| &known.published),
+            depth: RefCell::new(0),
+        };
         Some(read(&scope))
     }
 
@@ -770,7 +808,8 @@ impl Coordinator {
         self.stopped = None;
         let gone = |host: &Host| !host.serves && host.down.is_none() && host.result.as_ref().is_some_and(HostResult::is_good);
         let lost: Vec<Arc<str>> = self.hosts.iter().filter(|(_, host)| gone(host)).map(|(name, _)| Arc::clone(name)).collect();
-        let names: Vec<Arc<str>> = self.hosts.iter().filter(|(_, host)| !host.serves && host.down.is_some()).map(|(name, _)| Arc::clone(name)).collect();
+        let names: Vec<Arc<str>> =
+            self.hosts.iter().filter(|(_, host)| !host.serves && host.down.is_some()).map(|(name, _)| Arc::clone(name)).collect();
         for name in lost {
             if let Some(host) = self.hosts.get_mut(&name) {
                 host.result = None;

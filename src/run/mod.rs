@@ -4,15 +4,15 @@
 //! [`Run::apply`] lets them do what they planned, in the same sessions.
 
 pub mod connect;
-pub mod plan;
-pub mod prepare;
-pub mod reach;
-pub mod session;
 mod coordinator;
 mod host;
 mod hostvars;
 mod lookup;
 mod order;
+pub mod plan;
+pub mod prepare;
+pub mod reach;
+pub mod session;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -75,15 +75,35 @@ pub trait Recompile: Send {
 /// What happens, in the order in which it is known here.
 #[derive(Clone, Debug)]
 pub enum Happening {
-    Connecting { host: Arc<str> },
-    Connected { host: Arc<str>, hello: Hello },
+    Connecting {
+        host: Arc<str>,
+    },
+    Connected {
+        host: Arc<str>,
+        hello: Hello,
+    },
     /// The agent was not there and was pushed.
-    Waiting { host: Arc<str>, holder: RunIdentity, doing: Arc<str> },
-    Event { host: Arc<str>, event: Event },
-    Restarting { host: Arc<str> },
-    Returned { host: Arc<str>, seconds: f64 },
+    Waiting {
+        host: Arc<str>,
+        holder: RunIdentity,
+        doing: Arc<str>,
+    },
+    Event {
+        host: Arc<str>,
+        event: Event,
+    },
+    Restarting {
+        host: Arc<str>,
+    },
+    Returned {
+        host: Arc<str>,
+        seconds: f64,
+    },
     /// The host is through with its plan or run.
-    Finished { host: Arc<str>, result: HostResult },
+    Finished {
+        host: Arc<str>,
+        result: HostResult,
+    },
 }
 
 /// How a host ended.

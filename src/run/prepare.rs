@@ -30,7 +30,15 @@ pub struct Prepared {
 }
 
 /// `folder` is where `.provision/` lies.
-pub fn prepare(environment: &str, folder: &Path, compiled: Compiled, become_password: Option<Value>, forks: usize, again: Again, reached: Vec<Reached>) -> Result<Prepared> {
+pub fn prepare(
+    environment: &str,
+    folder: &Path,
+    compiled: Compiled,
+    become_password: Option<Value>,
+    forks: usize,
+    again: Again,
+    reached: Vec<Reached>,
+) -> Result<Prepared> {
     let sources = compiled.programs.values().next().map(|program| program.sources.clone()).unwrap_or_default();
     let contents = compiled.contents.iter().map(|(digest, content)| {
         let contents = match content {
@@ -42,7 +50,9 @@ pub fn prepare(environment: &str, folder: &Path, compiled: Compiled, become_pass
     let needs_agent = compiled.connections.values().any(|connection| connection.kind != crate::playbook::connection::ConnectionKind::Local);
     let agents = match AgentBinaries::find() {
         Ok(agents) => agents,
-        Err(error) if needs_agent => return Err(anyhow::anyhow!("{error}{}", error.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default())),
+        Err(error) if needs_agent => {
+            return Err(anyhow::anyhow!("{error}{}", error.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default()));
+        }
         Err(_) => AgentBinaries::none(),
     };
     let become_passwords = compiled.connections.iter().filter_map(|(name, connection)| {
@@ -78,7 +88,9 @@ pub fn prepare(environment: &str, folder: &Path, compiled: Compiled, become_pass
         inventory: compiled
             .variables
             .into_iter()
-            .map(|(host, variables)| (host, HostVariables { layers: variables.layers.into_iter().map(Arc::new).collect(), magic: variables.magic }))
+            .map(|(host, variables)| {
+                (host, HostVariables { layers: variables.layers.into_iter().map(Arc::new).collect(), magic: variables.magic })
+            })
             .collect(),
         recompile: Some(Box::new(Anew { again, connections })),
         programs: compiled.programs.into_iter().collect(),
@@ -115,7 +127,11 @@ fn identity() -> RunIdentity {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| format!("uid {}", nix::unistd::getuid()));
     let machine = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    RunIdentity { id: format!("{machine}-{}-{since}", std::process::id()).into(), who: format!("{user}@{machine}, process {}", std::process::id()).into(), since }
+    RunIdentity {
+        id: format!("{machine}-{}-{since}", std::process::id()).into(),
+        who: format!("{user}@{machine}, process {}", std::process::id()).into(),
+        since,
+    }
 }
 
 /// The key of the journals' digests: 32 random bytes in `.provision/journal.key`, made once.
@@ -130,7 +146,13 @@ fn journal_key(folder: &Path) -> Result<Bytes> {
     fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key)).context("read /dev/urandom")?;
     let parent = path.parent().unwrap_or(folder);
     fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).with_context(|| format!("write {}", path.display()))?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("write {}", path.display()))?;
     file.write_all(&key).with_context(|| format!("write {}", path.display()))?;
     give_to_owner(folder, parent)?;
     give_to_owner(folder, &path)?;
@@ -142,7 +164,8 @@ fn give_to_owner(folder: &Path, path: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
     let owner = fs::metadata(folder).with_context(|| format!("read {}", folder.display()))?;
     if nix::unistd::geteuid().is_root() && owner.uid() != 0 {
-        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid())).with_context(|| format!("give {} to its folder's owner", path.display()))?;
+        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
+            .with_context(|| format!("give {} to its folder's owner", path.display()))?;
     }
     Ok(())
 }

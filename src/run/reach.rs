@@ -24,8 +24,14 @@ pub struct Reached {
 
 impl Reached {
     /// Fills in what the inventory does not say.
-    pub fn complete(self, connections: &mut BTreeMap<Arc<str>, Connection>, pinned: &mut BTreeMap<Arc<str>, ssh::HostKeyPolicy>) -> anyhow::Result<()> {
-        let connection = connections.entry(Arc::clone(&self.name)).or_insert_with(|| Connection { name: Arc::clone(&self.name), ..Connection::default() });
+    pub fn complete(
+        self,
+        connections: &mut BTreeMap<Arc<str>, Connection>,
+        pinned: &mut BTreeMap<Arc<str>, ssh::HostKeyPolicy>,
+    ) -> anyhow::Result<()> {
+        let connection = connections
+            .entry(Arc::clone(&self.name))
+            .or_insert_with(|| Connection { name: Arc::clone(&self.name), ..Connection::default() });
         connection.address.get_or_insert(self.address);
         connection.port.get_or_insert(self.port);
         connection.user.get_or_insert(self.user);
@@ -134,7 +140,10 @@ fn failure(error: &ssh::Error) -> ConnectError {
 /// The agent inside of this very program, as a child: `localhost` needs no copy of it.
 async fn local_agent(first: &[u8]) -> Result<Stream, ConnectError> {
     use tokio::io::AsyncWriteExt;
-    let failed = |error: &dyn std::fmt::Display| ConnectError { message: format!("start the agent on this machine: {error}"), ..ConnectError::default() };
+    let failed = |error: &dyn std::fmt::Display| ConnectError {
+        message: format!("start the agent on this machine: {error}"),
+        ..ConnectError::default()
+    };
     let program = std::env::current_exe().map_err(|error| failed(&error))?;
     let mut child = tokio::process::Command::new(program)
         .args(["agent", "run"])

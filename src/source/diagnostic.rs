@@ -294,7 +294,10 @@ mod tests {
     fn a_mistake_shows_its_line_and_underlines_it() {
         let span = Span { file: 0, line: 2, column: 4 };
         assert_eq!(
-            report("x:\n  {memroy: 1}\n", Diagnostic::error("unknown key `memroy`", span, 6).label("did you mean `memory`?").hint("one\ntwo")),
+            report(
+                "x:\n  {memroy: 1}\n",
+                Diagnostic::error("unknown key `memroy`", span, 6).label("did you mean `memory`?").hint("one\ntwo")
+            ),
             "error: unknown key `memroy`\n  ┌─ a.yml:2:4\n2 │   {memroy: 1}\n  │    ^^^^^^ did you mean `memory`?\n  hint: one\n        two\n"
         );
     }

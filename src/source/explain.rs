@@ -28,12 +28,15 @@ pub(super) fn syntax(lines: &Lines, file: u32, error: &Slipped) -> Diagnostic {
     if let Some(open) = open.filter(|open| (open.line as usize) < line && !info.contains("quoted")) {
         let bracket = lines.at(open.line as usize, open.column as usize - 1).unwrap_or('{');
         let end = if bracket == '[' { ']' } else { '}' };
-        return Diagnostic::error(format!("this `{bracket}` is never closed"), open, 1).label(format!("expected `{end}` before line {line}"));
+        return Diagnostic::error(format!("this `{bracket}` is never closed"), open, 1)
+            .label(format!("expected `{end}` before line {line}"));
     }
     if let Some(diagnostic) = too_deep(lines, file, here, above, info) {
         return diagnostic;
     }
-    for candidate in [Some(here), above, below.filter(|line| lines.text(*line).trim_start_matches(' ').starts_with('\t'))].into_iter().flatten() {
+    for candidate in
+        [Some(here), above, below.filter(|line| lines.text(*line).trim_start_matches(' ').starts_with('\t'))].into_iter().flatten()
+    {
         if let Some(slip) = slip(lines.text(candidate), info) {
             let mut diagnostic = Diagnostic::error(slip.message, at(candidate, slip.column), slip.width as u32);
             diagnostic.label = Some(slip.label);
@@ -85,8 +88,12 @@ fn too_deep(lines: &Lines, file: u32, here: usize, above: Option<usize>, info: &
     }
     let span = Span { file, line: here as u32, column: indentation(here) as u32 + 1 };
     Some(
-        Diagnostic::error(format!("wrong indentation: `{owner}` has a value, nothing can stand below it"), span, name.chars().count() as u32)
-            .label(format!("write `{name}` as deep as `{owner}`, or all of `{owner}` on lines below it")),
+        Diagnostic::error(
+            format!("wrong indentation: `{owner}` has a value, nothing can stand below it"),
+            span,
+            name.chars().count() as u32,
+        )
+        .label(format!("write `{name}` as deep as `{owner}`, or all of `{owner}` on lines below it")),
     )
 }
 
@@ -195,7 +202,11 @@ fn phrase(info: &str) -> (String, Option<&'static str>) {
         ("a block collection, did not find expected '-'", "wrong indentation", Some("a list goes on above: expected `- `")),
         ("did not find expected ',' or '}'", "a mapping in braces is not closed", Some("expected `,` or `}`")),
         ("expected ',' or ']'", "a list in brackets is not closed", Some("expected `,` or `]`")),
-        ("mapping values are not allowed", "a mapping cannot begin here", Some("quote the value before this colon, or mend the indentation")),
+        (
+            "mapping values are not allowed",
+            "a mapping cannot begin here",
+            Some("quote the value before this colon, or mend the indentation"),
+        ),
         ("block sequence entries are not allowed", "a list cannot begin here", Some("put it on a line of its own, below the key")),
         ("unknown anchor", "unknown alias", Some("no anchor of this name stands above")),
         ("unknown escape character", "unknown escape in a text in double quotes", Some("use single quotes, or write `\\\\`")),

@@ -3,8 +3,7 @@
 //! Source: `ansible/parsing/splitter.py` and `ansible/parsing/quoting.py` of ansible-core 2.19.
 
 /// The pairs that `command` and its like take out of their free text; every other `a=b` stays in it.
-const OF_COMMANDS: &[&str] =
-    &["creates", "removes", "chdir", "executable", "warn", "stdin", "stdin_add_newline", "strip_empty_ends"];
+const OF_COMMANDS: &[&str] = &["creates", "removes", "chdir", "executable", "warn", "stdin", "stdin_add_newline", "strip_empty_ends"];
 
 /// Arguments taken out of a text; offsets are bytes in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -176,7 +175,8 @@ pub fn join<S: AsRef<str>>(tokens: &[S]) -> String {
 /// Without the quotes around it, if the same quote stands at both ends and the last is not escaped.
 pub fn unquote(text: &str) -> &str {
     let bytes = text.as_bytes();
-    let quoted = bytes.len() > 1 && bytes[0] == bytes[bytes.len() - 1] && matches!(bytes[0], b'"' | b'\'') && bytes[bytes.len() - 2] != b'\\';
+    let quoted =
+        bytes.len() > 1 && bytes[0] == bytes[bytes.len() - 1] && matches!(bytes[0], b'"' | b'\'') && bytes[bytes.len() - 2] != b'\\';
     if quoted { &text[1..text.len() - 1] } else { text }
 }
 
@@ -191,7 +191,11 @@ fn unescape(text: &str) -> String {
         plain.push_str(&rest[..position]);
         let after = &rest[position + 1..];
         let hex = |digits: usize| {
-            after.get(1..=digits).and_then(|code| u32::from_str_radix(code, 16).ok()).and_then(char::from_u32).map(|letter| (letter, digits + 1))
+            after
+                .get(1..=digits)
+                .and_then(|code| u32::from_str_radix(code, 16).ok())
+                .and_then(char::from_u32)
+                .map(|letter| (letter, digits + 1))
         };
         let decoded = match after.chars().next() {
             Some(letter @ ('\\' | '\'' | '"')) => Some((letter, 1)),

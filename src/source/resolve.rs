@@ -11,9 +11,7 @@ pub fn scalar(scalar: &Scalar, tag: Option<&str>) -> Value {
     match tag {
         Some("!!str" | "!vault" | "!vault-encrypted") => Value::text(scalar.text.clone()),
         Some("!!int") => int(text).unwrap_or_else(|| Value::text(scalar.text.clone())),
-        Some("!!float") => {
-            float(text).or_else(|| text.parse().ok().map(Value::Float)).unwrap_or_else(|| Value::text(scalar.text.clone()))
-        }
+        Some("!!float") => float(text).or_else(|| text.parse().ok().map(Value::Float)).unwrap_or_else(|| Value::text(scalar.text.clone())),
         Some("!!bool") => bool(text).map_or_else(|| Value::text(scalar.text.clone()), Value::Bool),
         Some("!!null") => Value::Null,
         Some("!!binary") => {
@@ -145,7 +143,12 @@ fn float(text: &str) -> Option<Value> {
     } else if head.starts_with('_') {
         return None;
     }
-    let plain = format!("{}.{}{}", if head.is_empty() { "0" } else { head }, if mantissa.is_empty() { "0" } else { mantissa }, exponent.map(|exponent| format!("e{exponent}")).unwrap_or_default());
+    let plain = format!(
+        "{}.{}{}",
+        if head.is_empty() { "0" } else { head },
+        if mantissa.is_empty() { "0" } else { mantissa },
+        exponent.map(|exponent| format!("e{exponent}")).unwrap_or_default()
+    );
     plain.replace('_', "").parse().ok().map(|number: f64| Value::Float(sign * number))
 }
 
@@ -157,18 +160,41 @@ mod tests {
     #[test]
     fn plain_scalars_are_typed_as_pyyaml_types_them() {
         let ints = [
-            ("0", 0), ("-0", 0), ("12", 12), ("+12", 12), ("1_000", 1000), ("0644", 420), ("0x1F", 31), ("0b101", 5), ("12:30", 750),
-            ("1:02:03", 3723), ("-1:30", -90), ("00", 0), ("0_7", 7),
+            ("0", 0),
+            ("-0", 0),
+            ("12", 12),
+            ("+12", 12),
+            ("1_000", 1000),
+            ("0644", 420),
+            ("0x1F", 31),
+            ("0b101", 5),
+            ("12:30", 750),
+            ("1:02:03", 3723),
+            ("-1:30", -90),
+            ("00", 0),
+            ("0_7", 7),
         ];
         for (text, number) in ints {
             assert_eq!(plain(text), Some(Value::Int(number)), "{text}");
         }
         let floats = [
-            ("1.5", 1.5), ("1.", 1.0), (".5", 0.5), ("1.0e+3", 1000.0), ("-2.5E-1", -0.25), ("1_0.5", 10.5), ("1:30.5", 90.5),
-            (".inf", f64::INFINITY), ("-.INF", f64::NEG_INFINITY), ("0.0", 0.0),
+            ("1.5", 1.5),
+            ("1.", 1.0),
+            (".5", 0.5),
+            ("1.0e+3", 1000.0),
+            ("-2.5E-1", -0.25),
+            ("1_0.5", 10.5),
+            ("1:30.5", 90.5),
+            (".inf", f64::INFINITY),
+            ("-.INF", f64::NEG_INFINITY),
+            ("0.0", 0.0),
         ];
         for (text, number) in floats {
-            assert!(matches!(plain(text), Some(Value::Float(read)) if (read - number).abs() < 1e-9 || read.is_infinite() && read.signum().to_bits() == number.signum().to_bits()), "{text}: {:?}", plain(text));
+            assert!(
+                matches!(plain(text), Some(Value::Float(read)) if (read - number).abs() < 1e-9 || read.is_infinite() && read.signum().to_bits() == number.signum().to_bits()),
+                "{text}: {:?}",
+                plain(text)
+            );
         }
         for text in ["yes", "Yes", "YES", "true", "on", "ON"] {
             assert_eq!(plain(text), Some(Value::Bool(true)), "{text}");
@@ -180,8 +206,33 @@ mod tests {
             assert_eq!(plain(text), Some(Value::Null), "{text:?}");
         }
         for text in [
-            "y", "n", "yEs", "08", "0o14", "1e3", "1.0e3", "12:60", "2024-01-01", "1.2.3", "-", "+", ".", "-.5", "0x", "10.0.0.1", "1:2:", "--1",
-            "99999999999999999999", "_1", "1e", "12:30:", "tru", "e1", "0.0.0", "1.5e+", "nan",
+            "y",
+            "n",
+            "yEs",
+            "08",
+            "0o14",
+            "1e3",
+            "1.0e3",
+            "12:60",
+            "2024-01-01",
+            "1.2.3",
+            "-",
+            "+",
+            ".",
+            "-.5",
+            "0x",
+            "10.0.0.1",
+            "1:2:",
+            "--1",
+            "99999999999999999999",
+            "_1",
+            "1e",
+            "12:30:",
+            "tru",
+            "e1",
+            "0.0.0",
+            "1.5e+",
+            "nan",
         ] {
             assert_eq!(plain(text), None, "{text}");
         }

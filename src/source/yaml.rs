@@ -21,8 +21,20 @@ const DEPTH: usize = 100;
 const ALIASED: usize = 100_000;
 /// Tags that Ansible's loader knows; PyYAML's own are the `!!` ones.
 const TAGS: [&str; 3] = ["!vault", "!unsafe", "!vault-encrypted"];
-const YAML_TAGS: [&str; 12] =
-    ["!!str", "!!int", "!!float", "!!bool", "!!null", "!!binary", "!!seq", "!!map", "!!set", "!!timestamp", "!!python/unicode", "!!python/dict"];
+const YAML_TAGS: [&str; 12] = [
+    "!!str",
+    "!!int",
+    "!!float",
+    "!!bool",
+    "!!null",
+    "!!binary",
+    "!!seq",
+    "!!map",
+    "!!set",
+    "!!timestamp",
+    "!!python/unicode",
+    "!!python/dict",
+];
 
 /// All documents of a text; a file that is empty has none. A syntax error is reported and gives none either.
 pub fn parse(sources: &mut Sources, name: &str, path: &Path, text: &str, diagnostics: &mut Diagnostics) -> Vec<Node> {
@@ -115,7 +127,8 @@ fn whole_characters(text: &str) -> Option<String> {
 fn attempt(file: u32, mended: &Mended, json: bool, diagnostics: &mut Diagnostics) -> Result<Vec<Node>, Option<explain::Slipped>> {
     let text = mended.text();
     let lines = Lines::new(&text);
-    let mut builder = Builder { file, lines, mended, json, open: Vec::new(), done: Vec::new(), anchors: HashMap::new(), aliased: 0, diagnostics };
+    let mut builder =
+        Builder { file, lines, mended, json, open: Vec::new(), done: Vec::new(), anchors: HashMap::new(), aliased: 0, diagnostics };
     let mut parser = Parser::new_from_str(&text);
     while let Some(event) = parser.next_event() {
         match event {
@@ -365,10 +378,11 @@ impl Builder<'_, '_> {
             if let Some(&place) = index.get(&name) {
                 let first = &own[place].1;
                 self.diagnostics.push(
-                    Diagnostic::at(&key, format!("the key `{}` is given twice", name.text()))
-                        .as_warning()
-                        .label("this one holds")
-                        .other(first.span, first.width, "this one is lost"),
+                    Diagnostic::at(&key, format!("the key `{}` is given twice", name.text())).as_warning().label("this one holds").other(
+                        first.span,
+                        first.width,
+                        "this one is lost",
+                    ),
                 );
                 own[place] = (name, key, value);
             } else {
@@ -393,9 +407,11 @@ impl Builder<'_, '_> {
         };
         for map in maps.into_iter().rev() {
             let NodeKind::Map(entries) = map.kind else {
-                self.diagnostics.push(
-                    Diagnostic::at(key, "the merge key `<<` takes a mapping or a list of mappings").other(map.span, map.width, format!("this is {}", describe(&map.kind))),
-                );
+                self.diagnostics.push(Diagnostic::at(key, "the merge key `<<` takes a mapping or a list of mappings").other(
+                    map.span,
+                    map.width,
+                    format!("this is {}", describe(&map.kind)),
+                ));
                 return Err(Stop);
             };
             for (key, value) in entries {
@@ -486,7 +502,8 @@ mod tests {
 
     #[test]
     fn places_are_exact() {
-        let node = good("a:\n  - 'ä': \"{{ x }}\"\n    b: !unsafe |2\n\n       one\n      two\n    e:\n    f: >-\n      folded\n      text\n");
+        let node =
+            good("a:\n  - 'ä': \"{{ x }}\"\n    b: !unsafe |2\n\n       one\n      two\n    e:\n    f: >-\n      folded\n      text\n");
         let item = &node.get("a").and_then(Node::as_list).expect("list")[0];
         let place = |span: Span| (span.line, span.column);
         assert_eq!(place(item.span), (2, 5));

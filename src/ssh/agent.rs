@@ -25,7 +25,10 @@ pub struct AgentBinary {
 enum Contents {
     /// gzip, made when this program was built.
     Embedded(&'static [u8]),
-    File { bytes: Vec<u8>, packed: OnceLock<Vec<u8>> },
+    File {
+        bytes: Vec<u8>,
+        packed: OnceLock<Vec<u8>>,
+    },
 }
 
 impl AgentBinary {

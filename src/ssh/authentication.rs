@@ -132,8 +132,11 @@ pub(super) async fn log_in(handle: &mut Handle<Client>, target: &Target, keyring
         return Ok(());
     }
     if attempt.handle.is_closed() {
-        return Err(Error::new(ErrorKind::Authentication, format!("the server closed the connection after it refused {}", listed(&attempt.tried)))
-            .hint("too many keys? name the right one with `ansible_ssh_private_key_file` or `IdentitiesOnly yes`"));
+        return Err(Error::new(
+            ErrorKind::Authentication,
+            format!("the server closed the connection after it refused {}", listed(&attempt.tried)),
+        )
+        .hint("too many keys? name the right one with `ansible_ssh_private_key_file` or `IdentitiesOnly yes`"));
     }
     let accepts = attempt.methods.as_ref().map_or_else(String::new, |methods| {
         let names: Vec<&str> = methods.iter().map(<&str>::from).collect();
@@ -144,7 +147,10 @@ pub(super) async fn log_in(handle: &mut Handle<Client>, target: &Target, keyring
     if let Some(hint) = attempt.unusable.into_iter().find_map(|error| error.hint) {
         return Err(error.hint(hint));
     }
-    Err(error.hint(format!("try `ssh -p {} {}@{}`; keys are named by `ansible_ssh_private_key_file` or `--private-key`", target.port, target.user, target.host)))
+    Err(error.hint(format!(
+        "try `ssh -p {} {}@{}`; keys are named by `ansible_ssh_private_key_file` or `--private-key`",
+        target.port, target.user, target.host
+    )))
 }
 
 fn listed(tried: &[String]) -> String {
@@ -161,18 +167,26 @@ impl Attempt<'_> {
             Some(agent) => agent.request_identities().await.unwrap_or_default(),
             None => Vec::new(),
         };
-        for (path, named) in credentials.keys.iter().map(|path| (path, true)).chain(credentials.default_keys.iter().map(|path| (path, false))) {
+        for (path, named) in
+            credentials.keys.iter().map(|path| (path, true)).chain(credentials.default_keys.iter().map(|path| (path, false)))
+        {
             if !self.takes(MethodKind::PublicKey) {
                 return Ok(false);
             }
             if !named && !path.exists() {
                 continue;
             }
-            if !named && !credentials.identities_only && !held.is_empty() && self.agent_keys(agent.as_mut(), std::mem::take(&mut held)).await? {
+            if !named
+                && !credentials.identities_only
+                && !held.is_empty()
+                && self.agent_keys(agent.as_mut(), std::mem::take(&mut held)).await?
+            {
                 return Ok(true);
             }
             let public = public_half(path);
-            if let Some(index) = public.as_ref().and_then(|key| held.iter().position(|identity| identity.public_key().key_data() == key.key_data())) {
+            if let Some(index) =
+                public.as_ref().and_then(|key| held.iter().position(|identity| identity.public_key().key_data() == key.key_data()))
+            {
                 let identity = held.remove(index);
                 if self.agent_keys(agent.as_mut(), vec![identity]).await? {
                     return Ok(true);
@@ -186,7 +200,11 @@ impl Attempt<'_> {
         Ok(!credentials.identities_only && self.agent_keys(agent.as_mut(), held).await?)
     }
 
-    async fn agent_keys<S: AgentStream + Send + Unpin>(&mut self, agent: Option<&mut AgentClient<S>>, identities: Vec<AgentIdentity>) -> Result<bool> {
+    async fn agent_keys<S: AgentStream + Send + Unpin>(
+        &mut self,
+        agent: Option<&mut AgentClient<S>>,
+        identities: Vec<AgentIdentity>,
+    ) -> Result<bool> {
         let Some(agent) = agent else { return Ok(false) };
         for identity in identities {
             if !self.takes(MethodKind::PublicKey) {
@@ -197,10 +215,14 @@ impl Attempt<'_> {
             let user = self.target.user.clone();
             let answer = match identity {
                 AgentIdentity::PublicKey { key, .. } => self.handle.authenticate_publickey_with(user, key, hash, agent).await,
-                AgentIdentity::Certificate { certificate, .. } => self.handle.authenticate_certificate_with(user, certificate, hash, agent).await,
+                AgentIdentity::Certificate { certificate, .. } => {
+                    self.handle.authenticate_certificate_with(user, certificate, hash, agent).await
+                }
             };
             // An agent that refuses to sign (a locked one, a confirmation denied) is one key less.
-            if let Ok(answer) = answer && self.accepted(answer) {
+            if let Ok(answer) = answer
+                && self.accepted(answer)
+            {
                 return Ok(true);
             }
         }

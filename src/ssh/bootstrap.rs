@@ -83,10 +83,16 @@ pub async fn bootstrap(link: &Link, agents: &AgentBinaries, start: &AgentStart<'
             let reader: Reader = Box::new(std::io::Cursor::new(pending).chain(reader));
             Ok(Started { transport: Transport::join(reader, writer, ending), machine, uid, folder, uploaded, was_damaged })
         }
-        Answer::Unsupported { machine } => Err(agents.for_machine(&machine).err().unwrap_or_else(|| Error::new(ErrorKind::Agent, "the host knows no agent for itself"))),
-        Answer::Unusable { why } => Err(Error::new(ErrorKind::Agent, format!("the host has no folder for the agent: {}", why.trim().trim_end_matches(';')))
-            .hint("make room in /var/tmp, or a home folder that programs may run from")),
-        Answer::Damaged { count } => Err(Error::new(ErrorKind::Agent, format!("the agent arrived damaged ({count} bytes): its SHA-256 is another"))),
+        Answer::Unsupported { machine } => {
+            Err(agents.for_machine(&machine).err().unwrap_or_else(|| Error::new(ErrorKind::Agent, "the host knows no agent for itself")))
+        }
+        Answer::Unusable { why } => {
+            Err(Error::new(ErrorKind::Agent, format!("the host has no folder for the agent: {}", why.trim().trim_end_matches(';')))
+                .hint("make room in /var/tmp, or a home folder that programs may run from"))
+        }
+        Answer::Damaged { count } => {
+            Err(Error::new(ErrorKind::Agent, format!("the agent arrived damaged ({count} bytes): its SHA-256 is another")))
+        }
         Answer::Missing { .. } => Err(Error::new(ErrorKind::Agent, "the host asks for the agent twice")),
     }
 }
@@ -191,7 +197,8 @@ impl Answers<'_> {
                 let line: Vec<u8> = self.pending.drain(..=end).collect();
                 let line = String::from_utf8_lossy(&line);
                 if let Some(text) = line.trim_end().strip_prefix(&*self.marker) {
-                    return Answer::parse(text.trim_start()).ok_or_else(|| Error::new(ErrorKind::Agent, format!("the host answers `{}`", text.trim())));
+                    return Answer::parse(text.trim_start())
+                        .ok_or_else(|| Error::new(ErrorKind::Agent, format!("the host answers `{}`", text.trim())));
                 }
             }
             let mut buffer = vec![0; 16 * 1024];
@@ -240,7 +247,10 @@ mod tests {
     fn answers_are_read_whatever_the_folder_s_name() {
         let answer = Answer::parse("started x86_64 1000 /home/my user/.cache/provision");
         assert_eq!(answer, Some(Answer::Started { machine: "x86_64".into(), uid: 1000, folder: "/home/my user/.cache/provision".into() }));
-        assert_eq!(Answer::parse("missing x86_64 gzip damaged"), Some(Answer::Missing { machine: "x86_64".into(), form: Form::Gzip, was_damaged: true }));
+        assert_eq!(
+            Answer::parse("missing x86_64 gzip damaged"),
+            Some(Answer::Missing { machine: "x86_64".into(), form: Form::Gzip, was_damaged: true })
+        );
         assert_eq!(Answer::parse("hello"), None);
     }
 }

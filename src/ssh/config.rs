@@ -28,16 +28,39 @@ pub struct Person {
 
 /// Read by [`super::target`].
 const USED: &[&str] = &[
-    "certificatefile", "connecttimeout", "globalknownhostsfile", "hostkeyalias", "hostname", "identitiesonly", "identityagent",
-    "identityfile", "passwordauthentication", "kbdinteractiveauthentication", "challengeresponseauthentication", "port",
-    "preferredauthentications", "proxycommand", "proxyjump", "pubkeyauthentication", "stricthostkeychecking", "user",
+    "certificatefile",
+    "connecttimeout",
+    "globalknownhostsfile",
+    "hostkeyalias",
+    "hostname",
+    "identitiesonly",
+    "identityagent",
+    "identityfile",
+    "passwordauthentication",
+    "kbdinteractiveauthentication",
+    "challengeresponseauthentication",
+    "port",
+    "preferredauthentications",
+    "proxycommand",
+    "proxyjump",
+    "pubkeyauthentication",
+    "stricthostkeychecking",
+    "user",
     "userknownhostsfile",
 ];
 
 /// Would reach another host, by another way, or with another proof, if it were skipped.
 const CHANGES_WHO: &[&str] = &[
-    "addressfamily", "bindaddress", "bindinterface", "canonicalizehostname", "hostbasedauthentication", "knownhostscommand",
-    "pkcs11provider", "proxyusefdpass", "revokedhostkeys", "smartcarddevice",
+    "addressfamily",
+    "bindaddress",
+    "bindinterface",
+    "canonicalizehostname",
+    "hostbasedauthentication",
+    "knownhostscommand",
+    "pkcs11provider",
+    "proxyusefdpass",
+    "revokedhostkeys",
+    "smartcarddevice",
 ];
 
 impl Options {
@@ -250,7 +273,9 @@ fn split_words(text: &str) -> Result<Vec<String>> {
             match letter {
                 '"' | '\'' if quote == Some(letter) => quote = None,
                 '"' | '\'' if quote.is_none() => quote = Some(letter),
-                '\\' if letters.peek().is_some_and(|next| "\"'\\".contains(*next) || quote.is_none() && *next == ' ') => word.extend(letters.next()),
+                '\\' if letters.peek().is_some_and(|next| "\"'\\".contains(*next) || quote.is_none() && *next == ' ') => {
+                    word.extend(letters.next())
+                }
                 letter => word.push(letter),
             }
         }
@@ -264,7 +289,8 @@ fn split_words(text: &str) -> Result<Vec<String>> {
 /// The files of an `Include`, in order; `*` and `?` in the last part only, as configurations use it.
 fn files_of(pattern: &str, from: &Path, person: &Person) -> Vec<PathBuf> {
     let path = expand_home(pattern, person);
-    let base = if from.starts_with(&person.home) || !from.starts_with("/etc") { person.home.join(".ssh") } else { PathBuf::from("/etc/ssh") };
+    let base =
+        if from.starts_with(&person.home) || !from.starts_with("/etc") { person.home.join(".ssh") } else { PathBuf::from("/etc/ssh") };
     let path = base.join(path);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return Vec::new() };
     if !name.contains(['*', '?']) {
@@ -354,7 +380,10 @@ mod tests {
 
     #[test]
     fn command_line_options_are_read_in_every_form() {
-        let words: Vec<String> = ["-C", "-o", "ControlMaster=auto", "-oPort=7", "-qi", "key", "-J", "gate", "-o", "UserKnownHostsFile /dev/null"].map(String::from).into();
+        let words: Vec<String> =
+            ["-C", "-o", "ControlMaster=auto", "-oPort=7", "-qi", "key", "-J", "gate", "-o", "UserKnownHostsFile /dev/null"]
+                .map(String::from)
+                .into();
         let options = Options::from_arguments(&words).expect("valid");
         assert_eq!(options.first("port"), Some("7"));
         assert_eq!(options.first("identityfile"), Some("key"));

@@ -77,7 +77,9 @@ impl client::Handler for Client {
 
     async fn disconnected(&mut self, reason: DisconnectReason<Error>) -> Result<()> {
         let error = match reason {
-            DisconnectReason::ReceivedDisconnect(info) => Error::new(ErrorKind::Lost, format!("the server disconnected: {}", info.message.trim())),
+            DisconnectReason::ReceivedDisconnect(info) => {
+                Error::new(ErrorKind::Lost, format!("the server disconnected: {}", info.message.trim()))
+            }
             DisconnectReason::Error(error) => Error { kind: ErrorKind::Lost, ..error },
         };
         *lock(&self.shared.end) = Some(error.clone());
@@ -113,7 +115,14 @@ impl Connection {
             .map_err(explain_drop)?;
         let trusted = *lock(&shared.trust) != Some(Trust::None);
         log_in(&mut handle, target, keyring, trusted).await.map_err(|error| booting(error, &lock(&shared.banner)))?;
-        let inner = Inner { handle, shared, attempt: target.attempt(), commands: Arc::new(Semaphore::new(COMMANDS_AT_ONCE)), tunnels: OnceCell::new(), _jump: jump };
+        let inner = Inner {
+            handle,
+            shared,
+            attempt: target.attempt(),
+            commands: Arc::new(Semaphore::new(COMMANDS_AT_ONCE)),
+            tunnels: OnceCell::new(),
+            _jump: jump,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -133,7 +142,9 @@ impl Connection {
 
     /// Why the connection ended, once it has.
     pub fn end(&self) -> Option<Error> {
-        let error = lock(&self.inner.shared.end).clone().or_else(|| self.is_closed().then(|| Error::new(ErrorKind::Lost, "the connection is closed")))?;
+        let error = lock(&self.inner.shared.end)
+            .clone()
+            .or_else(|| self.is_closed().then(|| Error::new(ErrorKind::Lost, "the connection is closed")))?;
         Some(error.while_doing(self.doing()))
     }
 
@@ -150,13 +161,18 @@ impl Connection {
         let mut wait = Duration::from_millis(20);
         loop {
             match self.inner.handle.channel_open_session().await {
-                Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed | ChannelOpenFailure::ResourceShortage)) if wait < Duration::from_secs(3) => {
+                Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed | ChannelOpenFailure::ResourceShortage))
+                    if wait < Duration::from_secs(3) =>
+                {
                     tokio::time::sleep(wait).await;
                     wait *= 2;
                 }
                 Err(russh::Error::ChannelOpenFailure(reason)) => {
-                    return Err(Error::new(ErrorKind::Denied, format!("{}: the server refuses another session ({reason:?})", self.doing()))
-                        .hint("raise MaxSessions in the host's sshd_config, or end sessions of other runs"));
+                    return Err(Error::new(
+                        ErrorKind::Denied,
+                        format!("{}: the server refuses another session ({reason:?})", self.doing()),
+                    )
+                    .hint("raise MaxSessions in the host's sshd_config, or end sessions of other runs"));
                 }
                 Err(error) => return Err(self.end().unwrap_or_else(|| Error::from(error).while_doing(self.doing()))),
                 Ok(channel) => return Ok(channel),
@@ -169,15 +185,17 @@ impl Connection {
         // sshd leaves Nagle's algorithm on until a session has run on the connection: 18 times slower (measured with 9.2).
         // A host that gives no shell is merely slow.
         self.inner.tunnels.get_or_init(|| async { drop(timeout(Duration::from_secs(5), self.run("true".into())).await) }).await;
-        let channel = self.inner.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await.map_err(|error| match error {
-            russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed) => {
-                Error::new(ErrorKind::Refused, format!("{} cannot connect to {host}:{port}", self.doing()))
-            }
-            russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => {
-                Error::new(ErrorKind::Denied, format!("{} forwards no connections", self.doing())).hint("set AllowTcpForwarding yes in its sshd_config")
-            }
-            error => self.end().unwrap_or_else(|| Error::from(error)),
-        })?;
+        let channel =
+            self.inner.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await.map_err(|error| match error {
+                russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed) => {
+                    Error::new(ErrorKind::Refused, format!("{} cannot connect to {host}:{port}", self.doing()))
+                }
+                russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => {
+                    Error::new(ErrorKind::Denied, format!("{} forwards no connections", self.doing()))
+                        .hint("set AllowTcpForwarding yes in its sshd_config")
+                }
+                error => self.end().unwrap_or_else(|| Error::from(error)),
+            })?;
         Ok(channel.into_stream())
     }
 

@@ -163,7 +163,8 @@ impl KnownKeys {
         let line = self.lines.iter().filter(|line| line.marker == Marker::Revoked).find(|line| match &line.key {
             None => true,
             Some(revoked) => {
-                revoked.key_data() == key.key_data() || certificate.is_some_and(|certificate| certificate.signature_key() == revoked.key_data())
+                revoked.key_data() == key.key_data()
+                    || certificate.is_some_and(|certificate| certificate.signature_key() == revoked.key_data())
             }
         })?;
         let place = format!("{}:{}", line.file.display(), line.number);
@@ -177,7 +178,8 @@ impl KnownKeys {
     fn check_certificate(&self, host: &str, certificate: &Certificate) -> Result<()> {
         let authorities = self.lines.iter().filter(|line| line.marker == Marker::Authority).filter_map(|line| line.key.as_ref());
         let fingerprints: Vec<_> = authorities.map(|key| key.fingerprint(HashAlg::Sha256)).collect();
-        let refuse = |cause: &str| Err(Error::new(ErrorKind::HostKeyUnknown, format!("the host's certificate `{}` {cause}", certificate.key_id())));
+        let refuse =
+            |cause: &str| Err(Error::new(ErrorKind::HostKeyUnknown, format!("the host's certificate `{}` {cause}", certificate.key_id())));
         if certificate.cert_type() != CertType::Host {
             return refuse("is a user's, not a host's");
         }
@@ -202,7 +204,11 @@ impl KnownKeys {
             ErrorKind::HostKeyChanged,
             format!("the host's key has changed: it shows {} {fingerprint}, another is known at {place}", key.algorithm()),
         )
-        .hint(format!("if the host was reinstalled, run `ssh-keygen -R '{}' -f {}`; if not, someone else answers at its address", self.name, line.file.display()))
+        .hint(format!(
+            "if the host was reinstalled, run `ssh-keygen -R '{}' -f {}`; if not, someone else answers at its address",
+            self.name,
+            line.file.display()
+        ))
     }
 }
 
@@ -307,7 +313,13 @@ fn remember(file: &Path, name: &str, key: &PublicKey) -> Result<()> {
         let unfinished = std::fs::read(file).is_ok_and(|bytes| bytes.last().is_some_and(|&byte| byte != b'\n'));
         let mut options = std::fs::OpenOptions::new();
         // One write, so that hosts that are added at the same time do not mix.
-        options.append(true).create(true).mode(0o600).open(file)?.write_all(format!("{}{name} {line}\n", if unfinished { "\n" } else { "" }).as_bytes())
+        options
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(file)?
+            .write_all(format!("{}{name} {line}\n", if unfinished { "\n" } else { "" }).as_bytes())
     };
-    write().map_err(|error| Error::new(ErrorKind::Configuration, format!("remember the host's key in {}: {}", file.display(), plain(&error))))
+    write()
+        .map_err(|error| Error::new(ErrorKind::Configuration, format!("remember the host's key in {}: {}", file.display(), plain(&error))))
 }

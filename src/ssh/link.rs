@@ -69,10 +69,14 @@ impl Link {
 impl Program {
     fn new(target: &Target) -> Result<Self> {
         if target.credentials.password.is_some() {
-            return Err(Error::new(ErrorKind::Configuration, format!("{}: a password cannot be given to the ssh program", target.attempt()))
-                .hint(format!("use a key, or remove {}", target.unsupported.join(", "))));
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                format!("{}: a password cannot be given to the ssh program", target.attempt()),
+            )
+            .hint(format!("use a key, or remove {}", target.unsupported.join(", "))));
         }
-        let mut words: Vec<String> = ["-T", "-oBatchMode=yes", "-oServerAliveInterval=5", "-oServerAliveCountMax=3"].map(String::from).into();
+        let mut words: Vec<String> =
+            ["-T", "-oBatchMode=yes", "-oServerAliveInterval=5", "-oServerAliveCountMax=3"].map(String::from).into();
         let mut known_hosts = None;
         let mut option = |name: &str, value: &str| words.push(format!("-o{name}={value}"));
         option("User", &target.user);

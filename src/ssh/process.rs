@@ -360,7 +360,9 @@ impl Process {
         use std::process::Stdio;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let name = command.as_std().get_program().to_string_lossy().into_owned();
-        let mut child = command.spawn().map_err(|error| Error::new(ErrorKind::Configuration, format!("run `{name}`: {}", super::error::plain(&error))))?;
+        let mut child = command
+            .spawn()
+            .map_err(|error| Error::new(ErrorKind::Configuration, format!("run `{name}`: {}", super::error::plain(&error))))?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let control = Control { kind: ControlKind::Child(child.id().map(|id| nix::unistd::Pid::from_raw(id.cast_signed()))) };
         let (ended, receiver) = oneshot::channel();
@@ -379,7 +381,10 @@ impl Process {
             let status = match status {
                 Ok(status) => match (status.code(), status.signal()) {
                     (Some(code), _) => Status::Exited(code.cast_unsigned()),
-                    (None, Some(number)) => Status::Signalled(nix::sys::signal::Signal::try_from(number).map_or_else(|_| number.to_string(), |signal| signal.as_str().trim_start_matches("SIG").to_owned())),
+                    (None, Some(number)) => Status::Signalled(
+                        nix::sys::signal::Signal::try_from(number)
+                            .map_or_else(|_| number.to_string(), |signal| signal.as_str().trim_start_matches("SIG").to_owned()),
+                    ),
                     (None, None) => Status::Lost(None),
                 },
                 Err(error) => Status::Lost(Some(super::error::plain(&error))),

@@ -134,7 +134,9 @@ impl Target {
         let host = options.host_name(&given);
         let port = match (request.port, options.first("port")) {
             (Some(port), _) => port,
-            (None, Some(text)) => text.parse().map_err(|_| Error::new(ErrorKind::Configuration, format!("port `{text}` is not a number up to 65535")))?,
+            (None, Some(text)) => {
+                text.parse().map_err(|_| Error::new(ErrorKind::Configuration, format!("port `{text}` is not a number up to 65535")))?
+            }
             (None, None) => 22,
         };
         let user = request.user.clone().or_else(|| options.first("user").map(str::to_owned)).unwrap_or_else(|| person.name.clone());
@@ -166,7 +168,12 @@ fn credentials(request: &Request, options: &Options, tokens: &Tokens, surroundin
     let configured = options.all("identityfile").into_iter().filter(|file| *file != "none").map(|file| tokens.path(file));
     let mut keys: Vec<PathBuf> = request.private_key.clone().into_iter().chain(configured).collect();
     let mut seen = Vec::new();
-    keys.retain(|key| !seen.contains(key) && { seen.push(key.clone()); true });
+    keys.retain(|key| {
+        !seen.contains(key) && {
+            seen.push(key.clone());
+            true
+        }
+    });
     let defaults = ["id_rsa", "id_ecdsa", "id_ed25519"].map(|name| surroundings.person.home.join(".ssh").join(name));
     let preferred = options.first("preferredauthentications");
     let wants = |method: &str| preferred.is_none_or(|list| list.split(',').any(|name| name.trim() == method));
@@ -223,7 +230,8 @@ fn route(options: &Options, tokens: &Tokens, surroundings: &Surroundings, depth:
     // The last named host is the nearest to the target; the one before it is its own jump host.
     let mut chain: Option<Target> = None;
     for hop in value.split(',') {
-        let (user, host, port) = parse_hop(hop.trim()).ok_or_else(|| Error::new(ErrorKind::Configuration, format!("jump host `{hop}` is not [user@]host[:port]")))?;
+        let (user, host, port) = parse_hop(hop.trim())
+            .ok_or_else(|| Error::new(ErrorKind::Configuration, format!("jump host `{hop}` is not [user@]host[:port]")))?;
         let mut hop_options = Request { name: host, user, port, ..Request::default() };
         if chain.is_some() {
             hop_options.arguments = vec!["-oProxyJump=none".to_owned()];
@@ -346,7 +354,8 @@ mod tests {
 
     #[test]
     fn jump_hosts_chain_from_the_first_to_the_last() {
-        let target = resolve("Host b\n User bee\n HostName b.example.org\n", Request { arguments: vec!["-Ja:7,b".into()], ..named("web") }).expect("valid");
+        let target = resolve("Host b\n User bee\n HostName b.example.org\n", Request { arguments: vec!["-Ja:7,b".into()], ..named("web") })
+            .expect("valid");
         let Route::Jump(near) = target.route else { panic!("a jump") };
         assert_eq!((&*near.host, &*near.user), ("b.example.org", "bee"));
         let Route::Jump(far) = near.route else { panic!("a second jump") };
@@ -369,7 +378,11 @@ mod tests {
 
     #[test]
     fn host_key_checking_off_is_stronger_than_the_files_and_reads_known_hosts_all_the_same() {
-        let target = resolve("StrictHostKeyChecking yes\n", Request { host_key_checking: Some(false), arguments: vec!["-oUserKnownHostsFile=/dev/null".into()], ..named("web") }).expect("valid");
+        let target = resolve(
+            "StrictHostKeyChecking yes\n",
+            Request { host_key_checking: Some(false), arguments: vec!["-oUserKnownHostsFile=/dev/null".into()], ..named("web") },
+        )
+        .expect("valid");
         let HostKeyPolicy::Unchecked { files } = target.host_keys else { panic!("unchecked") };
         assert_eq!(files[0], PathBuf::from("/dev/null"));
     }

@@ -27,7 +27,11 @@ impl Local {
     /// This process's standard streams.
     pub fn standard() -> std::io::Result<Self> {
         let copy = |descriptor: std::os::fd::BorrowedFd| descriptor.try_clone_to_owned().map(File::from);
-        Ok(Self { input: copy(std::io::stdin().as_fd())?, output: copy(std::io::stdout().as_fd())?, error: copy(std::io::stderr().as_fd())? })
+        Ok(Self {
+            input: copy(std::io::stdin().as_fd())?,
+            output: copy(std::io::stdout().as_fd())?,
+            error: copy(std::io::stderr().as_fd())?,
+        })
     }
 }
 
@@ -38,7 +42,13 @@ pub async fn session(connection: &Connection, line: Option<&str>, local: Local) 
     let raw = if local.input.is_terminal() && local.output.is_terminal() { Some(RawMode::set(&local.input)?) } else { None };
     let terminal = raw.as_ref().map(|raw| {
         let (columns, rows) = window(&local.output);
-        Terminal { kind: std::env::var("TERM").unwrap_or_else(|_| "dumb".to_owned()), columns, rows, modes: modes(&raw.before), environment: locale() }
+        Terminal {
+            kind: std::env::var("TERM").unwrap_or_else(|_| "dumb".to_owned()),
+            columns,
+            rows,
+            modes: modes(&raw.before),
+            environment: locale(),
+        }
     });
     let process = connection.start(line, terminal.as_ref()).await?;
     let (keys, _stop) = read_input(local.input.try_clone().map_err(|error| Error::io(&error))?)?;
@@ -59,7 +69,9 @@ pub async fn session(connection: &Connection, line: Option<&str>, local: Local) 
     match status {
         Status::Exited(code) => Ok(u8::try_from(code & 0xff).expect("masked")),
         Status::Signalled(name) => Ok(format!("SIG{name}").parse::<Signal>().map_or(255, |signal| 128 + signal as u8)),
-        Status::Lost(cause) => Err(connection.end().unwrap_or_else(|| Error::new(ErrorKind::Lost, cause.unwrap_or_else(|| "the connection is closed".to_owned())))),
+        Status::Lost(cause) => Err(connection
+            .end()
+            .unwrap_or_else(|| Error::new(ErrorKind::Lost, cause.unwrap_or_else(|| "the connection is closed".to_owned())))),
     }
 }
 
@@ -186,9 +198,18 @@ fn locale() -> Vec<(String, String)> {
 fn modes(terminal: &Termios) -> Vec<(Pty, u32)> {
     use SpecialCharacterIndices as Key;
     let keys = [
-        (Pty::VINTR, Key::VINTR), (Pty::VQUIT, Key::VQUIT), (Pty::VERASE, Key::VERASE), (Pty::VKILL, Key::VKILL), (Pty::VEOF, Key::VEOF),
-        (Pty::VEOL, Key::VEOL), (Pty::VSTART, Key::VSTART), (Pty::VSTOP, Key::VSTOP), (Pty::VSUSP, Key::VSUSP),
-        (Pty::VREPRINT, Key::VREPRINT), (Pty::VWERASE, Key::VWERASE), (Pty::VLNEXT, Key::VLNEXT),
+        (Pty::VINTR, Key::VINTR),
+        (Pty::VQUIT, Key::VQUIT),
+        (Pty::VERASE, Key::VERASE),
+        (Pty::VKILL, Key::VKILL),
+        (Pty::VEOF, Key::VEOF),
+        (Pty::VEOL, Key::VEOL),
+        (Pty::VSTART, Key::VSTART),
+        (Pty::VSTOP, Key::VSTOP),
+        (Pty::VSUSP, Key::VSUSP),
+        (Pty::VREPRINT, Key::VREPRINT),
+        (Pty::VWERASE, Key::VWERASE),
+        (Pty::VLNEXT, Key::VLNEXT),
     ];
     // 255 stands for a key that is switched off, 0 in Linux.
     let key = |index: Key| match terminal.control_chars[index as usize] {
@@ -198,13 +219,25 @@ fn modes(terminal: &Termios) -> Vec<(Pty, u32)> {
     let mut modes: Vec<(Pty, u32)> = keys.into_iter().map(|(name, index)| (name, key(index))).collect();
     let (input, local, output) = (terminal.input_flags, terminal.local_flags, terminal.output_flags);
     let flags = [
-        (Pty::ICRNL, input.contains(InputFlags::ICRNL)), (Pty::INLCR, input.contains(InputFlags::INLCR)), (Pty::IGNCR, input.contains(InputFlags::IGNCR)),
-        (Pty::IXON, input.contains(InputFlags::IXON)), (Pty::IXANY, input.contains(InputFlags::IXANY)), (Pty::IXOFF, input.contains(InputFlags::IXOFF)),
-        (Pty::IMAXBEL, input.contains(InputFlags::IMAXBEL)), (Pty::ISIG, local.contains(LocalFlags::ISIG)),
-        (Pty::ICANON, local.contains(LocalFlags::ICANON)), (Pty::ECHO, local.contains(LocalFlags::ECHO)), (Pty::ECHOE, local.contains(LocalFlags::ECHOE)),
-        (Pty::ECHOK, local.contains(LocalFlags::ECHOK)), (Pty::ECHONL, local.contains(LocalFlags::ECHONL)), (Pty::ECHOCTL, local.contains(LocalFlags::ECHOCTL)),
-        (Pty::ECHOKE, local.contains(LocalFlags::ECHOKE)), (Pty::IEXTEN, local.contains(LocalFlags::IEXTEN)), (Pty::OPOST, output.contains(OutputFlags::OPOST)),
-        (Pty::ONLCR, output.contains(OutputFlags::ONLCR)), (Pty::CS8, terminal.control_flags.contains(ControlFlags::CS8)),
+        (Pty::ICRNL, input.contains(InputFlags::ICRNL)),
+        (Pty::INLCR, input.contains(InputFlags::INLCR)),
+        (Pty::IGNCR, input.contains(InputFlags::IGNCR)),
+        (Pty::IXON, input.contains(InputFlags::IXON)),
+        (Pty::IXANY, input.contains(InputFlags::IXANY)),
+        (Pty::IXOFF, input.contains(InputFlags::IXOFF)),
+        (Pty::IMAXBEL, input.contains(InputFlags::IMAXBEL)),
+        (Pty::ISIG, local.contains(LocalFlags::ISIG)),
+        (Pty::ICANON, local.contains(LocalFlags::ICANON)),
+        (Pty::ECHO, local.contains(LocalFlags::ECHO)),
+        (Pty::ECHOE, local.contains(LocalFlags::ECHOE)),
+        (Pty::ECHOK, local.contains(LocalFlags::ECHOK)),
+        (Pty::ECHONL, local.contains(LocalFlags::ECHONL)),
+        (Pty::ECHOCTL, local.contains(LocalFlags::ECHOCTL)),
+        (Pty::ECHOKE, local.contains(LocalFlags::ECHOKE)),
+        (Pty::IEXTEN, local.contains(LocalFlags::IEXTEN)),
+        (Pty::OPOST, output.contains(OutputFlags::OPOST)),
+        (Pty::ONLCR, output.contains(OutputFlags::ONLCR)),
+        (Pty::CS8, terminal.control_flags.contains(ControlFlags::CS8)),
     ];
     modes.extend(flags.into_iter().map(|(name, on)| (name, u32::from(on))));
     #[cfg(target_os = "linux")]

@@ -24,28 +24,67 @@ pub enum Action {
         /// A command that must accept the new file before the rename, `%s` is its path.
         validate: Option<String>,
     },
-    MakeDirectory { path: PathBuf, ownership: Ownership },
+    MakeDirectory {
+        path: PathBuf,
+        ownership: Ownership,
+    },
     /// Symbolic link, replacing what is there (a file or link; a directory only if empty and `force`).
-    Symlink { path: PathBuf, target: PathBuf, ownership: Ownership },
-    HardLink { path: PathBuf, target: PathBuf },
+    Symlink {
+        path: PathBuf,
+        target: PathBuf,
+        ownership: Ownership,
+    },
+    HardLink {
+        path: PathBuf,
+        target: PathBuf,
+    },
     /// Mode, owner, group, attributes of what exists.
-    SetOwnership { path: PathBuf, ownership: Ownership, follow: bool },
+    SetOwnership {
+        path: PathBuf,
+        ownership: Ownership,
+        follow: bool,
+    },
     /// Access and modification times, seconds since the epoch.
-    SetTimes { path: PathBuf, accessed: Option<f64>, modified: Option<f64> },
+    SetTimes {
+        path: PathBuf,
+        accessed: Option<f64>,
+        modified: Option<f64>,
+    },
     /// A file, link, or whole directory.
-    Remove { path: PathBuf },
+    Remove {
+        path: PathBuf,
+    },
     /// The running kernel's host name.
-    SetKernelHostname { name: String },
+    SetKernelHostname {
+        name: String,
+    },
     /// A kernel parameter of the running kernel.
-    SetSysctl { name: String, value: String },
-    LoadKernelModule { name: String, parameters: String },
-    UnloadKernelModule { name: String },
+    SetSysctl {
+        name: String,
+        value: String,
+    },
+    LoadKernelModule {
+        name: String,
+        parameters: String,
+    },
+    UnloadKernelModule {
+        name: String,
+    },
     /// A program; its effect on the machine is what `effect` says.
     Run(Command),
     /// Wait until something holds, or fail: `wait_for`, `reboot`'s own waits.
-    Sleep { duration: Duration },
+    Sleep {
+        duration: Duration,
+    },
     /// Restart the machine; the agent suspends, the controller brings it back.
-    Reboot { delay: Duration, message: String, command: Option<String>, boot_time_command: Option<String>, test_command: Option<String>, timeout: Duration },
+    Reboot {
+        delay: Duration,
+        message: String,
+        command: Option<String>,
+        boot_time_command: Option<String>,
+        test_command: Option<String>,
+        timeout: Duration,
+    },
 }
 
 /// Where a file's bytes come from.
@@ -53,7 +92,10 @@ pub enum Action {
 pub enum Content {
     Inline(Bytes),
     /// The controller's file of this SHA-256 (hex), fetched when it is written.
-    Digest { sha256: Arc<str>, size: u64 },
+    Digest {
+        sha256: Arc<str>,
+        size: u64,
+    },
     /// A file on the node itself (`remote_src`).
     Node(PathBuf),
 }
@@ -109,17 +151,31 @@ pub enum Effect {
     /// Nothing that reads show.
     None,
     /// Packages are present (name, version if known) or absent; what they bring is opaque.
-    Packages { present: Vec<(String, Option<String>)>, absent: Vec<String> },
+    Packages {
+        present: Vec<(String, Option<String>)>,
+        absent: Vec<String>,
+    },
     /// These packages count as wanted by the user from now on.
     PackagesManual(Vec<String>),
     /// The package lists were refreshed: candidates are unknown.
     PackageLists,
     /// A unit's state, as far as given.
-    Unit { name: String, active_state: Option<String>, unit_file_state: Option<String>, load_state: Option<String> },
+    Unit {
+        name: String,
+        active_state: Option<String>,
+        unit_file_state: Option<String>,
+        load_state: Option<String>,
+    },
     /// Unit files were read again.
     UnitsReloaded,
-    User { name: String, present: bool },
-    Group { name: String, present: bool },
+    User {
+        name: String,
+        present: bool,
+    },
+    Group {
+        name: String,
+        present: bool,
+    },
 }
 
 impl Command {

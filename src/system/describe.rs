@@ -38,9 +38,7 @@ impl Action {
             Action::Remove { path } => format!("remove {}", path.display()),
             Action::SetKernelHostname { name } => format!("set the kernel's host name to {name}"),
             Action::SetSysctl { name, value } => format!("set kernel parameter {name} = {value}"),
-            Action::LoadKernelModule { name, parameters } => {
-                format!("load kernel module {name} {parameters}").trim_end().to_owned()
-            }
+            Action::LoadKernelModule { name, parameters } => format!("load kernel module {name} {parameters}").trim_end().to_owned(),
             Action::UnloadKernelModule { name } => format!("unload kernel module {name}"),
             Action::Run(command) => command.label.clone(),
             Action::Sleep { duration } => format!("wait {} s", duration.as_secs_f64()),

@@ -101,10 +101,9 @@ impl Action {
                 after: format!("{name} = {value}\n"),
                 ..Diff::default()
             }),
-            Action::LoadKernelModule { name, parameters } => diffs.push(Diff {
-                after: format!("{}\n", format!("{name} {parameters}").trim_end()),
-                ..Diff::default()
-            }),
+            Action::LoadKernelModule { name, parameters } => {
+                diffs.push(Diff { after: format!("{}\n", format!("{name} {parameters}").trim_end()), ..Diff::default() })
+            }
             Action::UnloadKernelModule { name } => {
                 diffs.push(Diff { before: format!("{name}\n"), ..Diff::default() });
             }
@@ -118,9 +117,7 @@ impl Action {
 fn bytes(content: &Content, system: &dyn System, source: &mut dyn ContentSource) -> Result<Vec<u8>> {
     Ok(match content {
         Content::Inline(bytes) => bytes.0.to_vec(),
-        Content::Digest { sha256, size } if *size > LONGEST => {
-            format!("(file of {size} bytes, sha256 {sha256})\n").into_bytes()
-        }
+        Content::Digest { sha256, size } if *size > LONGEST => format!("(file of {size} bytes, sha256 {sha256})\n").into_bytes(),
         Content::Digest { sha256, .. } => {
             let mut bytes = Vec::new();
             source.fetch(sha256, &mut bytes)?;

@@ -423,7 +423,8 @@ impl Walk<'_> {
                 match argument {
                     Argument::Positional(node) => match literal(node) {
                         Some(name) => {
-                            let guarded = arguments.iter().any(|argument| matches!(argument, Argument::Named(name, _) if &**name == "default"));
+                            let guarded =
+                                arguments.iter().any(|argument| matches!(argument, Argument::Named(name, _) if &**name == "default"));
                             self.read(&name, node.at, guarded);
                         }
                         None => self.analysis.everything = true,
@@ -659,7 +660,10 @@ mod examples {
     fn reads_of_other_hosts_name_host_and_variable() {
         let read = |source: &str| {
             let found = expression(source).hosts;
-            found.iter().map(|read| (read.host.as_deref().map(str::to_owned), read.variable.as_deref().map(str::to_owned))).collect::<Vec<_>>()
+            found
+                .iter()
+                .map(|read| (read.host.as_deref().map(str::to_owned), read.variable.as_deref().map(str::to_owned)))
+                .collect::<Vec<_>>()
         };
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(read("hostvars['web'].port"), [(some("web"), some("port"))]);

@@ -149,7 +149,9 @@ pub fn integer(value: &Value) -> Result<i64> {
     match (value.number(), value.as_str()) {
         (Some(Number::Int(number)), _) => Ok(number),
         (Some(Number::Float(number)), _) => Ok(number as i64),
-        (None, Some(text)) => text.trim().parse().map_err(|_| Error::failed(format!("invalid literal for int() with base 10: {}", python::quoted(text)))),
+        (None, Some(text)) => {
+            text.trim().parse().map_err(|_| Error::failed(format!("invalid literal for int() with base 10: {}", python::quoted(text))))
+        }
         (None, None) => Err(Error::failed(format!("expected an integer, not '{}'", value.type_name()))),
     }
 }

@@ -112,7 +112,8 @@ impl<'scope> Evaluator<'scope> {
             return Err(Error::failed(format!("recursive loop detected in template: {}", chain.join(" → "))).at(template.span));
         }
         if DEPTH.get() >= DEPTH_LIMIT {
-            return Err(Error::failed(format!("templates lead to templates over {DEPTH_LIMIT} deep: is there a loop between hosts?")).at(template.span));
+            return Err(Error::failed(format!("templates lead to templates over {DEPTH_LIMIT} deep: is there a loop between hosts?"))
+                .at(template.span));
         }
         self.active.borrow_mut().push(Arc::clone(&template.source));
         DEPTH.set(DEPTH.get() + 1);
@@ -315,9 +316,7 @@ impl<'scope> Evaluator<'scope> {
                     return self.attribute(&resolved, name);
                 }
             },
-            Value::HostVars => {
-                self.scope.hosts().into_iter().find(|host| **host == *name).map(Value::Host)
-            }
+            Value::HostVars => self.scope.hosts().into_iter().find(|host| **host == *name).map(Value::Host),
             Value::Host(host) => self.scope.host_variable(host, name)?,
             Value::Map(entries) if functions::is_time(entries) => functions::time_attribute(entries, name),
             Value::Map(entries) => match entries.get(name) {
@@ -400,9 +399,9 @@ impl<'scope> Evaluator<'scope> {
                 };
                 Value::Undefined(format!("{owner} has no element {}", super::python::repr(key)?).into())
             }
-            key => Value::Undefined(
-                format!("object of type '{}' has no attribute {}", value.type_name(), super::python::repr(key)?).into(),
-            ),
+            key => {
+                Value::Undefined(format!("object of type '{}' has no attribute {}", value.type_name(), super::python::repr(key)?).into())
+            }
         })
     }
 }
@@ -516,10 +515,14 @@ impl<'run, 'scope> Context<'run, 'scope> {
             }
             Kind::Attribute(base, name) => {
                 let base = self.evaluator.resolve(self.evaluate(base).ok()?).ok()?;
-                let keys: Vec<_> = base.as_map()?.keys().filter_map(|key| match key {
-                    Key::Text(text) => Some(Arc::clone(text)),
-                    _ => None,
-                }).collect();
+                let keys: Vec<_> = base
+                    .as_map()?
+                    .keys()
+                    .filter_map(|key| match key {
+                        Key::Text(text) => Some(Arc::clone(text)),
+                        _ => None,
+                    })
+                    .collect();
                 suggest::hint(name, keys.iter().map(|name| &**name))
             }
             Kind::Filter { input: Some(input), .. } => self.suggestion(input),
@@ -636,8 +639,10 @@ impl<'run, 'scope> Context<'run, 'scope> {
                     self.evaluate(otherwise)
                 } else {
                     let (line, _) = self.parsed.place(node.at);
-                    Err(Error::failed(format!("the inline if-expression on line {line} evaluated to false and no else section was defined"))
-                        .hint("add `else …`; `else omit` leaves the argument out"))
+                    Err(Error::failed(format!(
+                        "the inline if-expression on line {line} evaluated to false and no else section was defined"
+                    ))
+                    .hint("add `else …`; `else omit` leaves the argument out"))
                 }
             }
             Kind::Filter { name, input, arguments } => {
@@ -658,7 +663,9 @@ impl<'run, 'scope> Context<'run, 'scope> {
                 let key = self.used(key)?;
                 if let (Kind::Name(name), Value::Text(text)) = (&base.kind, &key) {
                     match self.local(name) {
-                        Some(Local::Namespace(entries)) => return self.evaluator.attribute(&Value::map(entries.borrow().clone()), text.as_str()),
+                        Some(Local::Namespace(entries)) => {
+                            return self.evaluator.attribute(&Value::map(entries.borrow().clone()), text.as_str());
+                        }
                         None if &**name == "vars" => {
                             if self.evaluator.scope.variable(name)?.is_none() {
                                 let key = text.shared();
@@ -710,9 +717,10 @@ impl<'run, 'scope> Context<'run, 'scope> {
             match self.local(variable) {
                 Some(Local::Namespace(entries)) => {
                     let entries = entries.borrow();
-                    return Ok(entries.get(&**name).cloned().unwrap_or_else(|| {
-                        Value::Undefined(format!("object of type 'Namespace' has no attribute '{name}'").into())
-                    }));
+                    return Ok(entries
+                        .get(&**name)
+                        .cloned()
+                        .unwrap_or_else(|| Value::Undefined(format!("object of type 'Namespace' has no attribute '{name}'").into())));
                 }
                 Some(Local::Loop(current)) => return self.loop_attribute(&current, name),
                 Some(Local::Cycler(cycler)) if &**name == "current" => {

@@ -46,7 +46,11 @@ pub fn percent(pattern: &str, values: &Value) -> Result<String> {
             let name: String = letters.by_ref().take_while(|letter| *letter != ')').collect();
             let Value::Map(entries) = values else { return Err(Error::failed("format requires a mapping")) };
             named = true;
-            from_name = Some(entries.get(&Key::from(name.as_str())).ok_or_else(|| Error::failed(format!("key {} is not in the mapping of a format", python::quoted(&name))))?);
+            from_name = Some(
+                entries
+                    .get(&Key::from(name.as_str()))
+                    .ok_or_else(|| Error::failed(format!("key {} is not in the mapping of a format", python::quoted(&name))))?,
+            );
         }
         let mut style = Style::default();
         while let Some(flag) = letters.next_if(|letter| "-+ #0".contains(*letter)) {
@@ -269,7 +273,8 @@ pub fn braces(
                         }
                     }
                 }
-                let (field, specification) = field.split_once(':').map_or((field.as_str(), String::new()), |(field, rest)| (field, rest.to_owned()));
+                let (field, specification) =
+                    field.split_once(':').map_or((field.as_str(), String::new()), |(field, rest)| (field, rest.to_owned()));
                 let (field, conversion) = field.split_once('!').map_or((field, None), |(field, conversion)| (field, Some(conversion)));
                 let first = field.find(['.', '[']).unwrap_or(field.len());
                 let (name, path) = field.split_at(first);

@@ -92,9 +92,7 @@ fn call_local(context: &Context, name: &str, local: &Local, arguments: &[Argumen
             context.scoped(|| context.repeat(&current.statement, Some(over), current.depth + 1, &mut parts))?;
             context.joined(parts)
         }
-        Local::Joiner(joiner) => {
-            Ok(Value::text(if joiner.1.replace(true) { joiner.0.clone() } else { String::new() }))
-        }
+        Local::Joiner(joiner) => Ok(Value::text(if joiner.1.replace(true) { joiner.0.clone() } else { String::new() })),
         _ => Err(Error::failed(format!("'{name}' is not callable"))),
     }
 }

@@ -175,7 +175,9 @@ impl HelperDef for Print {
         let name = || helper.param(0).map(called).unwrap_or_default();
         match value(helper, 0)? {
             Json::Null => Err(problem(format!("`{}` is null: nothing to print", name()))),
-            Json::Array(_) => Err(problem(format!("`{0}` is a list: write {{{{toYaml {0}}}}}, {{{{json {0}}}}} or {{{{#each {0}}}}}", name()))),
+            Json::Array(_) => {
+                Err(problem(format!("`{0}` is a list: write {{{{toYaml {0}}}}}, {{{{json {0}}}}} or {{{{#each {0}}}}}", name())))
+            }
             Json::Object(_) => Err(problem(format!("`{0}` is a mapping: write {{{{toYaml {0}}}}} or {{{{json {0}}}}}", name()))),
             other => Ok(ScopedJson::Derived(other.clone())),
         }
@@ -371,7 +373,10 @@ mod tests {
 
     #[test]
     fn containers_and_null_are_not_printed() {
-        assert_eq!(rendered("{{settings}}"), Err("x.hbs:1:1: `settings` is a mapping: write {{toYaml settings}} or {{json settings}}".to_owned()));
+        assert_eq!(
+            rendered("{{settings}}"),
+            Err("x.hbs:1:1: `settings` is a mapping: write {{toYaml settings}} or {{json settings}}".to_owned())
+        );
         assert!(rendered("{{nodes}}").is_err());
         assert!(rendered("{{nothing}}").is_err());
     }
@@ -394,7 +399,9 @@ mod tests {
     fn what_a_plan_cannot_know_is_unknown_because_of_its_cause() {
         let mut variables = variables();
         variables.insert("token".into(), Value::unknown("run kubeadm token"));
-        for text in ["{{token}}", "{{#if token}}a{{/if}}", "{{default token 1}}", "{{json token}}", "{{token.stdout}}", "{{#if token.a.b}}a{{/if}}"] {
+        for text in
+            ["{{token}}", "{{#if token}}a{{/if}}", "{{default token 1}}", "{{json token}}", "{{token.stdout}}", "{{#if token.a.b}}a{{/if}}"]
+        {
             let error = render("x.hbs", text, &variables).expect_err("is not known");
             assert_eq!(error.unknown_cause().map(|cause| &**cause), Some("run kubeadm token"), "{text}");
         }

@@ -70,11 +70,11 @@ impl<'scope> Jinja<'scope> {
             Value::Unknown(cause) => Err(Error::unknown(cause).at(template.span)),
             Value::Undefined(message) => Err(Error::undefined(&*message).at(template.span)),
             Value::Null if wrapped => Err(empty().at(template.span)),
-            Value::Text(_) if wrapped => Err(Error::failed(format!(
-                "the condition's template gave a text, which is not evaluated once more: {text}"
-            ))
-            .hint("write the condition without {{ }}; add `| bool` where the variable holds a text")
-            .at(template.span)),
+            Value::Text(_) if wrapped => {
+                Err(Error::failed(format!("the condition's template gave a text, which is not evaluated once more: {text}"))
+                    .hint("write the condition without {{ }}; add `| bool` where the variable holds a text")
+                    .at(template.span))
+            }
             other => Err(Error::failed(format!(
                 "conditional result ({}) was derived from value of type '{}'; conditionals must have a boolean result",
                 if other.is_truthy() { "True" } else { "False" },

@@ -10,7 +10,18 @@ use crate::program::{Key, Map, Value};
 
 /// The lookups that are answered here.
 pub const NAMES: &[&str] = &[
-    "dict", "flattened", "indexed_items", "items", "list", "nested", "cartesian", "sequence", "subelements", "together", "vars", "varnames",
+    "dict",
+    "flattened",
+    "indexed_items",
+    "items",
+    "list",
+    "nested",
+    "cartesian",
+    "sequence",
+    "subelements",
+    "together",
+    "vars",
+    "varnames",
 ];
 
 pub fn run(context: &Context, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>> {
@@ -48,7 +59,9 @@ pub fn bare(evaluator: &Evaluator, plugin: &str, terms: &[Value], options: &Map)
         "together" => {
             let lists = terms.iter().map(operators::items).collect::<Result<Vec<_>>>()?;
             let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
-            Ok((0..longest).map(|index| Value::list(lists.iter().map(|list| list.get(index).cloned().unwrap_or(Value::Null)).collect())).collect())
+            Ok((0..longest)
+                .map(|index| Value::list(lists.iter().map(|list| list.get(index).cloned().unwrap_or(Value::Null)).collect()))
+                .collect())
         }
         "subelements" => subelements(evaluator, terms),
         "sequence" => terms.iter().map(|term| sequence(term, options)).collect::<Result<Vec<_>>>().map(|found| found.concat()),
@@ -58,7 +71,9 @@ pub fn bare(evaluator: &Evaluator, plugin: &str, terms: &[Value], options: &Map)
                 let name: Arc<str> = strict_text(term)?.into();
                 match evaluator.scope.variable(&name)? {
                     Some(tree) => evaluator.tree(&tree).and_then(|value| evaluator.finalize(value)),
-                    None => options.get("default").cloned().ok_or_else(|| Error::undefined(format!("no variable named '{name}' was found"))),
+                    None => {
+                        options.get("default").cloned().ok_or_else(|| Error::undefined(format!("no variable named '{name}' was found")))
+                    }
                 }
             })
             .collect(),
@@ -158,7 +173,9 @@ fn sequence(term: &Value, options: &Map) -> Result<Vec<Value>> {
             let text = strict_text(term)?.trim();
             if text.contains('=') {
                 for pair in text.split_whitespace() {
-                    let (name, value) = pair.split_once('=').ok_or_else(|| Error::failed(format!("unknown error parsing with_sequence arguments: {text}")))?;
+                    let (name, value) = pair
+                        .split_once('=')
+                        .ok_or_else(|| Error::failed(format!("unknown error parsing with_sequence arguments: {text}")))?;
                     set(name, &value.trim_matches(['"', '\'']).into())?;
                 }
             } else if !text.is_empty() {

@@ -10,14 +10,53 @@ use crate::program::value::Number;
 use crate::program::{Key, Map, Value};
 
 const TEXT: &[&str] = &[
-    "capitalize", "casefold", "center", "count", "endswith", "expandtabs", "find", "format", "format_map", "index", "isalnum",
-    "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower", "isnumeric", "isprintable", "isspace", "istitle",
-    "isupper", "join", "ljust", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex",
-    "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper", "zfill",
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "upper",
+    "zfill",
     "encode",
 ];
-const LIST: &[&str] =
-    &["append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort"];
+const LIST: &[&str] = &["append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort"];
 const TUPLE: &[&str] = &["count", "index"];
 const MAP: &[&str] = &["clear", "copy", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
 const FLOAT: &[&str] = &["is_integer"];
@@ -101,9 +140,8 @@ fn text_method(context: &Context, text: &str, name: &str, given: Arguments) -> R
             let items = operators::items(&context.evaluator.deep(bound.value(0, Value::Null))?)?;
             let parts = items.iter().enumerate().map(|(index, item)| {
                 operators::known(item)?;
-                item.as_str().ok_or_else(|| {
-                    Error::failed(format!("sequence item {index}: expected str instance, {} found", item.type_name()))
-                })
+                item.as_str()
+                    .ok_or_else(|| Error::failed(format!("sequence item {index}: expected str instance, {} found", item.type_name())))
             });
             return Ok(Value::text(parts.collect::<Result<Vec<_>>>()?.join(text)));
         }
@@ -139,7 +177,9 @@ fn text_method(context: &Context, text: &str, name: &str, given: Arguments) -> R
                 _ => String::new(),
             };
             let tried = strings(&bound.value(0, Value::Null))?;
-            Value::Bool(tried.iter().any(|try_text| if name == "startswith" { part.starts_with(&**try_text) } else { part.ends_with(&**try_text) }))
+            Value::Bool(
+                tried.iter().any(|try_text| if name == "startswith" { part.starts_with(&**try_text) } else { part.ends_with(&**try_text) }),
+            )
         }
         "split" | "rsplit" => {
             let bound = given.bind(&what, &["sep", "maxsplit"])?;
@@ -265,7 +305,11 @@ fn title(text: &str) -> String {
     let mut inside = false;
     for letter in text.chars() {
         if letter.is_alphabetic() {
-            if inside { output.extend(letter.to_lowercase()) } else { output.extend(letter.to_uppercase()) }
+            if inside {
+                output.extend(letter.to_lowercase())
+            } else {
+                output.extend(letter.to_uppercase())
+            }
             inside = true;
         } else {
             output.push(letter);
@@ -344,7 +388,8 @@ pub fn lines(text: &str, keep: bool) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let breaks = |letter: char| matches!(letter, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        let breaks =
+            |letter: char| matches!(letter, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
         let end = rest.find(breaks).unwrap_or(rest.len());
         let after = if rest[end..].starts_with("\r\n") { end + 2 } else { end + rest[end..].chars().next().map_or(0, char::len_utf8) };
         lines.push(rest[..if keep { after } else { end }].to_owned());
@@ -454,9 +499,9 @@ fn list_method(context: &Context, items: &[Value], name: &str, given: Arguments)
         }
         "pop" => {
             let index = given.bind(&what, &["index"])?.integer(0, -1)?;
-            let at = place(index).filter(|at| *at < items.len()).ok_or_else(|| {
-                Error::failed(if items.is_empty() { "pop from empty list" } else { "pop index out of range" })
-            })?;
+            let at = place(index)
+                .filter(|at| *at < items.len())
+                .ok_or_else(|| Error::failed(if items.is_empty() { "pop from empty list" } else { "pop index out of range" }))?;
             let value = changed.remove(at);
             (context.evaluator.unfolded(value)?, Some(Value::list(changed)))
         }

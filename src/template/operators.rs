@@ -41,9 +41,7 @@ pub fn add(left: &Value, right: &Value) -> Result<Value> {
         (Value::Tuple(a), Value::Tuple(b)) => Ok(Value::Tuple(a.iter().chain(b.iter()).cloned().collect::<Vec<_>>().into())),
         (Value::Text(_), other) => Err(Error::failed(format!("can only concatenate str (not \"{}\") to str", other.type_name()))
             .hint("use `~` to join values of any type as text")),
-        (Value::List(_), other) => {
-            Err(Error::failed(format!("can only concatenate list (not \"{}\") to list", other.type_name())))
-        }
+        (Value::List(_), other) => Err(Error::failed(format!("can only concatenate list (not \"{}\") to list", other.type_name()))),
         _ => arithmetic("+", left, right, |a, b| whole(a.checked_add(b)), |a, b| Ok(Value::Float(a + b))),
     }
 }
@@ -224,9 +222,8 @@ pub fn items(value: &Value) -> Result<Vec<Value>> {
         Value::Map(entries) => Ok(entries.keys().map(Key::value).collect()),
         Value::Text(text) => {
             let secret = text.is_secret();
-            let letters = text.as_str().chars().map(|letter| {
-                Value::Text(crate::program::Text::new(letter.to_string()).with_secrecy(secret))
-            });
+            let letters =
+                text.as_str().chars().map(|letter| Value::Text(crate::program::Text::new(letter.to_string()).with_secrecy(secret)));
             Ok(letters.collect())
         }
         other => Err(Error::failed(format!("'{}' object is not iterable", other.type_name()))),
@@ -280,9 +277,7 @@ pub fn slice(value: &Value, start: Option<i64>, stop: Option<i64>, step: Option<
     };
     match value {
         Value::List(items) => Ok(Value::list(pick(items.len()).into_iter().map(|index| items[index].clone()).collect())),
-        Value::Tuple(items) => {
-            Ok(Value::Tuple(pick(items.len()).into_iter().map(|index| items[index].clone()).collect::<Vec<_>>().into()))
-        }
+        Value::Tuple(items) => Ok(Value::Tuple(pick(items.len()).into_iter().map(|index| items[index].clone()).collect::<Vec<_>>().into())),
         Value::Text(text) => {
             let letters: Vec<char> = text.as_str().chars().collect();
             Ok(Value::text(pick(letters.len()).into_iter().map(|index| letters[index]).collect::<String>()))

@@ -64,8 +64,22 @@ pub struct Unknown {
 
 /// Lookups that need the controller or the program's files: the agent answers them.
 pub const FILE_LOOKUPS: &[&str] = &[
-    "config", "csvfile", "env", "file", "fileglob", "filetree", "first_found", "ini", "inventory_hostnames", "lines", "password", "pipe",
-    "random_choice", "template", "unvault", "url",
+    "config",
+    "csvfile",
+    "env",
+    "file",
+    "fileglob",
+    "filetree",
+    "first_found",
+    "ini",
+    "inventory_hostnames",
+    "lines",
+    "password",
+    "pipe",
+    "random_choice",
+    "template",
+    "unvault",
+    "url",
 ];
 
 /// All lookups that are there.
@@ -75,8 +89,32 @@ pub fn lookup_names() -> impl Iterator<Item = &'static str> {
 
 /// Names that the evaluator itself knows, and functions.
 const GLOBALS: &[&str] = &[
-    "True", "False", "None", "true", "false", "none", "omit", "range", "dict", "lipsum", "cycler", "joiner", "namespace", "lookup", "query", "q",
-    "now", "undef", "loop", "self", "super", "caller", "varargs", "kwargs", "hostvars", "vars",
+    "True",
+    "False",
+    "None",
+    "true",
+    "false",
+    "none",
+    "omit",
+    "range",
+    "dict",
+    "lipsum",
+    "cycler",
+    "joiner",
+    "namespace",
+    "lookup",
+    "query",
+    "q",
+    "now",
+    "undef",
+    "loop",
+    "self",
+    "super",
+    "caller",
+    "varargs",
+    "kwargs",
+    "hostvars",
+    "vars",
 ];
 
 /// What a text with templates reads.
@@ -300,8 +338,13 @@ impl Reader<'_> {
             self.node(input, guarded || defaulting);
         }
         // `hosts | map('extract', hostvars, 'name')`.
-        let positional: Vec<&Node> = arguments.iter().filter_map(|argument| if let Argument::Positional(node) = argument { Some(node) } else { None }).collect();
-        let extract = if short == "extract" { Some(0) } else { (matches!(short, "map") && constant(positional.first()).as_deref() == Some("extract")).then_some(1) };
+        let positional: Vec<&Node> =
+            arguments.iter().filter_map(|argument| if let Argument::Positional(node) = argument { Some(node) } else { None }).collect();
+        let extract = if short == "extract" {
+            Some(0)
+        } else {
+            (matches!(short, "map") && constant(positional.first()).as_deref() == Some("extract")).then_some(1)
+        };
         if let Some(index) = extract
             && positional.get(index).is_some_and(|node| matches!(&node.kind, Kind::Name(name) if &**name == "hostvars"))
         {
@@ -319,7 +362,11 @@ impl Reader<'_> {
         if matches!(short, "map" | "select" | "reject" | "selectattr" | "rejectattr") {
             let at = usize::from(matches!(short, "selectattr" | "rejectattr"));
             if let Some(inner) = constant(positional.get(at)) {
-                let known = if short == "map" { filters::names().contains(&inner.strip_prefix("ansible.builtin.").unwrap_or(&inner)) } else { tests::names().contains(&&*inner) };
+                let known = if short == "map" {
+                    filters::names().contains(&inner.strip_prefix("ansible.builtin.").unwrap_or(&inner))
+                } else {
+                    tests::names().contains(&&*inner)
+                };
                 if !known {
                     self.unknown(if short == "map" { "filter" } else { "test" }, &inner, positional[at]);
                 }
@@ -431,7 +478,8 @@ impl Reader<'_> {
     }
 
     fn lookup(&mut self, node: &Node, arguments: &[Argument]) {
-        let positional: Vec<&Node> = arguments.iter().filter_map(|argument| if let Argument::Positional(node) = argument { Some(node) } else { None }).collect();
+        let positional: Vec<&Node> =
+            arguments.iter().filter_map(|argument| if let Argument::Positional(node) = argument { Some(node) } else { None }).collect();
         let Some(plugin) = constant(positional.first()) else {
             self.reads.everything = true;
             return;
@@ -441,7 +489,8 @@ impl Reader<'_> {
             self.unknown("lookup", &plugin, positional[0]);
             return;
         }
-        let guarded = arguments.iter().any(|argument| matches!(argument, Argument::Named(name, _) if &**name == "default" || &**name == "errors"));
+        let guarded =
+            arguments.iter().any(|argument| matches!(argument, Argument::Named(name, _) if &**name == "default" || &**name == "errors"));
         match &*short {
             "vars" => {
                 for term in &positional[1..] {
@@ -572,10 +621,19 @@ mod cases {
 
     #[test]
     fn other_hosts_are_seen() {
-        let host = |source: &str| reads(source).hosts.iter().map(|read| (read.host.as_deref().map(str::to_owned), read.variable.as_deref().map(str::to_owned))).collect::<Vec<_>>();
+        let host = |source: &str| {
+            reads(source)
+                .hosts
+                .iter()
+                .map(|read| (read.host.as_deref().map(str::to_owned), read.variable.as_deref().map(str::to_owned)))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(host("{{ hostvars['a'].x.y }}"), [(Some("a".to_owned()), Some("x".to_owned()))]);
         assert_eq!(host("{{ hostvars[groups['m'][0]]['x'] }}"), [(None, Some("x".to_owned()))]);
-        assert_eq!(host("{{ groups['m'] | map('extract', hostvars, ['ansible_host', 'y']) | list }}"), [(None, Some("ansible_host".to_owned()))]);
+        assert_eq!(
+            host("{{ groups['m'] | map('extract', hostvars, ['ansible_host', 'y']) | list }}"),
+            [(None, Some("ansible_host".to_owned()))]
+        );
         assert_eq!(host("{{ hostvars }}"), [(None, None)]);
         assert_eq!(host("{{ hostvars[inventory_hostname].x }}"), []);
         assert_eq!(host("{{ hostvars[h].get('x', 1) }}"), [(None, Some("x".to_owned()))]);

@@ -167,7 +167,10 @@ impl Context<'_, '_> {
                 Some(Local::Namespace(entries)) => {
                     entries.borrow_mut().insert(Arc::clone(attribute).into(), value);
                 }
-                _ => return Err(Error::failed("cannot assign attribute on non-namespace object").hint(format!("make it with `{{% set {name} = namespace() %}}`"))),
+                _ => {
+                    return Err(Error::failed("cannot assign attribute on non-namespace object")
+                        .hint(format!("make it with `{{% set {name} = namespace() %}}`")));
+                }
             },
             (Target::Tuple(targets), Local::Value(value)) => {
                 let items = operators::items(&self.evaluator.resolve(value)?)?;
@@ -212,13 +215,7 @@ impl Context<'_, '_> {
         if items.is_empty() {
             return self.scoped(|| self.statements(&repeat.otherwise, parts));
         }
-        let current = Rc::new(Loop {
-            items,
-            index: Cell::new(0),
-            depth,
-            statement: Arc::clone(repeat),
-            changed: RefCell::default(),
-        });
+        let current = Rc::new(Loop { items, index: Cell::new(0), depth, statement: Arc::clone(repeat), changed: RefCell::default() });
         for index in 0..current.items.len() {
             current.index.set(index);
             self.scoped(|| {
@@ -295,7 +292,11 @@ impl Context<'_, '_> {
             if definition.takes_varargs {
                 frame.borrow_mut().insert("varargs".into(), Local::Value(Value::Tuple(Arc::new(rest))));
             } else if !rest.is_empty() {
-                return Err(Error::failed(format!("macro '{}' takes not more than {} argument(s)", definition.name, definition.parameters.len())));
+                return Err(Error::failed(format!(
+                    "macro '{}' takes not more than {} argument(s)",
+                    definition.name,
+                    definition.parameters.len()
+                )));
             }
             if definition.takes_kwargs {
                 let further: Map = named.into_iter().map(|(name, value)| (name.into(), value)).collect();
@@ -368,7 +369,10 @@ impl Context<'_, '_> {
         self.define_blocks(rest);
         let mut ignored = Vec::new();
         for statement in rest {
-            if matches!(statement, Statement::Set(..) | Statement::SetBlock(..) | Statement::Macro(_) | Statement::Import(..) | Statement::FromImport(..)) {
+            if matches!(
+                statement,
+                Statement::Set(..) | Statement::SetBlock(..) | Statement::Macro(_) | Statement::Import(..) | Statement::FromImport(..)
+            ) {
                 self.statement(statement, &mut ignored)?;
             }
         }

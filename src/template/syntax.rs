@@ -113,10 +113,7 @@ impl Options {
 
     fn config(&self) -> Result<SyntaxConfig> {
         let mut builder = SyntaxConfig::builder();
-        builder
-            .trim_blocks(self.trim_blocks)
-            .lstrip_blocks(self.lstrip_blocks)
-            .keep_trailing_newline(self.keep_trailing_newline);
+        builder.trim_blocks(self.trim_blocks).lstrip_blocks(self.lstrip_blocks).keep_trailing_newline(self.keep_trailing_newline);
         let standard = Self::default();
         if self.block_start_string != standard.block_start_string || self.block_end_string != standard.block_end_string {
             builder.block_delimiters(self.block_start_string.clone(), self.block_end_string.clone());
@@ -153,14 +150,31 @@ pub enum Kind {
     /// A string constant that holds a template: rendered in conditions and as a term of a lookup, as Ansible 2.19 does.
     Embedded(Arc<str>),
     Name(Arc<str>),
-    Slice { of: Box<Node>, start: Option<Box<Node>>, stop: Option<Box<Node>>, step: Option<Box<Node>> },
+    Slice {
+        of: Box<Node>,
+        start: Option<Box<Node>>,
+        stop: Option<Box<Node>>,
+        step: Option<Box<Node>>,
+    },
     Not(Box<Node>),
     Negate(Box<Node>),
     Binary(ast::BinOpKind, Box<Node>, Box<Node>),
     Compare(Box<Node>, Vec<(ast::CompareOpKind, Node)>),
-    If { test: Box<Node>, then: Box<Node>, otherwise: Option<Box<Node>> },
-    Filter { name: Arc<str>, input: Option<Box<Node>>, arguments: Vec<Argument> },
-    Test { name: Arc<str>, input: Box<Node>, arguments: Vec<Argument> },
+    If {
+        test: Box<Node>,
+        then: Box<Node>,
+        otherwise: Option<Box<Node>>,
+    },
+    Filter {
+        name: Arc<str>,
+        input: Option<Box<Node>>,
+        arguments: Vec<Argument>,
+    },
+    Test {
+        name: Arc<str>,
+        input: Box<Node>,
+        arguments: Vec<Argument>,
+    },
     Attribute(Box<Node>, Arc<str>),
     Item(Box<Node>, Box<Node>),
     Call(Box<Node>, Vec<Argument>),
@@ -183,7 +197,11 @@ pub enum Statement {
     Text(Arc<str>),
     Emit(Node),
     For(Arc<For>),
-    If { test: Node, then: Vec<Statement>, otherwise: Vec<Statement> },
+    If {
+        test: Node,
+        then: Vec<Statement>,
+        otherwise: Vec<Statement>,
+    },
     With(Vec<(Target, Node)>, Vec<Statement>),
     Set(Target, Node),
     SetBlock(Target, Option<Node>, Vec<Statement>),
@@ -192,7 +210,10 @@ pub enum Statement {
     Filter(Node, Vec<Statement>),
     Block(Arc<str>, Arc<Vec<Statement>>),
     Extends(Node),
-    Include { name: Node, ignore_missing: bool },
+    Include {
+        name: Node,
+        ignore_missing: bool,
+    },
     Import(Node, Arc<str>),
     FromImport(Node, Vec<(Arc<str>, Arc<str>)>),
     Macro(Arc<Macro>),
@@ -309,8 +330,8 @@ pub fn template(source: &Arc<str>, options: &Options) -> Result<Arc<Parsed>> {
         let skipped = (source.len() - body.len()) as u32;
         let mut lowering = Lowering::new(body, Strings::Template(&options), &options);
         let prepared = std::mem::take(&mut lowering.prepared);
-        let parsed = machinery::parse(&prepared, "<template>", options.config()?)
-            .map_err(|error| lowering.error(&error, source, skipped))?;
+        let parsed =
+            machinery::parse(&prepared, "<template>", options.config()?).map_err(|error| lowering.error(&error, source, skipped))?;
         let ast::Stmt::Template(root) = parsed else { return Err(Error::syntax("not a template")) };
         let body = lowering.statements(&root.children)?;
         Ok(Parsed { source: Arc::clone(source), skipped, body: Body::Template(body) })
@@ -440,11 +461,9 @@ impl<'source> Lowering<'source> {
                 input: self.optional(filter.expr.as_ref())?,
                 arguments: self.arguments(&filter.args)?,
             },
-            ast::Expr::Test(test) => Kind::Test {
-                name: short_name(test.name),
-                input: self.boxed(&test.expr)?,
-                arguments: self.arguments(&test.args)?,
-            },
+            ast::Expr::Test(test) => {
+                Kind::Test { name: short_name(test.name), input: self.boxed(&test.expr)?, arguments: self.arguments(&test.args)? }
+            }
             ast::Expr::GetAttr(attribute) => Kind::Attribute(self.boxed(&attribute.expr)?, attribute.name.into()),
             ast::Expr::GetItem(item) => Kind::Item(self.boxed(&item.expr)?, self.boxed(&item.subscript_expr)?),
             ast::Expr::Call(call) => Kind::Call(self.boxed(&call.expr)?, self.arguments(&call.args)?),
@@ -494,9 +513,7 @@ impl<'source> Lowering<'source> {
             ast::Stmt::FilterBlock(block) => Statement::Filter(self.node(&block.filter)?, self.statements(&block.body)?),
             ast::Stmt::Block(block) => Statement::Block(block.name.into(), Arc::new(self.statements(&block.body)?)),
             ast::Stmt::Extends(extends) => Statement::Extends(self.node(&extends.name)?),
-            ast::Stmt::Include(include) => {
-                Statement::Include { name: self.node(&include.name)?, ignore_missing: include.ignore_missing }
-            }
+            ast::Stmt::Include(include) => Statement::Include { name: self.node(&include.name)?, ignore_missing: include.ignore_missing },
             ast::Stmt::Import(import) => Statement::Import(self.node(&import.expr)?, variable(&import.name)?),
             ast::Stmt::FromImport(import) => {
                 let names = import.names.iter().map(|(name, alias)| {
@@ -620,11 +637,7 @@ impl Rewrite<'_> {
     fn template(&mut self, options: &Options) {
         while !self.rest().is_empty() {
             let rest = self.rest();
-            let starts = [
-                (&options.variable_start_string, 0),
-                (&options.block_start_string, 1),
-                (&options.comment_start_string, 2),
-            ];
+            let starts = [(&options.variable_start_string, 0), (&options.block_start_string, 1), (&options.comment_start_string, 2)];
             let next = starts
                 .iter()
                 .filter_map(|(start, which)| rest.find(start.as_str()).map(|position| (position, usize::MAX - start.len(), *which)))
@@ -640,9 +653,15 @@ impl Rewrite<'_> {
                 1 => {
                     let word = self.rest().trim_start_matches(['-', '+']).trim_start();
                     if word.starts_with("raw") && !word[3..].starts_with(|next: char| next.is_alphanumeric() || next == '_') {
-                        let end = self.rest().find(options.block_end_string.as_str()).map_or(self.rest().len(), |end| end + options.block_end_string.len());
+                        let end = self
+                            .rest()
+                            .find(options.block_end_string.as_str())
+                            .map_or(self.rest().len(), |end| end + options.block_end_string.len());
                         self.copy(end);
-                        if options.trim_blocks && self.rest().starts_with('\n') && !self.output.ends_with(&format!("-{}", options.block_end_string)) {
+                        if options.trim_blocks
+                            && self.rest().starts_with('\n')
+                            && !self.output.ends_with(&format!("-{}", options.block_end_string))
+                        {
                             // minijinja drops the line break after `raw`, Jinja2 does not.
                             self.output.push('\n');
                             self.shifts.push((self.output.len() as u32, self.position as i64 - self.output.len() as i64));

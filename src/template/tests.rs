@@ -46,8 +46,12 @@ const TESTS: &[Test] = &[
     test(&["iterable"], &[], |_, value, _| Ok(matches!(value, Value::List(_) | Value::Tuple(_) | Value::Map(_) | Value::Text(_)))),
     test(&["callable"], &[], |_, value, _| Ok(value.as_str() == Some("<macro>"))),
     test(&["escaped"], &[], |_, _, _| Ok(false)),
-    test(&["lower"], &[], |_, value, _| text(&value).map(|text| text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase))),
-    test(&["upper"], &[], |_, value, _| text(&value).map(|text| text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase))),
+    test(&["lower"], &[], |_, value, _| {
+        text(&value).map(|text| text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase))
+    }),
+    test(&["upper"], &[], |_, value, _| {
+        text(&value).map(|text| text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase))
+    }),
     test(&["odd"], &[], |_, value, _| integer(&value).map(|number| number % 2 != 0)),
     test(&["even"], &[], |_, value, _| integer(&value).map(|number| number % 2 == 0)),
     test(&["divisibleby"], &["num!"], divisible),
@@ -61,7 +65,9 @@ const TESTS: &[Test] = &[
     test(&["le", "<="], &["other!"], |_, value, given| {
         order("<=", &value, &given).map(|order| matches!(order, Some(Ordering::Less | Ordering::Equal)))
     }),
-    test(&["gt", ">", "greaterthan"], &["other!"], |_, value, given| order(">", &value, &given).map(|order| order == Some(Ordering::Greater))),
+    test(&["gt", ">", "greaterthan"], &["other!"], |_, value, given| {
+        order(">", &value, &given).map(|order| order == Some(Ordering::Greater))
+    }),
     test(&["ge", ">="], &["other!"], |_, value, given| {
         order(">=", &value, &given).map(|order| matches!(order, Some(Ordering::Greater | Ordering::Equal)))
     }),
@@ -74,7 +80,8 @@ const TESTS: &[Test] = &[
     test(&["unreachable"], &[], |_, value, _| flag(&value, "unreachable")),
     test(&["reachable"], &[], |_, value, _| flag(&value, "unreachable").map(|unreachable| !unreachable)),
     test(&["timedout"], &[], |_, value, _| {
-        flag(&value, "timedout").map(|timed_out| timed_out && value.get("timedout").and_then(|limit| limit.get("period")).is_some_and(Value::is_truthy))
+        flag(&value, "timedout")
+            .map(|timed_out| timed_out && value.get("timedout").and_then(|limit| limit.get("period")).is_some_and(Value::is_truthy))
     }),
     test(&["changed", "change"], &[], changed),
     test(&["skipped", "skip"], &[], |_, value, _| flag(&value, "skipped")),
@@ -156,7 +163,10 @@ pub fn apply(context: &Context, name: &str, input: Value, mut arguments: Argumen
     for value in std::iter::once(&mut input).chain(arguments.values_mut()) {
         operators::known(value)?;
         // Results of tasks are asked for one member: the rest is not evaluated.
-        let shallow = matches!(test.names[0], "failed" | "succeeded" | "changed" | "skipped" | "mapping" | "sequence" | "iterable" | "string" | "none");
+        let shallow = matches!(
+            test.names[0],
+            "failed" | "succeeded" | "changed" | "skipped" | "mapping" | "sequence" | "iterable" | "string" | "none"
+        );
         let taken = std::mem::take(value);
         let resolved = if shallow { evaluator.resolve(taken) } else { evaluator.deep(taken) };
         *value = match resolved {

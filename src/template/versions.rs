@@ -11,9 +11,9 @@ pub fn compare(left: &str, right: &str, kind: &str) -> Result<Ordering> {
         "strict" => Ok(strict(left)?.cmp(&strict(right)?)),
         "semver" | "semantic" => semantic(left, right),
         "pep440" => Ok(pep440(left)?.cmp(&pep440(right)?)),
-        other => Err(Error::failed(format!(
-            "Invalid version type ({other}). Must be one of 'loose', 'strict', 'semver', 'semantic', 'pep440'"
-        ))),
+        other => {
+            Err(Error::failed(format!("Invalid version type ({other}). Must be one of 'loose', 'strict', 'semver', 'semantic', 'pep440'")))
+        }
     }
 }
 
@@ -54,8 +54,10 @@ fn loose(left: &str, right: &str) -> Result<Ordering> {
             (Part::Number(a), Part::Number(b)) => a.cmp(b),
             (Part::Text(a), Part::Text(b)) => a.cmp(b),
             _ => {
-                return Err(Error::failed(format!("Version comparison failed: '<' not supported between instances of 'str' and 'int' ({left}, {right})"))
-                    .hint("give a version_type, such as version(…, version_type='semver')"));
+                return Err(Error::failed(format!(
+                    "Version comparison failed: '<' not supported between instances of 'str' and 'int' ({left}, {right})"
+                ))
+                .hint("give a version_type, such as version(…, version_type='semver')"));
             }
         };
         if order != Ordering::Equal {
@@ -160,7 +162,11 @@ fn pep440(version: &str) -> Result<Pep440> {
         let (word, after) = body.split_at(word_end);
         let digits_start = after.trim_start_matches(['.', '-', '_']);
         let digits_end = digits_start.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits_start.len());
-        let (number, next) = if digits_end == 0 { (0, after) } else { (digits_start[..digits_end].parse().map_err(|_| wrong())?, &digits_start[digits_end..]) };
+        let (number, next) = if digits_end == 0 {
+            (0, after)
+        } else {
+            (digits_start[..digits_end].parse().map_err(|_| wrong())?, &digits_start[digits_end..])
+        };
         match word {
             "a" | "alpha" => pre = Some((0, number)),
             "b" | "beta" => pre = Some((1, number)),

@@ -19,14 +19,9 @@ impl Network {
         if prefix > 32 {
             return Err(format!("`/{prefix}` is no prefix length: at most 32"));
         }
-        let network = Self {
-            address: Ipv4Addr::from_bits(address.to_bits() & mask(prefix)),
-            prefix,
-        };
+        let network = Self { address: Ipv4Addr::from_bits(address.to_bits() & mask(prefix)), prefix };
         if network.address != address {
-            return Err(format!(
-                "`{address}/{prefix}` has host bits set: the network is `{network}`"
-            ));
+            return Err(format!("`{address}/{prefix}` has host bits set: the network is `{network}`"));
         }
         Ok(network)
     }
@@ -34,10 +29,7 @@ impl Network {
     /// The network that an address with its prefix length stands in.
     pub fn around(address: Ipv4Addr, prefix: u8) -> Self {
         let prefix = prefix.min(32);
-        Self {
-            address: Ipv4Addr::from_bits(address.to_bits() & mask(prefix)),
-            prefix,
-        }
+        Self { address: Ipv4Addr::from_bits(address.to_bits() & mask(prefix)), prefix }
     }
 
     pub fn address(&self) -> Ipv4Addr {
@@ -82,15 +74,9 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (address, prefix) = text
-            .split_once('/')
-            .ok_or_else(|| format!("`{text}` has no prefix length, as in `192.168.60.0/24`"))?;
-        let address = address
-            .parse()
-            .map_err(|_| format!("`{address}` is no IPv4 address"))?;
-        let prefix = prefix
-            .parse()
-            .map_err(|_| format!("`{prefix}` is no prefix length: 0 to 32"))?;
+        let (address, prefix) = text.split_once('/').ok_or_else(|| format!("`{text}` has no prefix length, as in `192.168.60.0/24`"))?;
+        let address = address.parse().map_err(|_| format!("`{address}` is no IPv4 address"))?;
+        let prefix = prefix.parse().map_err(|_| format!("`{prefix}` is no prefix length: 0 to 32"))?;
         Self::new(address, prefix)
     }
 }
@@ -127,9 +113,6 @@ mod tests {
         let other: Network = "11.0.0.0/8".parse().unwrap();
         assert!(small.overlaps(&large) && large.overlaps(&small) && !small.overlaps(&other));
         assert!("0.0.0.0/0".parse::<Network>().unwrap().overlaps(&other));
-        assert_eq!(
-            (small.gateway(), small.broadcast()),
-            ("10.1.2.1".parse().unwrap(), "10.1.2.3".parse().unwrap())
-        );
+        assert_eq!((small.gateway(), small.broadcast()), ("10.1.2.1".parse().unwrap(), "10.1.2.3".parse().unwrap()));
     }
 }

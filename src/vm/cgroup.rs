@@ -31,10 +31,7 @@ pub enum Limit {
 impl Limits {
     /// Nothing is limited, for one reason.
     pub fn none(why: &str) -> Self {
-        Self {
-            cpu: Limit::NotEnforced(why.to_owned()),
-            memory: Limit::NotEnforced(why.to_owned()),
-        }
+        Self { cpu: Limit::NotEnforced(why.to_owned()), memory: Limit::NotEnforced(why.to_owned()) }
     }
 }
 
@@ -44,25 +41,14 @@ pub fn predicted() -> Limits {
     let has = |controller: &str| {
         hierarchies.iter().any(|hierarchy| match &hierarchy.kind {
             HierarchyKind::One { options } => options.split(',').any(|option| option == controller),
-            HierarchyKind::Two => {
-                fs::read_to_string(hierarchy.mounted_at.join("cgroup.controllers"))
-                    .is_ok_and(|text| text.split_whitespace().any(|word| word == controller))
-            }
+            HierarchyKind::Two => fs::read_to_string(hierarchy.mounted_at.join("cgroup.controllers"))
+                .is_ok_and(|text| text.split_whitespace().any(|word| word == controller)),
         })
     };
     let limit = |controller: &str| {
-        if has(controller) {
-            Limit::Enforced
-        } else {
-            Limit::NotEnforced(format!(
-                "this machine has no cgroup controller `{controller}`"
-            ))
-        }
+        if has(controller) { Limit::Enforced } else { Limit::NotEnforced(format!("this machine has no cgroup controller `{controller}`")) }
     };
-    Limits {
-        cpu: limit("cpu"),
-        memory: limit("memory"),
-    }
+    Limits { cpu: limit("cpu"), memory: limit("memory") }
 }
 
 /// One mounted hierarchy.
@@ -98,9 +84,7 @@ const NOT_CONTROLLERS: [&str; 12] = [
 
 /// The hierarchies mounted below /sys/fs/cgroup.
 pub fn hierarchies() -> Result<Vec<Hierarchy>> {
-    Ok(parse_mounts(
-        &fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?,
-    ))
+    Ok(parse_mounts(&fs::read_to_string("/proc/self/mounts").context("reading /proc/self/mounts")?))
 }
 
 fn parse_mounts(mounts: &str) -> Vec<Hierarchy> {
@@ -117,25 +101,17 @@ fn parse_mounts(mounts: &str) -> Vec<Hierarchy> {
             "cgroup2" => HierarchyKind::Two,
             "cgroup" => {
                 let mut named: Vec<String> = Vec::new();
-                for option in options
-                    .split(',')
-                    .filter(|o| !NOT_CONTROLLERS.contains(o) && !o.starts_with("release_agent="))
-                {
+                for option in options.split(',').filter(|o| !NOT_CONTROLLERS.contains(o) && !o.starts_with("release_agent=")) {
                     if option.starts_with("name=") {
                         named.push("none".to_owned());
                     }
                     named.push(option.to_owned());
                 }
-                HierarchyKind::One {
-                    options: named.join(","),
-                }
+                HierarchyKind::One { options: named.join(",") }
             }
             _ => continue,
         };
-        let hierarchy = Hierarchy {
-            mounted_at: at.into(),
-            kind,
-        };
+        let hierarchy = Hierarchy { mounted_at: at.into(), kind };
         if !found.iter().any(|other| other.kind == hierarchy.kind) {
             found.push(hierarchy);
         }
@@ -145,9 +121,7 @@ fn parse_mounts(mounts: &str) -> Vec<Hierarchy> {
 
 /// Whether version 2 is all there is.
 pub fn is_unified(hierarchies: &[Hierarchy]) -> bool {
-    hierarchies
-        .iter()
-        .all(|hierarchy| hierarchy.kind == HierarchyKind::Two)
+    hierarchies.iter().all(|hierarchy| hierarchy.kind == HierarchyKind::Two)
 }
 
 /// A node's group in every hierarchy.
@@ -171,42 +145,30 @@ impl Group {
     pub fn create(&self, cpus: u32, memory: u64) -> Result<Limits> {
         let mut limits = Limits::none("this machine mounts no such cgroup controller");
         for (hierarchy, folder) in &self.folders {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("making cgroup {}", folder.display()))?;
+            fs::create_dir_all(folder).with_context(|| format!("making cgroup {}", folder.display()))?;
             match &hierarchy.kind {
                 HierarchyKind::One { options } => {
-                    let has =
-                        |controller: &str| options.split(',').any(|option| option == controller);
+                    let has = |controller: &str| options.split(',').any(|option| option == controller);
                     if has("cpuset") {
                         inherit_cpuset(&hierarchy.mounted_at, folder)?;
                     }
                     if has("cpu") {
                         limits.cpu = write_all(
                             folder,
-                            &[
-                                ("cpu.cfs_period_us", PERIOD.to_string()),
-                                ("cpu.cfs_quota_us", (PERIOD * u64::from(cpus)).to_string()),
-                            ],
+                            &[("cpu.cfs_period_us", PERIOD.to_string()), ("cpu.cfs_quota_us", (PERIOD * u64::from(cpus)).to_string())],
                         );
                     }
                     if has("memory") {
-                        limits.memory =
-                            write_all(folder, &[("memory.limit_in_bytes", memory.to_string())]);
+                        limits.memory = write_all(folder, &[("memory.limit_in_bytes", memory.to_string())]);
                     }
                 }
                 HierarchyKind::Two => {
                     // Absent controllers show in the writes below; a group that exists has what its parent gives.
                     for controller in ["cpu", "memory", "pids", "cpuset", "io"] {
-                        _ = fs::write(
-                            hierarchy.mounted_at.join("cgroup.subtree_control"),
-                            format!("+{controller}"),
-                        );
+                        _ = fs::write(hierarchy.mounted_at.join("cgroup.subtree_control"), format!("+{controller}"));
                     }
                     if folder.join("cpu.max").exists() {
-                        limits.cpu = write_all(
-                            folder,
-                            &[("cpu.max", format!("{} {PERIOD}", PERIOD * u64::from(cpus)))],
-                        );
+                        limits.cpu = write_all(folder, &[("cpu.max", format!("{} {PERIOD}", PERIOD * u64::from(cpus)))]);
                     }
                     if folder.join("memory.max").exists() {
                         limits.memory = write_all(folder, &[("memory.max", memory.to_string())]);
@@ -221,8 +183,7 @@ impl Group {
     pub fn join(&self) -> Result<()> {
         for (_, folder) in &self.folders {
             let file = folder.join("cgroup.procs");
-            fs::write(&file, "0")
-                .with_context(|| format!("joining cgroup {}", folder.display()))?;
+            fs::write(&file, "0").with_context(|| format!("joining cgroup {}", folder.display()))?;
         }
         Ok(())
     }
@@ -235,9 +196,7 @@ impl Group {
             .flat_map(|(_, folder)| below(folder))
             .flat_map(|folder| {
                 let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-                text.lines()
-                    .filter_map(|line| line.parse().ok())
-                    .collect::<Vec<i32>>()
+                text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<i32>>()
             })
             .filter(|pid| *pid > 0)
             .collect();
@@ -290,10 +249,7 @@ const PERIOD: u64 = 100_000;
 fn write_all(folder: &Path, values: &[(&str, String)]) -> Limit {
     for (file, value) in values {
         if let Err(error) = fs::write(folder.join(file), value) {
-            return Limit::NotEnforced(format!(
-                "writing {value} to {}: {error}",
-                folder.join(file).display()
-            ));
+            return Limit::NotEnforced(format!("writing {value} to {}: {error}", folder.join(file).display()));
         }
     }
     Limit::Enforced
@@ -302,13 +258,10 @@ fn write_all(folder: &Path, values: &[(&str, String)]) -> Limit {
 /// A new version 1 cpuset group is empty and takes no process; its children are to copy it.
 fn inherit_cpuset(root: &Path, folder: &Path) -> Result<()> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        let value = fs::read_to_string(root.join(file))
-            .with_context(|| format!("reading {}", root.join(file).display()))?;
-        fs::write(folder.join(file), value.trim())
-            .with_context(|| format!("writing {}", folder.join(file).display()))?;
+        let value = fs::read_to_string(root.join(file)).with_context(|| format!("reading {}", root.join(file).display()))?;
+        fs::write(folder.join(file), value.trim()).with_context(|| format!("writing {}", folder.join(file).display()))?;
     }
-    fs::write(folder.join("cgroup.clone_children"), "1")
-        .with_context(|| format!("writing {}", folder.display()))
+    fs::write(folder.join("cgroup.clone_children"), "1").with_context(|| format!("writing {}", folder.display()))
 }
 
 /// A folder and all below it, deepest first.
@@ -345,8 +298,6 @@ mod tests {
             .collect();
         assert_eq!(options, ["cpu,cpuacct", "none,name=systemd", "2"]);
         assert!(!is_unified(&found));
-        assert!(is_unified(&parse_mounts(
-            "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n"
-        )));
+        assert!(is_unified(&parse_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n")));
     }
 }

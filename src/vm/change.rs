@@ -56,11 +56,7 @@ fn differences(made: &Made, machine: &Machine, image: &str) -> (Vec<String>, Vec
         resized.push(format!("cpus {} → {}", made.cpus, machine.cpus));
     }
     if made.memory != machine.memory.0 {
-        resized.push(format!(
-            "memory {} → {}",
-            Memory(made.memory),
-            machine.memory
-        ));
+        resized.push(format!("memory {} → {}", Memory(made.memory), machine.memory));
     }
     (replaced, resized)
 }
@@ -83,13 +79,7 @@ mod tests {
             provider: ProviderKind::Container,
             entry: 0,
         };
-        let made = Made {
-            address: machine.address,
-            cpus: 2,
-            memory: 2 << 30,
-            image: "i-1".into(),
-            host_key: String::new(),
-        };
+        let made = Made { address: machine.address, cpus: 2, memory: 2 << 30, image: "i-1".into(), host_key: String::new() };
         let status = |made: Option<Made>, state| NodeStatus {
             name: machine.name.clone(),
             address: machine.address,
@@ -102,25 +92,10 @@ mod tests {
         assert_eq!(seen(None, State::Absent), Change::Make);
         assert_eq!(seen(Some(made.clone()), State::Ready), Change::Keep);
         assert_eq!(seen(Some(made.clone()), State::Stopped), Change::Start);
-        let small = Made {
-            memory: 1 << 30,
-            ..made.clone()
-        };
-        assert_eq!(
-            seen(Some(small.clone()), State::Ready),
-            Change::Resize(vec!["memory 1 GiB → 2 GiB".into()])
-        );
-        let moved = Made {
-            address: [10, 0, 0, 9].into(),
-            ..small
-        };
-        assert_eq!(
-            seen(Some(moved), State::Ready),
-            Change::Replace(vec!["address 10.0.0.9 → 10.0.0.2".into()])
-        );
-        assert_eq!(
-            change(&status(Some(made), State::Ready), None, "i-1"),
-            Change::Remove
-        );
+        let small = Made { memory: 1 << 30, ..made.clone() };
+        assert_eq!(seen(Some(small.clone()), State::Ready), Change::Resize(vec!["memory 1 GiB → 2 GiB".into()]));
+        let moved = Made { address: [10, 0, 0, 9].into(), ..small };
+        assert_eq!(seen(Some(moved), State::Ready), Change::Replace(vec!["address 10.0.0.9 → 10.0.0.2".into()]));
+        assert_eq!(change(&status(Some(made), State::Ready), None, "i-1"), Change::Remove);
     }
 }

@@ -32,11 +32,7 @@ pub struct Options {
 
 impl Options {
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            program: std::env::current_exe()?,
-            packages: Vec::new(),
-            boot_limit: Duration::from_mins(1),
-        })
+        Ok(Self { program: std::env::current_exe()?, packages: Vec::new(), boot_limit: Duration::from_mins(1) })
     }
 }
 
@@ -79,10 +75,7 @@ impl Container {
 
     /// Install the packages that `preflight` misses, with apt-get.
     pub fn install(&self, packages: &[Package]) -> Result<(), Error> {
-        let names = packages
-            .iter()
-            .map(|package| package.name.clone())
-            .collect();
+        let names = packages.iter().map(|package| package.name.clone()).collect();
         self.privilege.ask(&Request::Install(names)).map(drop)
     }
 
@@ -93,14 +86,8 @@ impl Container {
             .iter()
             .map(|status| {
                 let machine = self.machines.get(status.name.as_str());
-                let image = machine
-                    .map(|machine| self.image(machine))
-                    .transpose()?
-                    .map(|image| image.id());
-                Ok((
-                    status.name.clone(),
-                    change::change(status, machine, &image.unwrap_or_default()),
-                ))
+                let image = machine.map(|machine| self.image(machine)).transpose()?.map(|image| image.id());
+                Ok((status.name.clone(), change::change(status, machine, &image.unwrap_or_default())))
             })
             .collect()
     }
@@ -108,10 +95,7 @@ impl Container {
     /// What `destroy` would free, in bytes.
     pub fn disk_usage(&self, nodes: &Nodes) -> Result<u64, Error> {
         let nodes = self.chosen(nodes);
-        match self.privilege.ask(&Request::Measure {
-            names: self.names.clone(),
-            nodes,
-        })? {
+        match self.privilege.ask(&Request::Measure { names: self.names.clone(), nodes })? {
             Answer::Measured(bytes) => Ok(bytes),
             _ => Ok(0),
         }
@@ -120,35 +104,21 @@ impl Container {
     /// The image of a machine, with the packages of the options.
     pub fn image(&self, machine: &Machine) -> Result<Image, Error> {
         let extra: Vec<&str> = self.options.packages.iter().map(String::as_str).collect();
-        Image::named(&machine.image)
-            .map(|image| image.with_packages(&extra))
-            .ok_or_else(|| {
-                Error::new(
-                    Kind::Image,
-                    format!("finding the image `{}` of {}", machine.image, machine.name),
-                )
+        Image::named(&machine.image).map(|image| image.with_packages(&extra)).ok_or_else(|| {
+            Error::new(Kind::Image, format!("finding the image `{}` of {}", machine.image, machine.name))
                 .hint(format!("known: {}", Image::NAMES.join(", ")))
-            })
+        })
     }
 
     /// Lines of /etc/hosts for every machine of the file.
     fn hosts(&self) -> String {
-        let lines: Vec<String> = self
-            .machines
-            .iter()
-            .map(|machine| format!("{} {}\n", machine.address, machine.name))
-            .collect();
+        let lines: Vec<String> = self.machines.iter().map(|machine| format!("{} {}\n", machine.address, machine.name)).collect();
         lines.concat()
     }
 
     fn config(&self, machine: &Machine, owner: Owner) -> Result<Config, Error> {
         let image = self.image(machine)?;
-        let network = machine.network.ok_or_else(|| {
-            Error::new(
-                Kind::Machine,
-                format!("finding the network of {}", machine.name),
-            )
-        })?;
+        let network = machine.network.ok_or_else(|| Error::new(Kind::Machine, format!("finding the network of {}", machine.name)))?;
         Ok(Config {
             names: self.names.clone(),
             name: machine.name.clone(),
@@ -172,13 +142,8 @@ impl Container {
             };
             let change = |what: &str, was: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
                 Err(Error::new(Kind::Changed, format!("keeping {}", want.name))
-                    .because(format!(
-                        "its {what} was {was} and is {is} in the machines file"
-                    ))
-                    .hint(format!(
-                        "run `provision destroy {}` first: it is made anew then",
-                        want.name
-                    )))
+                    .because(format!("its {what} was {was} and is {is} in the machines file"))
+                    .hint(format!("run `provision destroy {}` first: it is made anew then", want.name)))
             };
             if made.address != want.address {
                 return change("address", &made.address, &want.address);
@@ -200,37 +165,24 @@ impl Container {
         }
         for image in images {
             let begun = Instant::now();
-            on(Event::ImageBuilding {
-                image: image.name.clone(),
-            });
+            on(Event::ImageBuilding { image: image.name.clone() });
             self.privilege.ask(&Request::BuildImage(image.clone()))?;
-            on(Event::ImageReady {
-                image: image.name,
-                took: begun.elapsed(),
-            });
+            on(Event::ImageReady { image: image.name, took: begun.elapsed() });
         }
         Ok(())
     }
 
     /// Everything runs as it should: then nobody needs root. The masquerade alone cannot be seen without root.
     fn all_is_well(&self, record: &Record, wanted: &[Config]) -> Option<Vec<(Config, Outcome)>> {
-        if self.privilege.root
-            || Record::read(&self.names).as_ref() != Some(record)
-            || !host::is_up(&self.names, &record.networks)
-        {
+        if self.privilege.root || Record::read(&self.names).as_ref() != Some(record) || !host::is_up(&self.names, &record.networks) {
             return None;
         }
         wanted
             .iter()
             .map(|want| {
                 let made = Config::read(&self.names, &want.name)?;
-                let same = made
-                    == Config {
-                        host_key: made.host_key.clone(),
-                        ..want.clone()
-                    };
-                (same && made.init().is_some() && made.supervised())
-                    .then_some((made, Outcome::Running))
+                let same = made == Config { host_key: made.host_key.clone(), ..want.clone() };
+                (same && made.init().is_some() && made.supervised()).then_some((made, Outcome::Running))
             })
             .collect()
     }
@@ -241,10 +193,7 @@ impl Container {
         loop {
             let answer = probe::ssh(address, ATTEMPT);
             if answer == probe::Answer::Ssh {
-                let limits = config.running().map_or_else(
-                    || Limits::none("the node's supervisor has no record"),
-                    |running| running.limits,
-                );
+                let limits = config.running().map_or_else(|| Limits::none("the node's supervisor has no record"), |running| running.limits);
                 return Ok(Node {
                     name: config.name,
                     address: config.address,
@@ -261,49 +210,28 @@ impl Container {
                 let log = std::fs::read(&config.log).unwrap_or_default();
                 Error::new(Kind::Boot, format!("booting {}", config.name))
                     .because(cause)
-                    .because(format!(
-                        "its log ends:\n{}",
-                        last_lines(&String::from_utf8_lossy(&log), 12)
-                    ))
-                    .hint(format!(
-                        "see {}, then run `provision up` again",
-                        config.log.display()
-                    ))
+                    .because(format!("its log ends:\n{}", last_lines(&String::from_utf8_lossy(&log), 12)))
+                    .hint(format!("see {}, then run `provision up` again", config.log.display()))
             };
             if !config.supervised() {
                 let why = config.running().and_then(|running| running.failure);
-                return Err(failed(
-                    why.unwrap_or_else(|| "its supervisor ended".to_owned()),
-                ));
+                return Err(failed(why.unwrap_or_else(|| "its supervisor ended".to_owned())));
             }
             if begun.elapsed() > self.options.boot_limit {
                 let (probe::Answer::NoSsh(why) | probe::Answer::Nothing(why)) = answer else {
                     continue;
                 };
-                return Err(failed(format!(
-                    "sshd at {} did not answer within {:.0?}: {why}",
-                    config.address, self.options.boot_limit
-                )));
+                return Err(failed(format!("sshd at {} did not answer within {:.0?}: {why}", config.address, self.options.boot_limit)));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     /// State of one node that may or may not be in the file; `limit` bounds the probe.
-    fn node_status(
-        &self,
-        name: &NodeName,
-        machine: Option<&Machine>,
-        limit: Duration,
-    ) -> Option<NodeStatus> {
+    fn node_status(&self, name: &NodeName, machine: Option<&Machine>, limit: Duration) -> Option<NodeStatus> {
         let made = Config::read(&self.names, name);
-        let address = made
-            .as_ref()
-            .map(|made| made.address)
-            .or(machine.map(|machine| machine.address))?;
-        let (state, reason) = made
-            .as_ref()
-            .map_or((State::Absent, None), |made| live_state(made, limit));
+        let address = made.as_ref().map(|made| made.address).or(machine.map(|machine| machine.address))?;
+        let (state, reason) = made.as_ref().map_or((State::Absent, None), |made| live_state(made, limit));
         Some(NodeStatus {
             name: name.clone(),
             address,
@@ -332,17 +260,10 @@ fn live_state(made: &Config, limit: Duration) -> (State, Option<String>) {
             failure => (State::Stopped, failure),
         };
     }
-    let young = |running: &Running| {
-        std::time::UNIX_EPOCH + Duration::from_secs(running.started) + BOOTING
-            > std::time::SystemTime::now()
-    };
+    let young = |running: &Running| std::time::UNIX_EPOCH + Duration::from_secs(running.started) + BOOTING > std::time::SystemTime::now();
     match probe::ssh(SocketAddr::from((made.address, 22)), limit) {
         probe::Answer::Ssh => (State::Ready, None),
-        probe::Answer::NoSsh(why) | probe::Answer::Nothing(why)
-            if running.as_ref().is_some_and(young) =>
-        {
-            (State::Booting, Some(why))
-        }
+        probe::Answer::NoSsh(why) | probe::Answer::Nothing(why) if running.as_ref().is_some_and(young) => (State::Booting, Some(why)),
         probe::Answer::NoSsh(why) => (State::NotReady, Some(why)),
         probe::Answer::Nothing(why) => (State::Unreachable, Some(why)),
     }
@@ -350,11 +271,7 @@ fn live_state(made: &Config, limit: Duration) -> (State, Option<String>) {
 
 impl Provider for Container {
     fn preflight(&self) -> Vec<Package> {
-        if self.machines.iter().next().is_none() {
-            Vec::new()
-        } else {
-            preflight::missing()
-        }
+        if self.machines.iter().next().is_none() { Vec::new() } else { preflight::missing() }
     }
 
     fn ensure(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Node>, Error> {
@@ -364,11 +281,7 @@ impl Provider for Container {
         let begun = Instant::now();
         self.check_networks()?;
         let owner = Owner::of(&self.environment.folder)?;
-        let wanted = self
-            .machines
-            .iter()
-            .map(|machine| self.config(machine, owner))
-            .collect::<Result<Vec<_>, _>>()?;
+        let wanted = self.machines.iter().map(|machine| self.config(machine, owner)).collect::<Result<Vec<_>, _>>()?;
         self.refuse_changed(&wanted)?;
         self.build_images(on)?;
         let key = self.environment.key();
@@ -384,10 +297,7 @@ impl Provider for Container {
         };
         let ensured = match self.all_is_well(&record, &wanted) {
             Some(ensured) => ensured,
-            None => match self.privilege.ask(&Request::Ensure {
-                record,
-                nodes: wanted,
-            })? {
+            None => match self.privilege.ask(&Request::Ensure { record, nodes: wanted })? {
                 Answer::Ensured(ensured) => ensured,
                 _ => Vec::new(),
             },
@@ -398,9 +308,7 @@ impl Provider for Container {
                 .map(|(config, outcome)| {
                     scope.spawn(move || {
                         if outcome != Outcome::Running {
-                            on(Event::NodeStarting {
-                                name: config.name.clone(),
-                            });
+                            on(Event::NodeStarting { name: config.name.clone() });
                         }
                         let node = self.await_ready(config, outcome, begun)?;
                         on(Event::NodeReady(node.clone()));
@@ -411,10 +319,7 @@ impl Provider for Container {
             threads
                 .into_iter()
                 .map(|thread| {
-                    thread.join().unwrap_or_else(|_| {
-                        Err(Error::new(Kind::Boot, "waiting for a node")
-                            .because("a thread panicked"))
-                    })
+                    thread.join().unwrap_or_else(|_| Err(Error::new(Kind::Boot, "waiting for a node").because("a thread panicked")))
                 })
                 .collect()
         });
@@ -426,22 +331,13 @@ impl Provider for Container {
         if nodes.is_empty() {
             return Ok(());
         }
-        self.privilege
-            .ask(&Request::Stop {
-                names: self.names.clone(),
-                nodes,
-            })
-            .map(drop)
+        self.privilege.ask(&Request::Stop { names: self.names.clone(), nodes }).map(drop)
     }
 
     fn destroy(&self, nodes: &Nodes) -> Result<(), Error> {
         let all = *nodes == Nodes::All;
         if self.names.data_folder().exists() || (all && Path::new(DATA_FOLDER).exists()) {
-            let request = Request::Destroy {
-                environment: self.environment.clone(),
-                nodes: self.chosen(nodes),
-                all,
-            };
+            let request = Request::Destroy { environment: self.environment.clone(), nodes: self.chosen(nodes), all };
             self.privilege.ask(&request)?;
         }
         for node in self.chosen(nodes) {
@@ -460,27 +356,17 @@ impl Provider for Container {
     }
 
     fn status(&self) -> Vec<NodeStatus> {
-        let mut nodes: Vec<(NodeName, Option<&Machine>)> = self
-            .machines
-            .iter()
-            .map(|machine| (machine.name.clone(), Some(machine)))
-            .collect();
+        let mut nodes: Vec<(NodeName, Option<&Machine>)> =
+            self.machines.iter().map(|machine| (machine.name.clone(), Some(machine))).collect();
         for name in host::nodes(&self.names) {
             if self.machines.get(name.as_str()).is_none() {
                 nodes.push((name, None));
             }
         }
         std::thread::scope(|scope| {
-            let threads: Vec<_> = nodes
-                .iter()
-                .map(|(name, machine)| {
-                    scope.spawn(move || self.node_status(name, *machine, PROBE_LIMIT))
-                })
-                .collect();
-            threads
-                .into_iter()
-                .filter_map(|thread| thread.join().ok().flatten())
-                .collect()
+            let threads: Vec<_> =
+                nodes.iter().map(|(name, machine)| scope.spawn(move || self.node_status(name, *machine, PROBE_LIMIT))).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
         })
     }
 }
@@ -494,11 +380,7 @@ impl Container {
         let present = host::nodes(&self.names);
         match nodes {
             Nodes::All => present,
-            Nodes::Named(names) => names
-                .iter()
-                .filter(|name| present.contains(name))
-                .cloned()
-                .collect(),
+            Nodes::Named(names) => names.iter().filter(|name| present.contains(name)).cloned().collect(),
         }
     }
 }
@@ -509,9 +391,7 @@ fn all_or_every_error(results: Vec<Result<Node, Error>>) -> Result<Vec<Node>, Er
     match errors.next() {
         None => Ok(nodes.into_iter().flatten().collect()),
         Some(mut first) => {
-            first
-                .causes
-                .extend(errors.map(|error| format!("and {error}")));
+            first.causes.extend(errors.map(|error| format!("and {error}")));
             Err(first)
         }
     }

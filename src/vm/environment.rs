@@ -23,30 +23,15 @@ pub struct Environment {
 impl Environment {
     /// The folder must exist; the name is an RFC 1123 label.
     pub fn new(name: &str, folder: &Path) -> Result<Self, Error> {
-        let wrong = |cause: String| {
-            Error::new(
-                Kind::Machine,
-                format!("naming the environment of {}", folder.display()),
-            )
-            .because(cause)
-        };
+        let wrong = |cause: String| Error::new(Kind::Machine, format!("naming the environment of {}", folder.display())).because(cause);
         check_label(name).map_err(wrong)?;
-        let folder = folder
-            .canonicalize()
-            .map_err(|error| wrong(error.to_string()))?;
-        Ok(Self {
-            name: name.to_owned(),
-            folder,
-        })
+        let folder = folder.canonicalize().map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { name: name.to_owned(), folder })
     }
 
     /// `dev-1a2b3c`: the name and a short hash of the folder, so that two folders never meet.
     pub fn id(&self) -> String {
-        format!(
-            "{}-{}",
-            self.name,
-            short_hash(&self.folder.to_string_lossy(), 6)
-        )
+        format!("{}-{}", self.name, short_hash(&self.folder.to_string_lossy(), 6))
     }
 
     /// `<folder>/.provision/<name>`: keys and logs, owned by the folder's owner.
@@ -105,11 +90,7 @@ impl Names {
     /// systemd-nspawn's machine name: a host name of at most 64 characters.
     pub fn machine(&self, node: &NodeName) -> String {
         let name = format!("{}-{node}", self.id);
-        if name.len() <= 64 {
-            name
-        } else {
-            format!("provision-{}", short_hash(&name, 16))
-        }
+        if name.len() <= 64 { name } else { format!("provision-{}", short_hash(&name, 16)) }
     }
 }
 

@@ -36,12 +36,7 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: Kind, doing: impl Into<String>) -> Self {
-        Self {
-            kind,
-            doing: doing.into(),
-            causes: Vec::new(),
-            hint: None,
-        }
+        Self { kind, doing: doing.into(), causes: Vec::new(), hint: None }
     }
 
     #[must_use]
@@ -60,9 +55,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.doing)?;
-        self.causes
-            .iter()
-            .try_for_each(|cause| write!(f, ": {cause}"))
+        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 
@@ -75,12 +68,7 @@ impl From<anyhow::Error> for Error {
             Err(other) => {
                 let mut chain = other.chain().map(ToString::to_string);
                 let doing = chain.next().unwrap_or_default();
-                Self {
-                    kind: Kind::Machine,
-                    doing,
-                    causes: chain.collect(),
-                    hint: None,
-                }
+                Self { kind: Kind::Machine, doing, causes: chain.collect(), hint: None }
             }
         }
     }
@@ -92,13 +80,8 @@ mod tests {
 
     #[test]
     fn a_chain_of_causes_is_kept() {
-        let error = anyhow::anyhow!("no space left")
-            .context("writing /x")
-            .context("making node web-1");
-        assert_eq!(
-            Error::from(error).to_string(),
-            "making node web-1: writing /x: no space left"
-        );
+        let error = anyhow::anyhow!("no space left").context("writing /x").context("making node web-1");
+        assert_eq!(Error::from(error).to_string(), "making node web-1: writing /x: no space left");
     }
 
     #[test]
@@ -106,10 +89,7 @@ mod tests {
         let own = Error::new(Kind::Overlap, "checking networks").hint("change it");
         assert_eq!(Error::from(anyhow::Error::from(own.clone())), own);
         let deeper = Error::from(anyhow::Error::from(own).context("starting a"));
-        assert_eq!(
-            (deeper.kind, deeper.hint.as_deref()),
-            (Kind::Overlap, Some("change it"))
-        );
+        assert_eq!((deeper.kind, deeper.hint.as_deref()), (Kind::Overlap, Some("change it")));
         assert_eq!(deeper.to_string(), "checking networks");
     }
 }

@@ -16,9 +16,7 @@ pub struct Existing {
 
 impl Existing {
     pub fn new(machines: &Machines) -> Self {
-        Self {
-            machines: machines.of(ProviderKind::Existing),
-        }
+        Self { machines: machines.of(ProviderKind::Existing) }
     }
 }
 
@@ -46,29 +44,15 @@ impl Provider for Existing {
     /// Every host must answer now.
     fn ensure(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Node>, Error> {
         let begun = Instant::now();
-        let silent: Vec<NodeStatus> = self
-            .status()
-            .into_iter()
-            .filter(|status| status.state != State::Ready)
-            .collect();
+        let silent: Vec<NodeStatus> = self.status().into_iter().filter(|status| status.state != State::Ready).collect();
         if !silent.is_empty() {
-            let reasons = silent.iter().map(|status| {
-                format!(
-                    "{} ({}): {}",
-                    status.name,
-                    status.address,
-                    status.reason.clone().unwrap_or_default()
-                )
-            });
+            let reasons =
+                silent.iter().map(|status| format!("{} ({}): {}", status.name, status.address, status.reason.clone().unwrap_or_default()));
             return Err(Error::new(Kind::Boot, "reaching the existing hosts over SSH")
                 .because(reasons.collect::<Vec<_>>().join("; "))
                 .hint("see whether they are on and their addresses in the machines file are right"));
         }
-        let nodes: Vec<Node> = self
-            .machines
-            .iter()
-            .map(|machine| node(machine, begun.elapsed()))
-            .collect();
+        let nodes: Vec<Node> = self.machines.iter().map(|machine| node(machine, begun.elapsed())).collect();
         for node in &nodes {
             on(Event::NodeReady(node.clone()));
         }
@@ -92,29 +76,16 @@ impl Provider for Existing {
                 .iter()
                 .map(|machine| {
                     scope.spawn(move || {
-                        let (state, reason) = match probe::ssh(
-                            SocketAddr::from((machine.address, 22)),
-                            PROBE_LIMIT,
-                        ) {
+                        let (state, reason) = match probe::ssh(SocketAddr::from((machine.address, 22)), PROBE_LIMIT) {
                             probe::Answer::Ssh => (State::Ready, None),
                             probe::Answer::NoSsh(why) => (State::NotReady, Some(why)),
                             probe::Answer::Nothing(why) => (State::Unreachable, Some(why)),
                         };
-                        NodeStatus {
-                            name: machine.name.clone(),
-                            address: machine.address,
-                            state,
-                            reason,
-                            in_file: true,
-                            made: None,
-                        }
+                        NodeStatus { name: machine.name.clone(), address: machine.address, state, reason, in_file: true, made: None }
                     })
                 })
                 .collect();
-            threads
-                .into_iter()
-                .filter_map(|thread| thread.join().ok())
-                .collect()
+            threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
         })
     }
 }

@@ -68,15 +68,9 @@ pub fn ensure(names: &Names, networks: &[Network]) -> Result<()> {
     let mut batch: Vec<String> = Vec::new();
     if !link_exists(&bridge) {
         // A fixed hardware address: a bridge's own follows its ports, and nodes would lose the gateway for a while.
-        batch.push(format!(
-            "link add name {bridge} address {} type bridge stp_state 0 forward_delay 0\n",
-            hardware_address(&names.id)
-        ));
+        batch.push(format!("link add name {bridge} address {} type bridge stp_state 0 forward_delay 0\n", hardware_address(&names.id)));
     }
-    let wanted: Vec<(Ipv4Addr, u8)> = networks
-        .iter()
-        .map(|network| (network.gateway(), network.prefix()))
-        .collect();
+    let wanted: Vec<(Ipv4Addr, u8)> = networks.iter().map(|network| (network.gateway(), network.prefix())).collect();
     let present = addresses(&bridge);
     for (address, prefix) in present.iter().filter(|has| !wanted.contains(has)) {
         batch.push(format!("address del {address}/{prefix} dev {bridge}\n"));
@@ -86,32 +80,21 @@ pub fn ensure(names: &Names, networks: &[Network]) -> Result<()> {
     }
     if !batch.is_empty() {
         batch.push(format!("link set {bridge} up\n"));
-        run_with("ip", &["-batch", "-"], Some(&batch.concat()))
-            .with_context(|| format!("making bridge {bridge}"))?;
+        run_with("ip", &["-batch", "-"], Some(&batch.concat())).with_context(|| format!("making bridge {bridge}"))?;
         // Nodes of two networks on one bridge are to keep using the gateway.
-        _ = fs::write(
-            format!("/proc/sys/net/ipv4/conf/{bridge}/send_redirects"),
-            "0",
-        );
+        _ = fs::write(format!("/proc/sys/net/ipv4/conf/{bridge}/send_redirects"), "0");
         // A node that boots is asked for its hardware address again after 50 ms, not after a second.
-        _ = fs::write(
-            format!("/proc/sys/net/ipv4/neigh/{bridge}/retrans_time_ms"),
-            "50",
-        );
+        _ = fs::write(format!("/proc/sys/net/ipv4/neigh/{bridge}/retrans_time_ms"), "50");
     }
     open_forwarding(&bridge)?;
     let rules = rules(&names.table(), networks);
-    run_with("nft", &["-f", "-"], Some(&rules))
-        .with_context(|| format!("making nftables table {}", names.table()))
-        .map(drop)
+    run_with("nft", &["-f", "-"], Some(&rules)).with_context(|| format!("making nftables table {}", names.table())).map(drop)
 }
 
 /// Whether bridge and addresses are there; an ordinary user may ask.
 pub fn is_up(names: &Names, networks: &[Network]) -> bool {
     let present = addresses(&names.bridge());
-    networks
-        .iter()
-        .all(|network| present.contains(&(network.gateway(), network.prefix())))
+    networks.iter().all(|network| present.contains(&(network.gateway(), network.prefix())))
 }
 
 /// Remove bridge and masquerade.
@@ -119,32 +102,24 @@ pub fn remove(names: &Names) -> Result<()> {
     let bridge = names.bridge();
     close_forwarding(&bridge);
     if link_exists(&bridge) {
-        run("ip", &["link", "del", &bridge])
-            .with_context(|| format!("removing bridge {bridge}"))?;
+        run("ip", &["link", "del", &bridge]).with_context(|| format!("removing bridge {bridge}"))?;
     }
     let table = names.table();
     // Declared first, so that deleting it cannot fail for want of it.
-    run_with(
-        "nft",
-        &["-f", "-"],
-        Some(&format!("table ip {table}\ndelete table ip {table}\n")),
-    )
-    .with_context(|| format!("removing nftables table {table}"))
-    .map(drop)
+    run_with("nft", &["-f", "-"], Some(&format!("table ip {table}\ndelete table ip {table}\n")))
+        .with_context(|| format!("removing nftables table {table}"))
+        .map(drop)
 }
 
 /// Docker and some firewalls drop all that is forwarded: then ours is let through, and nothing else.
 fn open_forwarding(bridge: &str) -> Result<()> {
-    if !has_iptables_filter()
-        || !iptables(&["-S", "FORWARD"]).is_ok_and(|text| text.starts_with("-P FORWARD DROP"))
-    {
+    if !has_iptables_filter() || !iptables(&["-S", "FORWARD"]).is_ok_and(|text| text.starts_with("-P FORWARD DROP")) {
         return Ok(());
     }
     for rule in forward_rules(bridge) {
         if iptables(&[&["-C", "FORWARD"][..], &rule].concat()).is_err() {
-            iptables(&[&["-I", "FORWARD"][..], &rule].concat()).with_context(|| {
-                format!("letting bridge {bridge} through the firewall of this machine")
-            })?;
+            iptables(&[&["-I", "FORWARD"][..], &rule].concat())
+                .with_context(|| format!("letting bridge {bridge} through the firewall of this machine"))?;
         }
     }
     Ok(())
@@ -160,18 +135,7 @@ fn close_forwarding(bridge: &str) {
 }
 
 fn forward_rules(bridge: &str) -> [[&str; 8]; 2] {
-    ["-i", "-o"].map(|side| {
-        [
-            side,
-            bridge,
-            "-m",
-            "comment",
-            "--comment",
-            "provision",
-            "-j",
-            "ACCEPT",
-        ]
-    })
+    ["-i", "-o"].map(|side| [side, bridge, "-m", "comment", "--comment", "provision", "-j", "ACCEPT"])
 }
 
 fn iptables(words: &[&str]) -> Result<String> {
@@ -180,24 +144,15 @@ fn iptables(words: &[&str]) -> Result<String> {
 
 /// Whether there is a filter table to look into: iptables makes an empty one when asked, which would stay.
 fn has_iptables_filter() -> bool {
-    let legacy = || {
-        fs::read_to_string("/proc/net/ip_tables_names").is_ok_and(|text| text.contains("filter"))
-    };
-    let new = || {
-        run("nft", &["list", "tables", "ip"])
-            .is_ok_and(|text| text.lines().any(|line| line == "table ip filter"))
-    };
+    let legacy = || fs::read_to_string("/proc/net/ip_tables_names").is_ok_and(|text| text.contains("filter"));
+    let new = || run("nft", &["list", "tables", "ip"]).is_ok_and(|text| text.lines().any(|line| line == "table ip filter"));
     has_program("iptables") && (legacy() || new())
 }
 
 /// After the last environment: sysctls as they were, and our folder gone.
 pub fn forget(lock: state::Lock) -> Result<()> {
     let folder = Path::new(DATA_FOLDER);
-    let others = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .any(|entry| entry.path().is_dir());
+    let others = fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| entry.path().is_dir());
     if others {
         return Ok(());
     }
@@ -208,11 +163,7 @@ pub fn forget(lock: state::Lock) -> Result<()> {
 }
 
 fn rules(table: &str, networks: &[Network]) -> String {
-    let set = networks
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let set = networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     format!(
         "table ip {table}\ndelete table ip {table}\ntable ip {table} {{\n chain postrouting {{\n  type nat hook postrouting priority 100; policy accept;\n  ip saddr {{ {set} }} ip daddr != {{ {set} }} masquerade\n }}\n}}\n"
     )
@@ -234,11 +185,7 @@ fn addresses(link: &str) -> Vec<(Ipv4Addr, u8)> {
     if !link_exists(link) {
         return Vec::new();
     }
-    all_addresses()
-        .into_iter()
-        .filter(|(name, ..)| name == link)
-        .map(|(_, address, prefix)| (address, prefix))
-        .collect()
+    all_addresses().into_iter().filter(|(name, ..)| name == link).map(|(_, address, prefix)| (address, prefix)).collect()
 }
 
 /// Every IPv4 address of this machine: interface, address, prefix length.
@@ -260,9 +207,7 @@ pub fn all_addresses() -> Vec<(String, Ipv4Addr, u8)> {
         .into_iter()
         .flat_map(|link| {
             let name = link.ifname;
-            link.addr_info
-                .into_iter()
-                .filter_map(move |info| Some((name.clone(), info.local?, info.prefixlen)))
+            link.addr_info.into_iter().filter_map(move |info| Some((name.clone(), info.local?, info.prefixlen)))
         })
         .collect()
 }
@@ -300,21 +245,11 @@ fn former_path() -> PathBuf {
 fn set_sysctls() -> Result<()> {
     let former: Option<Former> = state::read(&former_path());
     if former.is_none_or(|former| former.boot_id != boot_id()) {
-        let values = SYSCTLS
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), sysctl(name)?)))
-            .collect();
-        state::write(
-            &former_path(),
-            &Former {
-                boot_id: boot_id(),
-                values,
-            },
-        )?;
+        let values = SYSCTLS.iter().filter_map(|name| Some(((*name).to_owned(), sysctl(name)?))).collect();
+        state::write(&former_path(), &Former { boot_id: boot_id(), values })?;
     }
     if sysctl(SYSCTLS[0]).as_deref() != Some("1") {
-        fs::write(Path::new("/proc/sys").join(SYSCTLS[0]), "1")
-            .context("setting net.ipv4.ip_forward")?;
+        fs::write(Path::new("/proc/sys").join(SYSCTLS[0]), "1").context("setting net.ipv4.ip_forward")?;
     }
     Ok(())
 }
@@ -325,8 +260,7 @@ fn restore_sysctls() -> Result<()> {
     {
         for (name, value) in &former.values {
             if sysctl(name).as_ref() != Some(value) {
-                fs::write(Path::new("/proc/sys").join(name), value)
-                    .with_context(|| format!("putting sysctl {name} back"))?;
+                fs::write(Path::new("/proc/sys").join(name), value).with_context(|| format!("putting sysctl {name} back"))?;
             }
         }
     }
@@ -335,12 +269,7 @@ fn restore_sysctls() -> Result<()> {
 }
 
 fn sysctl(name: &str) -> Option<String> {
-    Some(
-        fs::read_to_string(Path::new("/proc/sys").join(name))
-            .ok()?
-            .trim()
-            .to_owned(),
-    )
+    Some(fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -349,12 +278,10 @@ mod tests {
 
     #[test]
     fn only_what_leaves_all_networks_is_masqueraded() {
-        let networks = [
-            "192.168.60.0/24".parse().unwrap(),
-            "192.168.61.0/24".parse().unwrap(),
-        ];
-        assert!(rules("t", &networks).contains(
-            "ip saddr { 192.168.60.0/24, 192.168.61.0/24 } ip daddr != { 192.168.60.0/24, 192.168.61.0/24 } masquerade"
-        ));
+        let networks = ["192.168.60.0/24".parse().unwrap(), "192.168.61.0/24".parse().unwrap()];
+        assert!(
+            rules("t", &networks)
+                .contains("ip saddr { 192.168.60.0/24, 192.168.61.0/24 } ip daddr != { 192.168.60.0/24, 192.168.61.0/24 } masquerade")
+        );
     }
 }

@@ -42,8 +42,7 @@ impl Image {
     /// The same image with more packages in it: an image of its own.
     #[must_use]
     pub fn with_packages(mut self, packages: &[&str]) -> Self {
-        self.packages
-            .extend(packages.iter().map(ToString::to_string));
+        self.packages.extend(packages.iter().map(ToString::to_string));
         self
     }
 
@@ -52,14 +51,8 @@ impl Image {
         let mut packages = self.packages.clone();
         packages.sort();
         packages.dedup();
-        let made_of = [
-            &self.suite,
-            self.mirror.as_deref().unwrap_or_default(),
-            &packages.join(","),
-            CUSTOMIZE,
-            std::env::consts::ARCH,
-        ]
-        .join("\n");
+        let made_of =
+            [&self.suite, self.mirror.as_deref().unwrap_or_default(), &packages.join(","), CUSTOMIZE, std::env::consts::ARCH].join("\n");
         format!("{}-{}", self.name, short_hash(&made_of, 12))
     }
 
@@ -78,17 +71,9 @@ impl Image {
             return Ok(());
         }
         self.build_new().map_err(|error| {
-            let wrapped = Error::new(
-                Kind::Image,
-                format!("building the base image {}", self.name),
-            );
-            Error {
-                causes: error.chain().map(ToString::to_string).collect(),
-                ..wrapped
-            }
-            .hint(
-                "see whether `apt-get update` works on this machine, then run `provision up` again",
-            )
+            let wrapped = Error::new(Kind::Image, format!("building the base image {}", self.name));
+            Error { causes: error.chain().map(ToString::to_string).collect(), ..wrapped }
+                .hint("see whether `apt-get update` works on this machine, then run `provision up` again")
         })
     }
 
@@ -96,40 +81,17 @@ impl Image {
         let folder = Path::new(IMAGE_FOLDER);
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let lock = folder.join(".lock").to_string_lossy().into_owned();
-        let unfinished = folder
-            .join(format!(".building-{}", self.id()))
-            .to_string_lossy()
-            .into_owned();
+        let unfinished = folder.join(format!(".building-{}", self.id())).to_string_lossy().into_owned();
         let finished = self.folder().to_string_lossy().into_owned();
         let include = format!("--include={}", self.packages.join(","));
         let customize = format!("--customize-hook={CUSTOMIZE}");
-        let mut words: Vec<&str> = vec![
-            "--mount",
-            "flock",
-            &lock,
-            "sh",
-            "-c",
-            BUILD,
-            "sh",
-            &unfinished,
-            &finished,
-        ];
-        words.extend([
-            "--mode=root",
-            "--variant=minbase",
-            "--quiet",
-            &include,
-            &customize,
-            &self.suite,
-            &unfinished,
-        ]);
+        let mut words: Vec<&str> = vec!["--mount", "flock", &lock, "sh", "-c", BUILD, "sh", &unfinished, &finished];
+        words.extend(["--mode=root", "--variant=minbase", "--quiet", &include, &customize, &self.suite, &unfinished]);
         words.extend(self.mirror.as_deref());
         run("unshare", &words).map(drop).map_err(|error| {
             // The command line holds the whole script: what it said is enough.
             let text = error.to_string();
-            let said = text
-                .rsplit_once(BUILD_ENDED)
-                .map_or(text.as_str(), |(_, said)| said);
+            let said = text.rsplit_once(BUILD_ENDED).map_or(text.as_str(), |(_, said)| said);
             anyhow::anyhow!("mmdebstrap: {}", last_lines(said, 6))
         })
     }
@@ -161,11 +123,7 @@ pub fn clean() -> Result<Vec<String>> {
     let used: Vec<String> = Record::all()
         .iter()
         .map(|record| record.environment.names())
-        .flat_map(|names| {
-            host::nodes(&names)
-                .into_iter()
-                .map(move |node| Config::read(&names, &node))
-        })
+        .flat_map(|names| host::nodes(&names).into_iter().map(move |node| Config::read(&names, &node)))
         .filter_map(|config| Some(config?.image))
         .collect();
     let folder = Path::new(IMAGE_FOLDER);

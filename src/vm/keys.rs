@@ -19,36 +19,23 @@ pub struct Pair {
 /// Make a pair from the kernel's random numbers.
 pub fn generate(comment: &str) -> Result<Pair> {
     let mut seed = [0u8; 32];
-    fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut seed))
-        .context("reading /dev/urandom")?;
+    fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut seed)).context("reading /dev/urandom")?;
     let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
     key.set_comment(comment);
-    let private = key
-        .to_openssh(LineEnding::LF)
-        .context("writing a new ed25519 key")?
-        .to_string();
-    let public = key
-        .public_key()
-        .to_openssh()
-        .context("writing a new ed25519 key")?;
+    let private = key.to_openssh(LineEnding::LF).context("writing a new ed25519 key")?.to_string();
+    let public = key.public_key().to_openssh().context("writing a new ed25519 key")?;
     Ok(Pair { private, public })
 }
 
 /// The public line of the private key at `path`; a new key is made there (mode 0600, with `.pub` beside it) if there is none.
 pub fn ensure(path: &Path, comment: &str) -> Result<String> {
     if path.exists() {
-        let key = PrivateKey::read_openssh_file(path)
-            .with_context(|| format!("reading the SSH key {}", path.display()))?;
+        let key = PrivateKey::read_openssh_file(path).with_context(|| format!("reading the SSH key {}", path.display()))?;
         return Ok(key.public_key().to_openssh()?);
     }
     let pair = generate(comment)?;
     write(path, 0o600, &pair.private)?;
-    write(
-        &path.with_added_extension("pub"),
-        0o644,
-        &format!("{}\n", pair.public),
-    )?;
+    write(&path.with_added_extension("pub"), 0o644, &format!("{}\n", pair.public))?;
     Ok(pair.public)
 }
 
@@ -78,13 +65,7 @@ mod tests {
         let first = ensure(&path, "provision dev").unwrap();
         assert!(first.starts_with("ssh-ed25519 AAAA"), "{first}");
         assert_eq!(ensure(&path, "provision dev").unwrap(), first);
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert_eq!(
-            fs::read_to_string(folder.path().join("id_ed25519.pub")).unwrap(),
-            format!("{first}\n")
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(folder.path().join("id_ed25519.pub")).unwrap(), format!("{first}\n"));
     }
 }

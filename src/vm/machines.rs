@@ -61,10 +61,7 @@ pub fn check_label(name: &str) -> Result<(), String> {
     if name.len() > 63 {
         return wrong("it is longer than 63 characters");
     }
-    if let Some(bad) = name
-        .chars()
-        .find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-'))
-    {
+    if let Some(bad) = name.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
         return wrong(&format!("`{bad}` is not one of a–z, 0–9 and `-`"));
     }
     if name.starts_with('-') || name.ends_with('-') {
@@ -82,9 +79,7 @@ impl FromStr for Memory {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no amount of memory, as in `2GiB` or `512MiB`");
-        let end = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, unit) = text.split_at(end);
         let factor: u64 = match unit.trim().trim_end_matches(['B', 'b']) {
             "" if unit.is_empty() => {
@@ -109,24 +104,16 @@ impl FromStr for Memory {
             0
         } else {
             let digits: u64 = part.parse().map_err(|_| wrong())?;
-            u64::try_from(u128::from(digits) * u128::from(factor) / 10u128.pow(part.len() as u32))
-                .map_err(|_| wrong())?
+            u64::try_from(u128::from(digits) * u128::from(factor) / 10u128.pow(part.len() as u32)).map_err(|_| wrong())?
         };
-        whole
-            .checked_mul(factor)
-            .and_then(|bytes| bytes.checked_add(part))
-            .map(Self)
-            .ok_or_else(wrong)
+        whole.checked_mul(factor).and_then(|bytes| bytes.checked_add(part)).map(Self).ok_or_else(wrong)
     }
 }
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(bytes) = *self;
-        match [(1u64 << 30, "GiB"), (1 << 20, "MiB")]
-            .into_iter()
-            .find(|(unit, _)| bytes >= *unit)
-        {
+        match [(1u64 << 30, "GiB"), (1 << 20, "MiB")].into_iter().find(|(unit, _)| bytes >= *unit) {
             Some((unit, name)) if bytes % unit == 0 => write!(f, "{} {name}", bytes / unit),
             Some((unit, name)) => write!(f, "{:.1} {name}", bytes as f64 / unit as f64),
             None => write!(f, "{bytes} bytes"),
@@ -152,9 +139,7 @@ impl FromStr for ProviderKind {
         match text {
             "container" => Ok(Self::Container),
             "existing" => Ok(Self::Existing),
-            _ => Err(format!(
-                "`{text}` is no provider: `container` or `existing`"
-            )),
+            _ => Err(format!("`{text}` is no provider: `container` or `existing`")),
         }
     }
 }
@@ -263,22 +248,11 @@ impl Machines {
             expand(declared, entry, machine, &mut machines, &mut mistakes);
         }
         if declared.machines.is_empty() {
-            mistakes.push(mistake(
-                Place::Machines,
-                "no machine is named",
-                "write at least one, as in `control: {address: 192.168.60.2}`",
-            ));
+            mistakes.push(mistake(Place::Machines, "no machine is named", "write at least one, as in `control: {address: 192.168.60.2}`"));
         }
         check_names(&machines, &mut mistakes);
         check_addresses(&declared.networks, &mut machines, &mut mistakes);
-        if mistakes.is_empty() {
-            Ok(Self {
-                networks: declared.networks.clone(),
-                machines,
-            })
-        } else {
-            Err(mistakes)
-        }
+        if mistakes.is_empty() { Ok(Self { networks: declared.networks.clone(), machines }) } else { Err(mistakes) }
     }
 
     /// In the file's order.
@@ -287,9 +261,7 @@ impl Machines {
     }
 
     pub fn get(&self, name: &str) -> Option<&Machine> {
-        self.machines
-            .iter()
-            .find(|machine| machine.name.as_str() == name)
+        self.machines.iter().find(|machine| machine.name.as_str() == name)
     }
 
     pub fn networks(&self) -> &[Network] {
@@ -313,18 +285,8 @@ impl Machines {
     /// Only the machines of one provider, with the networks that they use.
     #[must_use]
     pub fn of(&self, provider: ProviderKind) -> Self {
-        let machines: Vec<_> = self
-            .machines
-            .iter()
-            .filter(|machine| machine.provider == provider)
-            .cloned()
-            .collect();
-        let networks = self
-            .networks
-            .iter()
-            .filter(|network| machines.iter().any(|m| m.network == Some(**network)))
-            .copied()
-            .collect();
+        let machines: Vec<_> = self.machines.iter().filter(|machine| machine.provider == provider).cloned().collect();
+        let networks = self.networks.iter().filter(|network| machines.iter().any(|m| m.network == Some(**network))).copied().collect();
         Self { networks, machines }
     }
 }
@@ -339,21 +301,13 @@ impl<'a> IntoIterator for &'a Machines {
 
 fn mistake(place: Place, message: impl Into<String>, help: impl Into<String>) -> Mistake {
     let help = help.into();
-    Mistake {
-        place,
-        message: message.into(),
-        help: (!help.is_empty()).then_some(help),
-    }
+    Mistake { place, message: message.into(), help: (!help.is_empty()).then_some(help) }
 }
 
 fn check_networks(networks: &[Network], mistakes: &mut Vec<Mistake>) {
     for (i, network) in networks.iter().enumerate() {
         if let Some(other) = networks[..i].iter().find(|other| other.overlaps(network)) {
-            mistakes.push(mistake(
-                Place::Network(i),
-                format!("the network {network} overlaps {other}"),
-                "",
-            ));
+            mistakes.push(mistake(Place::Network(i), format!("the network {network} overlaps {other}"), ""));
         }
         if !(8..=29).contains(&network.prefix()) {
             mistakes.push(mistake(
@@ -365,44 +319,22 @@ fn check_networks(networks: &[Network], mistakes: &mut Vec<Mistake>) {
     }
 }
 
-fn expand(
-    declared: &Declared,
-    entry: usize,
-    machine: &DeclaredMachine,
-    into: &mut Vec<Machine>,
-    mistakes: &mut Vec<Mistake>,
-) {
+fn expand(declared: &Declared, entry: usize, machine: &DeclaredMachine, into: &mut Vec<Machine>, mistakes: &mut Vec<Mistake>) {
     let (own, defaults) = (&machine.own, &declared.defaults);
     let place = |field, written: bool| {
-        if written {
-            Place::Machine(entry, field)
-        } else {
-            Place::Defaults(field)
-        }
+        if written { Place::Machine(entry, field) } else { Place::Defaults(field) }
     };
-    let image = own
-        .image
-        .clone()
-        .or_else(|| defaults.image.clone())
-        .unwrap_or_else(|| Image::DEFAULT.to_owned());
+    let image = own.image.clone().or_else(|| defaults.image.clone()).unwrap_or_else(|| Image::DEFAULT.to_owned());
     let provider = own.provider.or(defaults.provider).unwrap_or_default();
     if provider == ProviderKind::Container && Image::named(&image).is_none() {
         let at = place(Field::Image, own.image.is_some());
         if !mistakes.iter().any(|other| other.place == at) {
-            mistakes.push(mistake(
-                at,
-                format!("unknown image `{image}`"),
-                format!("known: {}", Image::NAMES.join(", ")),
-            ));
+            mistakes.push(mistake(at, format!("unknown image `{image}`"), format!("known: {}", Image::NAMES.join(", "))));
         }
     }
     let cpus = own.cpus.or(defaults.cpus).unwrap_or(CPUS);
     if cpus == 0 {
-        mistakes.push(mistake(
-            place(Field::Cpus, own.cpus.is_some()),
-            "a machine needs at least one cpu",
-            "",
-        ));
+        mistakes.push(mistake(place(Field::Cpus, own.cpus.is_some()), "a machine needs at least one cpu", ""));
     }
     let memory = own.memory.or(defaults.memory).unwrap_or(MEMORY);
     if memory < Memory(128 << 20) {
@@ -422,11 +354,7 @@ fn expand(
     };
     let count = machine.count.unwrap_or(1);
     if count == 0 || count > MOST_MACHINES {
-        mistakes.push(mistake(
-            Place::Machine(entry, Field::Count),
-            format!("`count: {count}` is not between 1 and {MOST_MACHINES}"),
-            "",
-        ));
+        mistakes.push(mistake(Place::Machine(entry, Field::Count), format!("`count: {count}` is not between 1 and {MOST_MACHINES}"), ""));
         return;
     }
     for i in 0..count {
@@ -446,11 +374,7 @@ fn expand(
             cpus,
             memory,
             image: image.clone(),
-            groups: own
-                .groups
-                .clone()
-                .or_else(|| defaults.groups.clone())
-                .unwrap_or_default(),
+            groups: own.groups.clone().or_else(|| defaults.groups.clone()).unwrap_or_default(),
             provider,
             entry,
         });
@@ -459,10 +383,7 @@ fn expand(
 
 fn missing_address(networks: &[Network]) -> String {
     networks.first().map_or_else(String::new, |network| {
-        format!(
-            "write one of {network}, as in `address: {}`",
-            Ipv4Addr::from_bits(network.gateway().to_bits() + 1)
-        )
+        format!("write one of {network}, as in `address: {}`", Ipv4Addr::from_bits(network.gateway().to_bits() + 1))
     })
 }
 
@@ -485,17 +406,15 @@ fn check_addresses(networks: &[Network], machines: &mut [Machine], mistakes: &mu
     for machine in machines {
         let (name, address) = (&machine.name, machine.address);
         let at = Place::Machine(machine.entry, Field::Address);
-        machine.network = networks
-            .iter()
-            .find(|network| network.contains(address))
-            .copied();
+        machine.network = networks.iter().find(|network| network.contains(address)).copied();
         match machine.network {
             _ if seen.contains_key(&address) => {
                 mistakes.push(mistake(at, format!("machines `{}` and `{name}` have the same address {address}", seen[&address]), ""));
             }
             None if machine.provider == ProviderKind::Container => {
                 let known: Vec<String> = networks.iter().map(ToString::to_string).collect();
-                let help = if known.is_empty() { "name its network in `networks:`".to_owned() } else { format!("networks: {}", known.join(", ")) };
+                let help =
+                    if known.is_empty() { "name its network in `networks:`".to_owned() } else { format!("networks: {}", known.join(", ")) };
                 mistakes.push(mistake(at, format!("address {address} of `{name}` is in no network of this file"), help));
             }
             Some(network) if address == network.gateway() && machine.provider == ProviderKind::Container => mistakes.push(mistake(
@@ -519,56 +438,26 @@ mod tests {
     use super::*;
 
     fn machine(name: &str, count: Option<u32>, address: &str) -> DeclaredMachine {
-        DeclaredMachine {
-            name: name.try_into().unwrap(),
-            count,
-            address: Some(address.parse().unwrap()),
-            own: Defaults::default(),
-        }
+        DeclaredMachine { name: name.try_into().unwrap(), count, address: Some(address.parse().unwrap()), own: Defaults::default() }
     }
 
     fn file(networks: &[&str], machines: Vec<DeclaredMachine>) -> Declared {
-        Declared {
-            networks: networks.iter().map(|n| n.parse().unwrap()).collect(),
-            defaults: Defaults::default(),
-            machines,
-        }
+        Declared { networks: networks.iter().map(|n| n.parse().unwrap()).collect(), defaults: Defaults::default(), machines }
     }
 
     fn messages(declared: &Declared) -> Vec<String> {
-        Machines::check(declared)
-            .unwrap_err()
-            .into_iter()
-            .map(|mistake| mistake.message)
-            .collect()
+        Machines::check(declared).unwrap_err().into_iter().map(|mistake| mistake.message).collect()
     }
 
     #[test]
     fn count_makes_numbered_machines_with_consecutive_addresses() {
         let mut worker = machine("worker", Some(2), "192.168.60.3");
         worker.own.groups = Some(vec!["workers".into()]);
-        let machines = Machines::check(&file(
-            &["192.168.60.0/24"],
-            vec![machine("control", None, "192.168.60.2"), worker],
-        ))
-        .unwrap();
-        let seen: Vec<String> = machines
-            .iter()
-            .map(|m| format!("{} {}", m.name, m.address))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                "control 192.168.60.2",
-                "worker-1 192.168.60.3",
-                "worker-2 192.168.60.4"
-            ]
-        );
+        let machines = Machines::check(&file(&["192.168.60.0/24"], vec![machine("control", None, "192.168.60.2"), worker])).unwrap();
+        let seen: Vec<String> = machines.iter().map(|m| format!("{} {}", m.name, m.address)).collect();
+        assert_eq!(seen, ["control 192.168.60.2", "worker-1 192.168.60.3", "worker-2 192.168.60.4"]);
         assert_eq!(machines.groups().len(), 1);
-        assert_eq!(
-            machines.get("worker-2").unwrap().network,
-            Some("192.168.60.0/24".parse().unwrap())
-        );
+        assert_eq!(machines.get("worker-2").unwrap().network, Some("192.168.60.0/24".parse().unwrap()));
     }
 
     #[test]
@@ -594,10 +483,7 @@ mod tests {
     #[test]
     fn a_count_that_leaves_the_network_is_a_mistake() {
         assert_eq!(
-            messages(&file(
-                &["10.9.9.0/29"],
-                vec![machine("w", Some(4), "10.9.9.5")]
-            )),
+            messages(&file(&["10.9.9.0/29"], vec![machine("w", Some(4), "10.9.9.5")])),
             [
                 "address 10.9.9.7 of `w-3` is the network's or the broadcast address of 10.9.9.0/29",
                 "address 10.9.9.8 of `w-4` is in no network of this file"
@@ -607,22 +493,14 @@ mod tests {
 
     #[test]
     fn memory_is_read_as_written() {
-        for (text, bytes) in [
-            ("2GiB", 2 << 30),
-            ("512MiB", 512 << 20),
-            ("1.5Gi", 3 << 29),
-            ("2G", 2_000_000_000),
-            ("100 MB", 100_000_000),
-        ] {
+        for (text, bytes) in [("2GiB", 2 << 30), ("512MiB", 512 << 20), ("1.5Gi", 3 << 29), ("2G", 2_000_000_000), ("100 MB", 100_000_000)]
+        {
             assert_eq!(text.parse(), Ok(Memory(bytes)), "{text}");
         }
         for text in ["2", "GiB", "-1GiB", "2 gigs", "2.GiB", "", "99999999999TiB"] {
             assert!(text.parse::<Memory>().is_err(), "{text}");
         }
-        assert_eq!(
-            [Memory(3 << 30), Memory(3 << 29), Memory(512 << 20)].map(|m| m.to_string()),
-            ["3 GiB", "1.5 GiB", "512 MiB"]
-        );
+        assert_eq!([Memory(3 << 30), Memory(3 << 29), Memory(512 << 20)].map(|m| m.to_string()), ["3 GiB", "1.5 GiB", "512 MiB"]);
     }
 
     #[test]

@@ -63,19 +63,11 @@ pub trait Provider: Send + Sync {
 }
 
 /// The providers that a machines file names, each with its own machines.
-pub fn providers(
-    environment: &Environment,
-    machines: &Machines,
-    options: &Options,
-) -> Vec<Box<dyn Provider>> {
+pub fn providers(environment: &Environment, machines: &Machines, options: &Options) -> Vec<Box<dyn Provider>> {
     let has = |kind| machines.iter().any(|machine| machine.provider == kind);
     let mut found: Vec<Box<dyn Provider>> = Vec::new();
     if has(ProviderKind::Container) {
-        found.push(Box::new(Container::new(
-            environment.clone(),
-            machines,
-            options.clone(),
-        )));
+        found.push(Box::new(Container::new(environment.clone(), machines, options.clone())));
     }
     if has(ProviderKind::Existing) {
         found.push(Box::new(Existing::new(machines)));

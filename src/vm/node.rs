@@ -110,8 +110,7 @@ impl Config {
 
     /// The node's supervisor, if it lives.
     pub fn supervisor(&self) -> Option<Process> {
-        self.supervised()
-            .then(|| state::Lock::holder(&self.lock()))?
+        self.supervised().then(|| state::Lock::holder(&self.lock()))?
     }
 
     pub fn supervised(&self) -> bool {
@@ -129,56 +128,26 @@ pub fn make(mut config: Config, hosts: &str, authorized_key: &str) -> Result<Con
     remove_tree(&folder)?;
     let disk = config.disk();
     for part in ["upper/etc/ssh", "upper/root/.ssh", "work", "root", "cgroup"] {
-        fs::create_dir_all(disk.join(part))
-            .with_context(|| format!("making the disk of {}", config.name))?;
+        fs::create_dir_all(disk.join(part)).with_context(|| format!("making the disk of {}", config.name))?;
     }
     for part in DATA {
-        fs::create_dir_all(disk.join("data").join(part))
-            .with_context(|| format!("making the disk of {}", config.name))?;
+        fs::create_dir_all(disk.join("data").join(part)).with_context(|| format!("making the disk of {}", config.name))?;
     }
     let upper = disk.join("upper");
     // What lies in a disk is for root alone; its own root is as any root.
-    for (path, mode) in [
-        (disk.as_path(), 0o700),
-        (&upper, 0o755),
-        (&upper.join("root"), 0o700),
-        (&upper.join("root/.ssh"), 0o700),
-    ] {
+    for (path, mode) in [(disk.as_path(), 0o700), (&upper, 0o755), (&upper.join("root"), 0o700), (&upper.join("root/.ssh"), 0o700)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     let host_key = keys::generate(&format!("root@{}", config.name))?;
     let random = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
     let etc = upper.join("etc");
-    keys::write(
-        &etc.join("ssh/ssh_host_ed25519_key"),
-        0o600,
-        &host_key.private,
-    )?;
-    keys::write(
-        &etc.join("ssh/ssh_host_ed25519_key.pub"),
-        0o644,
-        &format!("{}\n", host_key.public),
-    )?;
-    keys::write(
-        &etc.join("machine-id"),
-        0o444,
-        &format!("{}\n", random.trim().replace('-', "")),
-    )?;
+    keys::write(&etc.join("ssh/ssh_host_ed25519_key"), 0o600, &host_key.private)?;
+    keys::write(&etc.join("ssh/ssh_host_ed25519_key.pub"), 0o644, &format!("{}\n", host_key.public))?;
+    keys::write(&etc.join("machine-id"), 0o444, &format!("{}\n", random.trim().replace('-', "")))?;
     keys::write(&etc.join("hostname"), 0o644, &format!("{}\n", config.name))?;
-    keys::write(
-        &etc.join("hosts"),
-        0o644,
-        &with_block(
-            "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
-            hosts,
-        ),
-    )?;
+    keys::write(&etc.join("hosts"), 0o644, &with_block("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n", hosts))?;
     keys::write(&etc.join("resolv.conf"), 0o644, &resolv_conf())?;
-    keys::write(
-        &upper.join("root/.ssh/authorized_keys"),
-        0o600,
-        &format!("{authorized_key}\n"),
-    )?;
+    keys::write(&upper.join("root/.ssh/authorized_keys"), 0o600, &format!("{authorized_key}\n"))?;
     config.host_key = host_key.public;
     config.write()?;
     Ok(config)
@@ -212,9 +181,7 @@ fn with_block(text: &str, hosts: &str) -> String {
     let block = format!("{BLOCK_BEGIN}\n{hosts}{BLOCK_END}\n");
     match (text.find(BLOCK_BEGIN), text.find(BLOCK_END)) {
         (Some(begin), Some(end)) if begin < end => {
-            let rest = text[end + BLOCK_END.len()..]
-                .strip_prefix('\n')
-                .unwrap_or_default();
+            let rest = text[end + BLOCK_END.len()..].strip_prefix('\n').unwrap_or_default();
             format!("{}{block}{rest}", &text[..begin])
         }
         _ => format!("{text}{block}"),
@@ -226,19 +193,13 @@ fn resolv_conf() -> String {
     let servers = |path: &str| -> Vec<String> {
         let text = fs::read_to_string(path).unwrap_or_default();
         text.lines()
-            .filter(|line| {
-                !line.contains(" 127.") && !line.contains(" ::1") && !line.starts_with(['#', ';'])
-            })
+            .filter(|line| !line.contains(" 127.") && !line.contains(" ::1") && !line.starts_with(['#', ';']))
             .map(|line| format!("{line}\n"))
             .collect()
     };
     let lines = servers("/etc/resolv.conf");
     let has_server = lines.iter().any(|line| line.starts_with("nameserver"));
-    if has_server {
-        lines.concat()
-    } else {
-        servers("/run/systemd/resolve/resolv.conf").concat()
-    }
+    if has_server { lines.concat() } else { servers("/run/systemd/resolve/resolv.conf").concat() }
 }
 
 /// Start a node: its group, a fresh network namespace with its link, its mounts, its systemd.
@@ -276,14 +237,10 @@ fn hand_over(config: &Config, child: &mut std::process::Child) -> Result<Process
     }
     let (link, bridge) = (config.names.link(&config.name), config.names.bridge());
     let hardware = hardware_address(&config.names.machine(&config.name));
-    let batch = format!(
-        "link add {link} type veth peer name eth0 address {hardware} netns {pid}\nlink set {link} master {bridge} up\n"
-    );
-    run_with("ip", &["-batch", "-"], Some(&batch))
-        .with_context(|| format!("linking {} to bridge {bridge}", config.name))?;
+    let batch = format!("link add {link} type veth peer name eth0 address {hardware} netns {pid}\nlink set {link} master {bridge} up\n");
+    run_with("ip", &["-batch", "-"], Some(&batch)).with_context(|| format!("linking {} to bridge {bridge}", config.name))?;
     if let Some(mut pipe) = child.stdin.take() {
-        pipe.write_all(b"go\n")
-            .context("telling the launcher to go on")?;
+        pipe.write_all(b"go\n").context("telling the launcher to go on")?;
     }
     let mut init = None;
     let mut ended = None;
@@ -297,10 +254,7 @@ fn hand_over(config: &Config, child: &mut std::process::Child) -> Result<Process
         (None, Some(status)) => {
             bail!("systemd-nspawn ended with {status} before the node's systemd ran")
         }
-        (None, None) => bail!(
-            "the node's systemd did not start{}",
-            if seen { "" } else { " within 20 s" }
-        ),
+        (None, None) => bail!("the node's systemd did not start{}", if seen { "" } else { " within 20 s" }),
     }
 }
 
@@ -308,29 +262,18 @@ fn hand_over(config: &Config, child: &mut std::process::Child) -> Result<Process
 fn init_below(nspawn: i32) -> Option<Process> {
     let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok();
     let candidates: Vec<i32> = match children {
-        Some(text) => text
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .collect(),
+        Some(text) => text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
         None => super::process::all()
             .into_iter()
             .filter(|pid| super::process::Stat::of(*pid).is_some_and(|stat| stat.parent == nspawn))
             .collect(),
     };
-    candidates
-        .into_iter()
-        .find(|pid| is_init(*pid))
-        .and_then(Process::of)
+    candidates.into_iter().find(|pid| is_init(*pid)).and_then(Process::of)
 }
 
 fn is_init(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let numbers: Vec<&str> = status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
+    let numbers: Vec<&str> = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default().split_whitespace().collect();
     numbers.len() > 1 && numbers.last() == Some(&"1")
 }
 
@@ -343,14 +286,7 @@ pub fn launch(config: &Config) -> Result<std::convert::Infallible> {
     flags.set(CloneFlags::CLONE_NEWCGROUP, !unified);
     unshare(flags).context("making the node's namespaces")?;
     // What the workstation unmounts goes here too; what we mount stays here.
-    mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        MsFlags::MS_SLAVE | MsFlags::MS_REC,
-        None::<&str>,
-    )
-    .context("separating the node's mounts")?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_SLAVE | MsFlags::MS_REC, None::<&str>).context("separating the node's mounts")?;
     let mut output = std::io::stdout();
     output.write_all(b"ready\n").and_then(|()| output.flush())?;
     let mut said = String::new();
@@ -373,21 +309,11 @@ pub fn launch(config: &Config) -> Result<std::convert::Infallible> {
         disk.join("upper").display(),
         disk.join("work").display()
     );
-    mount(
-        Some("provision"),
-        &root,
-        Some("overlay"),
-        MsFlags::empty(),
-        Some(options.as_str()),
-    )
-    .context("mounting the node's disk")?;
+    mount(Some("provision"), &root, Some("overlay"), MsFlags::empty(), Some(options.as_str())).context("mounting the node's disk")?;
     let mut words = nspawn_words(config, &root, &disk);
     if !unified {
         mount_cgroups(&group, &disk.join("cgroup"))?;
-        words.push(format!(
-            "--bind={}:/sys/fs/cgroup",
-            disk.join("cgroup").display()
-        ));
+        words.push(format!("--bind={}:/sys/fs/cgroup", disk.join("cgroup").display()));
     }
     let error = Command::new("systemd-nspawn")
         .args(&words)
@@ -404,24 +330,15 @@ pub fn launch(config: &Config) -> Result<std::convert::Infallible> {
 }
 
 fn nspawn_words(config: &Config, root: &Path, disk: &Path) -> Vec<String> {
-    let mut words: Vec<String> = ["--quiet", "--register=no", "--keep-unit", "--boot"]
-        .map(str::to_owned)
-        .into();
+    let mut words: Vec<String> = ["--quiet", "--register=no", "--keep-unit", "--boot"].map(str::to_owned).into();
     words.push(format!("--directory={}", root.display()));
     words.push(format!("--machine={}", config.names.machine(&config.name)));
     words.push(format!("--hostname={}", config.name));
     // The one we are in already; named so that nspawn knows the network is the node's own.
     words.push("--network-namespace-path=/proc/self/ns/net".to_owned());
     words.extend(
-        [
-            "--capability=all",
-            "--system-call-filter=@known",
-            "--resolv-conf=off",
-            "--timezone=off",
-            "--link-journal=no",
-            "--console=pipe",
-        ]
-        .map(str::to_owned),
+        ["--capability=all", "--system-call-filter=@known", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe"]
+            .map(str::to_owned),
     );
     // What SIGTERM to nspawn sends to systemd: power off in order.
     words.push("--kill-signal=SIGRTMIN+4".to_owned());
@@ -433,12 +350,7 @@ fn nspawn_words(config: &Config, root: &Path, disk: &Path) -> Vec<String> {
     if Path::new("/lib/modules").is_dir() {
         words.push("--bind-ro=/lib/modules".to_owned());
     }
-    words.extend(DATA.map(|part| {
-        format!(
-            "--bind={}:/var/lib/{part}",
-            disk.join("data").join(part).display()
-        )
-    }));
+    words.extend(DATA.map(|part| format!("--bind={}:/var/lib/{part}", disk.join("data").join(part).display())));
     words
 }
 
@@ -449,40 +361,21 @@ fn mount_cgroups(group: &Group, for_node: &Path) -> Result<()> {
     let one: Vec<(String, String)> = group
         .hierarchies()
         .filter_map(|hierarchy| match &hierarchy.kind {
-            HierarchyKind::One { options } => Some((
-                hierarchy
-                    .mounted_at
-                    .file_name()?
-                    .to_string_lossy()
-                    .into_owned(),
-                options.clone(),
-            )),
+            HierarchyKind::One { options } => Some((hierarchy.mounted_at.file_name()?.to_string_lossy().into_owned(), options.clone())),
             HierarchyKind::Two => None,
         })
         .collect();
     for tree in [base, for_node] {
-        mount(
-            Some("cgroup"),
-            tree,
-            Some("tmpfs"),
-            MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC,
-            Some("mode=755"),
-        )
-        .with_context(|| format!("mounting {}", tree.display()))?;
+        mount(Some("cgroup"), tree, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC, Some("mode=755"))
+            .with_context(|| format!("mounting {}", tree.display()))?;
         for (name, options) in &one {
             if tree == for_node && options.contains("name=systemd") {
                 continue;
             }
             let at = tree.join(name);
             fs::create_dir(&at).with_context(|| format!("making {}", at.display()))?;
-            mount(
-                Some("cgroup"),
-                &at,
-                Some("cgroup"),
-                MsFlags::empty(),
-                Some(options.as_str()),
-            )
-            .with_context(|| format!("mounting {} ({options})", at.display()))?;
+            mount(Some("cgroup"), &at, Some("cgroup"), MsFlags::empty(), Some(options.as_str()))
+                .with_context(|| format!("mounting {} ({options})", at.display()))?;
             for controller in name.split(',').filter(|controller| controller != name) {
                 symlink(name, tree.join(controller))?;
             }
@@ -510,17 +403,10 @@ pub fn kill(config: &Config) -> Result<()> {
     }
     let gone = wait_until(Duration::from_secs(10), Duration::from_millis(10), || {
         let left = group.processes();
-        left.iter()
-            .filter_map(|pid| Process::of(*pid))
-            .for_each(|process| process.signal(Signal::SIGKILL));
+        left.iter().filter_map(|pid| Process::of(*pid)).for_each(|process| process.signal(Signal::SIGKILL));
         left.is_empty()
     });
-    anyhow::ensure!(
-        gone,
-        "ending node {}: processes {:?} do not die",
-        config.name,
-        group.processes()
-    );
+    anyhow::ensure!(gone, "ending node {}: processes {:?} do not die", config.name, group.processes());
     Ok(())
 }
 
@@ -567,12 +453,7 @@ mod tests {
         let first = with_block("127.0.0.1 localhost\n", "10.0.0.2 a\n");
         let edited = format!("{first}10.9.9.9 mine\n");
         let second = with_block(&edited, "10.0.0.2 a\n10.0.0.3 b\n");
-        assert_eq!(
-            second,
-            format!(
-                "127.0.0.1 localhost\n{BLOCK_BEGIN}\n10.0.0.2 a\n10.0.0.3 b\n{BLOCK_END}\n10.9.9.9 mine\n"
-            )
-        );
+        assert_eq!(second, format!("127.0.0.1 localhost\n{BLOCK_BEGIN}\n10.0.0.2 a\n10.0.0.3 b\n{BLOCK_END}\n10.9.9.9 mine\n"));
         assert_eq!(with_block(&second, "10.0.0.2 a\n10.0.0.3 b\n"), second);
     }
 }

@@ -32,45 +32,22 @@ pub fn check(names: &Names, networks: &[Network]) -> Result<(), Error> {
 
 /// Everything that others than this environment have.
 fn claims(names: &Names) -> Vec<Claim> {
-    let others: Vec<Record> = Record::all()
-        .into_iter()
-        .filter(|record| record.environment.names() != *names)
-        .collect();
-    let live: Vec<&Record> = others
-        .iter()
-        .filter(|record| link_exists(&record.environment.names().bridge()))
-        .collect();
+    let others: Vec<Record> = Record::all().into_iter().filter(|record| record.environment.names() != *names).collect();
+    let live: Vec<&Record> = others.iter().filter(|record| link_exists(&record.environment.names().bridge())).collect();
     let mut found: Vec<Claim> = Vec::new();
     for record in &live {
-        let by = Claimant::Environment(
-            record.environment.name.clone(),
-            record.environment.folder.display().to_string(),
-        );
-        found.extend(record.networks.iter().map(|network| Claim {
-            network: *network,
-            by: by.clone(),
-        }));
+        let by = Claimant::Environment(record.environment.name.clone(), record.environment.folder.display().to_string());
+        found.extend(record.networks.iter().map(|network| Claim { network: *network, by: by.clone() }));
     }
-    let known = |link: &str| {
-        link == names.bridge()
-            || live
-                .iter()
-                .any(|record| record.environment.names().bridge() == link)
-    };
+    let known = |link: &str| link == names.bridge() || live.iter().any(|record| record.environment.names().bridge() == link);
     for (link, address, prefix) in all_addresses() {
         if !known(&link) {
-            found.push(Claim {
-                network: Network::around(address, prefix),
-                by: Claimant::Interface(link),
-            });
+            found.push(Claim { network: Network::around(address, prefix), by: Claimant::Interface(link) });
         }
     }
     for (link, network) in routes() {
         if !known(&link) {
-            found.push(Claim {
-                network,
-                by: Claimant::Interface(link),
-            });
+            found.push(Claim { network, by: Claimant::Interface(link) });
         }
     }
     found
@@ -122,29 +99,17 @@ mod tests {
     #[test]
     fn the_other_is_named_with_the_way_out() {
         let claims = [
-            Claim {
-                network: "10.9.0.0/16".parse().unwrap(),
-                by: Claimant::Interface("eth0".into()),
-            },
-            Claim {
-                network: "192.168.60.0/24".parse().unwrap(),
-                by: Claimant::Environment("dev".into(), "/home/me/a".into()),
-            },
+            Claim { network: "10.9.0.0/16".parse().unwrap(), by: Claimant::Interface("eth0".into()) },
+            Claim { network: "192.168.60.0/24".parse().unwrap(), by: Claimant::Environment("dev".into(), "/home/me/a".into()) },
         ];
         let error = refuse(&["192.168.60.0/25".parse().unwrap()], &claims).unwrap_err();
         assert_eq!(
             error.to_string(),
             "checking the network 192.168.60.0/25: it overlaps 192.168.60.0/24 of the environment `dev` in /home/me/a, which is up"
         );
-        assert_eq!(
-            error.hint.unwrap(),
-            "take another network in the machines file, or run `provision destroy` in /home/me/a"
-        );
+        assert_eq!(error.hint.unwrap(), "take another network in the machines file, or run `provision destroy` in /home/me/a");
         let error = refuse(&["10.9.3.0/24".parse().unwrap()], &claims).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "checking the network 10.9.3.0/24: this machine reaches 10.9.0.0/16 through the interface eth0"
-        );
+        assert_eq!(error.to_string(), "checking the network 10.9.3.0/24: this machine reaches 10.9.0.0/16 through the interface eth0");
         assert!(refuse(&["10.10.0.0/24".parse().unwrap()], &claims).is_ok());
     }
 }

@@ -17,17 +17,9 @@ pub struct Package {
 /// Package, a program of it, what we do with it.
 const NEEDED: [(&str, &str, &str); 5] = [
     ("systemd-container", "systemd-nspawn", "runs the nodes"),
-    (
-        "mmdebstrap",
-        "mmdebstrap",
-        "builds the nodes' base root file system",
-    ),
+    ("mmdebstrap", "mmdebstrap", "builds the nodes' base root file system"),
     ("iproute2", "ip", "makes the nodes' network"),
-    (
-        "nftables",
-        "nft",
-        "lets nodes reach what the workstation reaches",
-    ),
+    ("nftables", "nft", "lets nodes reach what the workstation reaches"),
     ("procps", "kill", "ends nodes in order"),
 ];
 
@@ -49,19 +41,9 @@ pub fn install(packages: &[String]) -> Result<(), Error> {
     let failed = |error: anyhow::Error| {
         Error::new(Kind::Machine, format!("installing {}", packages.join(", ")))
             .because(error)
-            .hint(format!(
-                "run `sudo apt-get install {}` and see what it says",
-                packages.join(" ")
-            ))
+            .hint(format!("run `sudo apt-get install {}` and see what it says", packages.join(" ")))
     };
-    let environment = [
-        "DEBIAN_FRONTEND=noninteractive",
-        "apt-get",
-        "-q",
-        "-y",
-        "-o",
-        "DPkg::Lock::Timeout=120",
-    ];
+    let environment = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"];
     let with = |rest: &[&str]| {
         let words: Vec<&str> = environment.iter().chain(rest).copied().collect();
         run("env", &words).map(drop)

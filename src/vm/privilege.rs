@@ -18,25 +18,14 @@ pub struct Privilege {
 
 impl Privilege {
     pub fn new(program: PathBuf) -> Self {
-        Self {
-            program,
-            root: nix::unistd::geteuid().is_root(),
-        }
+        Self { program, root: nix::unistd::geteuid().is_root() }
     }
 
     /// The words of the command line: `[sudo -n --] program supervise request`.
     pub fn words(&self) -> Vec<String> {
         let sudo = ["sudo", "-n", "--"].map(str::to_owned);
-        let own = [
-            self.program.to_string_lossy().into_owned(),
-            "supervise".to_owned(),
-            "request".to_owned(),
-        ];
-        if self.root {
-            own.into()
-        } else {
-            sudo.into_iter().chain(own).collect()
-        }
+        let own = [self.program.to_string_lossy().into_owned(), "supervise".to_owned(), "request".to_owned()];
+        if self.root { own.into() } else { sudo.into_iter().chain(own).collect() }
     }
 
     /// Have a request done as root.
@@ -56,29 +45,17 @@ impl Privilege {
             // sudo that refuses reads nothing: its words tell more than our broken pipe.
             _ = pipe.write_all(&text);
         }
-        let output = child
-            .wait_with_output()
-            .map_err(|error| failed(error.to_string()))?;
+        let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
         if let Ok(answer) = serde_json::from_slice::<Result<Answer, Error>>(&output.stdout) {
             return answer;
         }
         let said = last_lines(&String::from_utf8_lossy(&output.stderr), 5);
         if !self.root && (said.contains("sudo") || said.is_empty()) {
-            return Err(
-                Error::new(Kind::Privilege, format!("becoming root: {doing}"))
-                    .because(if said.is_empty() {
-                        format!("`sudo -n` ended with {}", output.status)
-                    } else {
-                        said
-                    })
-                    .hint("run `sudo -v` first, then the same command again"),
-            );
+            return Err(Error::new(Kind::Privilege, format!("becoming root: {doing}"))
+                .because(if said.is_empty() { format!("`sudo -n` ended with {}", output.status) } else { said })
+                .hint("run `sudo -v` first, then the same command again"));
         }
-        Err(failed(format!(
-            "`{}` ended with {}: {said}",
-            words.join(" "),
-            output.status
-        )))
+        Err(failed(format!("`{}` ended with {}: {said}", words.join(" "), output.status)))
     }
 }
 
@@ -89,60 +66,24 @@ mod tests {
 
     #[test]
     fn an_ordinary_user_goes_through_sudo() {
-        let mut privilege = Privilege {
-            program: "/usr/bin/provision".into(),
-            root: false,
-        };
-        assert_eq!(
-            privilege.words(),
-            [
-                "sudo",
-                "-n",
-                "--",
-                "/usr/bin/provision",
-                "supervise",
-                "request"
-            ]
-        );
+        let mut privilege = Privilege { program: "/usr/bin/provision".into(), root: false };
+        assert_eq!(privilege.words(), ["sudo", "-n", "--", "/usr/bin/provision", "supervise", "request"]);
         privilege.root = true;
-        assert_eq!(
-            privilege.words(),
-            ["/usr/bin/provision", "supervise", "request"]
-        );
+        assert_eq!(privilege.words(), ["/usr/bin/provision", "supervise", "request"]);
     }
 
     #[test]
     fn a_refusal_of_sudo_tells_what_to_type() {
         let folder = tempfile::tempdir().unwrap();
         let sudo = folder.path().join("sudo");
-        std::fs::write(
-            &sudo,
-            "#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n",
-        )
-        .unwrap();
-        std::process::Command::new("chmod")
-            .arg("+x")
-            .arg(&sudo)
-            .status()
-            .unwrap();
+        std::fs::write(&sudo, "#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n").unwrap();
+        std::process::Command::new("chmod").arg("+x").arg(&sudo).status().unwrap();
         // The stand-in for sudo is our program here: only its words and its exit matter.
-        let privilege = Privilege {
-            program: sudo,
-            root: true,
-        };
-        let refused = Privilege {
-            root: false,
-            ..privilege.clone()
-        };
+        let privilege = Privilege { program: sudo, root: true };
+        let refused = Privilege { root: false, ..privilege.clone() };
         assert_eq!(refused.words()[0], "sudo");
-        let request = Request::Stop {
-            names: Names { id: "x-1".into() },
-            nodes: vec![],
-        };
+        let request = Request::Stop { names: Names { id: "x-1".into() }, nodes: vec![] };
         let error = privilege.ask(&request).unwrap_err();
-        assert!(
-            error.to_string().contains("a password is required"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("a password is required"), "{error}");
     }
 }

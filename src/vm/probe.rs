@@ -31,12 +31,8 @@ pub fn ssh(address: SocketAddr, limit: Duration) -> Answer {
     let mut banner = [0u8; 4];
     let mut read = 0;
     while read < banner.len() {
-        let left = end
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_millis(1));
-        let got = stream
-            .set_read_timeout(Some(left))
-            .and_then(|()| stream.read(&mut banner[read..]));
+        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let got = stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut banner[read..]));
         match got {
             Ok(0) => return Answer::NoSsh("the connection was closed".to_owned()),
             Ok(count) => read += count,
@@ -73,9 +69,6 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        assert!(matches!(
-            ssh(address, Duration::from_millis(200)),
-            Answer::NoSsh(_)
-        ));
+        assert!(matches!(ssh(address, Duration::from_millis(200)), Answer::NoSsh(_)));
     }
 }

@@ -23,10 +23,7 @@ impl Process {
     /// The process of that number now, if there is one that is not a zombie.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = Stat::of(pid)?;
-        (stat.state != 'Z' && stat.state != 'X').then_some(Self {
-            pid,
-            start_time: stat.start_time,
-        })
+        (stat.state != 'Z' && stat.state != 'X').then_some(Self { pid, start_time: stat.start_time })
     }
 
     pub fn this() -> Result<Self> {
@@ -73,11 +70,7 @@ impl Stat {
 
 /// Every process number there is.
 pub fn all() -> Vec<i32> {
-    std::fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect()
+    std::fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Ask `done` every `interval` until it says yes; false at the limit.
@@ -100,47 +93,22 @@ pub fn run<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> Result<String> {
 }
 
 /// The same with text on standard input.
-pub fn run_with<S: AsRef<OsStr>>(
-    program: &str,
-    arguments: &[S],
-    input: Option<&str>,
-) -> Result<String> {
+pub fn run_with<S: AsRef<OsStr>>(program: &str, arguments: &[S], input: Option<&str>) -> Result<String> {
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.stdin(if input.is_some() {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    });
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     let line = || {
-        let words = arguments
-            .iter()
-            .map(|argument| argument.as_ref().to_string_lossy().into_owned());
-        std::iter::once(program.to_owned())
-            .chain(words)
-            .collect::<Vec<_>>()
-            .join(" ")
+        let words = arguments.iter().map(|argument| argument.as_ref().to_string_lossy().into_owned());
+        std::iter::once(program.to_owned()).chain(words).collect::<Vec<_>>().join(" ")
     };
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("running `{}`", line()))?;
+    let mut child = command.spawn().with_context(|| format!("running `{}`", line()))?;
     if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
         // A command that ends early closes its end: its exit status tells more than our broken pipe.
         _ = pipe.write_all(text.as_bytes());
     }
-    let output = child
-        .wait_with_output()
-        .with_context(|| format!("waiting for `{}`", line()))?;
+    let output = child.wait_with_output().with_context(|| format!("waiting for `{}`", line()))?;
     if !output.status.success() {
-        bail!(
-            "`{}` ended with {}: {}",
-            line(),
-            output.status,
-            last_lines(&String::from_utf8_lossy(&output.stderr), 12)
-        );
+        bail!("`{}` ended with {}: {}", line(), output.status, last_lines(&String::from_utf8_lossy(&output.stderr), 12));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -153,10 +121,7 @@ pub fn last_lines(text: &str, count: usize) -> String {
 
 /// This boot of this machine; a record of another boot says nothing about processes.
 pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 /// Whether a program is on the path, or in the system's folders that an ordinary user's path lacks.
@@ -173,25 +138,14 @@ mod tests {
 
     #[test]
     fn a_failed_command_says_what_it_was_and_what_it_said() {
-        let error = run("sh", &["-c", "echo no such thing >&2; exit 3"])
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            error,
-            "`sh -c echo no such thing >&2; exit 3` ended with exit status: 3: no such thing"
-        );
+        let error = run("sh", &["-c", "echo no such thing >&2; exit 3"]).unwrap_err().to_string();
+        assert_eq!(error, "`sh -c echo no such thing >&2; exit 3` ended with exit status: 3: no such thing");
     }
 
     #[test]
     fn a_process_is_known_by_pid_and_start_time() {
         let me = Process::this().unwrap();
         assert!(me.alive());
-        assert!(
-            !Process {
-                start_time: me.start_time + 1,
-                ..me
-            }
-            .alive()
-        );
+        assert!(!Process { start_time: me.start_time + 1, ..me }.alive());
     }
 }

@@ -66,33 +66,15 @@ pub enum Answer {
 impl Request {
     /// A lowercase phrase for errors.
     pub fn sentence(&self) -> String {
-        let list = |nodes: &[NodeName]| {
-            nodes
-                .iter()
-                .map(NodeName::as_str)
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let list = |nodes: &[NodeName]| nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
         match self {
             Self::Install(packages) => format!("installing {}", packages.join(", ")),
             Self::BuildImage(image) => format!("building the base image {}", image.name),
             Self::CleanImages => "removing cached base images".to_owned(),
             Self::Measure { nodes, .. } => format!("measuring the disks of {}", list(nodes)),
-            Self::Ensure { nodes, .. } => format!(
-                "starting {}",
-                list(
-                    &nodes
-                        .iter()
-                        .map(|node| node.name.clone())
-                        .collect::<Vec<_>>()
-                )
-            ),
+            Self::Ensure { nodes, .. } => format!("starting {}", list(&nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>())),
             Self::Stop { nodes, .. } => format!("stopping {}", list(nodes)),
-            Self::Destroy {
-                environment,
-                all: true,
-                ..
-            } => format!("destroying {}", environment.name),
+            Self::Destroy { environment, all: true, .. } => format!("destroying {}", environment.name),
             Self::Destroy { nodes, .. } => format!("destroying {}", list(nodes)),
         }
     }
@@ -107,11 +89,7 @@ impl Request {
             Self::Measure { names, nodes } => measure(names, nodes).map(Answer::Measured),
             Self::Ensure { record, nodes } => ensure(record, nodes),
             Self::Stop { names, nodes } => done(stop(names, nodes)),
-            Self::Destroy {
-                environment,
-                nodes,
-                all,
-            } => done(destroy(environment, nodes, *all)),
+            Self::Destroy { environment, nodes, all } => done(destroy(environment, nodes, *all)),
         };
         result.map_err(|error| Error::from(error.context(self.sentence())))
     }
@@ -123,8 +101,7 @@ fn ensure(record: &Record, nodes: &[Config]) -> Result<Answer> {
         let _lock = host::lock()?;
         overlap::check(&names, &record.networks)?;
         let former = Record::read(&names);
-        std::fs::create_dir_all(names.data_folder().join("nodes"))
-            .with_context(|| format!("making {}", names.data_folder().display()))?;
+        std::fs::create_dir_all(names.data_folder().join("nodes")).with_context(|| format!("making {}", names.data_folder().display()))?;
         if former.as_ref() != Some(record) {
             state::write(&Record::path(&names), record)?;
         }
@@ -132,10 +109,7 @@ fn ensure(record: &Record, nodes: &[Config]) -> Result<Answer> {
     }
     let ensured = each(nodes, |wanted| {
         let (config, outcome) = match Config::read(&names, &wanted.name) {
-            None => (
-                node::make(wanted.clone(), &record.hosts, &record.authorized_key)?,
-                Outcome::Made,
-            ),
+            None => (node::make(wanted.clone(), &record.hosts, &record.authorized_key)?, Outcome::Made),
             Some(present) => adopt(present, wanted, record)?,
         };
         if !config.supervised() {
@@ -148,15 +122,8 @@ fn ensure(record: &Record, nodes: &[Config]) -> Result<Answer> {
 
 fn adopt(present: Config, wanted: &Config, record: &Record) -> Result<(Config, Outcome)> {
     node::refresh(&present, &record.hosts, &record.authorized_key)?;
-    let config = Config {
-        host_key: present.host_key.clone(),
-        ..wanted.clone()
-    };
-    let mut outcome = if present.init().is_some() {
-        Outcome::Running
-    } else {
-        Outcome::Started
-    };
+    let config = Config { host_key: present.host_key.clone(), ..wanted.clone() };
+    let mut outcome = if present.init().is_some() { Outcome::Running } else { Outcome::Started };
     if config != present {
         config.write()?;
         if outcome == Outcome::Running {
@@ -201,48 +168,28 @@ fn supervise(config: &Config) -> Result<()> {
         config.supervised() || status.is_some()
     });
     match status {
-        Some(status) if !status.success() || status.signal().is_some() => bail!(
-            "the supervisor of {} ended with {status}: see {}",
-            config.name,
-            config.log.display()
-        ),
-        _ if !begun => bail!(
-            "the supervisor of {} did not begin within 5 s: see {}",
-            config.name,
-            config.log.display()
-        ),
+        Some(status) if !status.success() || status.signal().is_some() => {
+            bail!("the supervisor of {} ended with {status}: see {}", config.name, config.log.display())
+        }
+        _ if !begun => bail!("the supervisor of {} did not begin within 5 s: see {}", config.name, config.log.display()),
         _ => Ok(()),
     }
 }
 
 fn measure(names: &Names, nodes: &[NodeName]) -> Result<u64> {
-    let folders = nodes
-        .iter()
-        .map(|node| names.node_folder(node))
-        .filter(|folder| folder.exists());
+    let folders = nodes.iter().map(|node| names.node_folder(node)).filter(|folder| folder.exists());
     folders
         .map(|folder| {
             // A running node makes and removes files meanwhile: du then says so and ends with 1.
-            let text = run(
-                "sh",
-                &[
-                    "-c",
-                    "du -s --block-size=1 --one-file-system \"$0\" 2>&- || true",
-                    &folder.to_string_lossy(),
-                ],
-            )?;
+            let text = run("sh", &["-c", "du -s --block-size=1 --one-file-system \"$0\" 2>&- || true", &folder.to_string_lossy()])?;
             let size = text.split_whitespace().next().unwrap_or_default();
-            size.parse::<u64>()
-                .with_context(|| format!("measuring {}", folder.display()))
+            size.parse::<u64>().with_context(|| format!("measuring {}", folder.display()))
         })
         .sum()
 }
 
 fn stop(names: &Names, nodes: &[NodeName]) -> Result<()> {
-    let configs: Vec<Config> = nodes
-        .iter()
-        .filter_map(|name| Config::read(names, name))
-        .collect();
+    let configs: Vec<Config> = nodes.iter().filter_map(|name| Config::read(names, name)).collect();
     each(&configs, |config| {
         if let Some(supervisor) = config.supervisor() {
             supervisor.signal(Signal::SIGTERM);
@@ -262,19 +209,10 @@ pub const STOP_LIMIT: Duration = Duration::from_secs(20);
 fn destroy(environment: &Environment, nodes: &[NodeName], all: bool) -> Result<()> {
     let names = environment.names();
     let lock = host::lock()?;
-    let chosen = if all {
-        host::nodes(&names)
-    } else {
-        nodes.to_vec()
-    };
-    let (configs, unfinished): (Vec<_>, Vec<_>) = chosen
-        .into_iter()
-        .map(|name| Config::read(&names, &name).ok_or(name))
-        .partition(Result::is_ok);
-    _ = each(
-        &configs.into_iter().flatten().collect::<Vec<_>>(),
-        node::destroy,
-    )?;
+    let chosen = if all { host::nodes(&names) } else { nodes.to_vec() };
+    let (configs, unfinished): (Vec<_>, Vec<_>) =
+        chosen.into_iter().map(|name| Config::read(&names, &name).ok_or(name)).partition(Result::is_ok);
+    _ = each(&configs.into_iter().flatten().collect::<Vec<_>>(), node::destroy)?;
     // Making it was cut off before its record was written: there is only a folder.
     for name in unfinished.into_iter().filter_map(Result::err) {
         state::remove_tree(&names.node_folder(&name))?;
@@ -282,9 +220,7 @@ fn destroy(environment: &Environment, nodes: &[NodeName], all: bool) -> Result<(
     if all {
         host::remove(&names)?;
         state::remove_tree(&names.data_folder())?;
-        for folder in ["propagate", "unix-export", "locks", "."]
-            .map(|part| PathBuf::from("/run/systemd/nspawn").join(part))
-        {
+        for folder in ["propagate", "unix-export", "locks", "."].map(|part| PathBuf::from("/run/systemd/nspawn").join(part)) {
             // Only when empty, and then of no use to anyone.
             _ = std::fs::remove_dir(folder);
         }
@@ -296,28 +232,10 @@ fn destroy(environment: &Environment, nodes: &[NodeName], all: bool) -> Result<(
 /// The same for each node, in parallel; results in order, or all errors in one.
 fn each<T: Send>(configs: &[Config], work: impl Fn(&Config) -> Result<T> + Sync) -> Result<Vec<T>> {
     let results: Vec<Result<T>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = configs
-            .iter()
-            .map(|config| scope.spawn(|| work(config)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err(anyhow::anyhow!("a thread panicked")))
-            })
-            .collect()
+        let threads: Vec<_> = configs.iter().map(|config| scope.spawn(|| work(config))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a thread panicked")))).collect()
     });
     let (good, bad): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
-    let errors: Vec<String> = bad
-        .into_iter()
-        .filter_map(Result::err)
-        .map(|error| format!("{error:#}"))
-        .collect();
-    if errors.is_empty() {
-        Ok(good.into_iter().flatten().collect())
-    } else {
-        bail!(errors.join("; "))
-    }
+    let errors: Vec<String> = bad.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    if errors.is_empty() { Ok(good.into_iter().flatten().collect()) } else { bail!(errors.join("; ")) }
 }

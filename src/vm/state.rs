@@ -26,28 +26,21 @@ impl Owner {
         Ok(match (data.uid(), asked("SUDO_UID"), asked("SUDO_GID")) {
             // Root's own folder (root's home, say) stays root's.
             (0, Some(uid), Some(gid)) if !root_only(folder) => Self { uid, gid },
-            (uid, _, _) => Self {
-                uid,
-                gid: data.gid(),
-            },
+            (uid, _, _) => Self { uid, gid: data.gid() },
         })
     }
 
     /// Give a file or folder to the owner; nothing to do for an ordinary user.
     pub fn give(&self, path: &Path) -> Result<()> {
         if nix::unistd::geteuid().is_root() {
-            chown(path, Some(self.uid), Some(self.gid))
-                .with_context(|| format!("giving {} to its owner", path.display()))?;
+            chown(path, Some(self.uid), Some(self.gid)).with_context(|| format!("giving {} to its owner", path.display()))?;
         }
         Ok(())
     }
 
     /// Make a folder and those above it; each new one is the owner's.
     pub fn make_folder(&self, path: &Path) -> Result<()> {
-        let missing: Vec<&Path> = path
-            .ancestors()
-            .take_while(|folder| !folder.exists())
-            .collect();
+        let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
         fs::create_dir_all(path).with_context(|| format!("making {}", path.display()))?;
         missing.into_iter().try_for_each(|folder| self.give(folder))
     }
@@ -68,8 +61,7 @@ impl Lock {
     pub fn take(path: &Path) -> Result<Self> {
         loop {
             if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)
-                    .with_context(|| format!("making {}", parent.display()))?;
+                fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
             }
             let file = match open_lock(path) {
                 Ok(file) => file,
@@ -78,13 +70,9 @@ impl Lock {
                     return Err(error).with_context(|| format!("opening {}", path.display()));
                 }
             };
-            file.lock()
-                .with_context(|| format!("locking {}", path.display()))?;
+            file.lock().with_context(|| format!("locking {}", path.display()))?;
             if same_file(&file, path) {
-                return Ok(Self {
-                    file,
-                    path: path.to_owned(),
-                });
+                return Ok(Self { file, path: path.to_owned() });
             }
         }
     }
@@ -93,14 +81,9 @@ impl Lock {
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
         let file = open_lock(path).with_context(|| format!("opening {}", path.display()))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self {
-                file,
-                path: path.to_owned(),
-            })),
+            Ok(()) => Ok(Some(Self { file, path: path.to_owned() })),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("locking {}", path.display()))
-            }
+            Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
         }
     }
 
@@ -108,9 +91,7 @@ impl Lock {
     pub fn sign(&self, holder: Process) -> Result<()> {
         let text = serde_json::to_vec(&holder)?;
         self.file.set_len(0)?;
-        self.file
-            .write_all_at(&text, 0)
-            .with_context(|| format!("writing {}", self.path.display()))
+        self.file.write_all_at(&text, 0).with_context(|| format!("writing {}", self.path.display()))
     }
 
     /// The process that signed the lock and lives.
@@ -120,8 +101,7 @@ impl Lock {
 
     /// Whether some process has the lock now. Reading is enough: an ordinary user may ask.
     pub fn is_held(path: &Path) -> bool {
-        File::open(path)
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+        File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
     }
 
     /// Give the lock up and remove its file.
@@ -132,12 +112,7 @@ impl Lock {
 }
 
 fn open_lock(path: &Path) -> std::io::Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 fn same_file(file: &File, path: &Path) -> bool {
@@ -154,11 +129,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
 
 /// Write a JSON file in one step.
 pub fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    keys::write(
-        path,
-        0o644,
-        &format!("{}\n", serde_json::to_string_pretty(value)?),
-    )
+    keys::write(path, 0o644, &format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 /// Remove a folder with all in it, if it is there. Never follows links and never leaves the file system it begins on.
@@ -168,16 +139,9 @@ pub fn remove_tree(path: &Path) -> Result<()> {
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         Ok(_) => {}
     }
-    super::process::run(
-        "rm",
-        &[
-            "-rf".as_ref(),
-            "--one-file-system".as_ref(),
-            path.as_os_str(),
-        ],
-    )
-    .with_context(|| format!("removing {}", path.display()))
-    .map(drop)
+    super::process::run("rm", &["-rf".as_ref(), "--one-file-system".as_ref(), path.as_os_str()])
+        .with_context(|| format!("removing {}", path.display()))
+        .map(drop)
 }
 
 #[cfg(test)]

@@ -58,9 +58,7 @@ fn say(line: &str) {
 }
 
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Supervise a node until it powers off, or until SIGTERM ends it in order. A node that runs already is adopted.
@@ -72,14 +70,8 @@ pub fn run(config: &Config) -> Result<()> {
     };
     lock.sign(Process::this()?)?;
     let mut signals = Signals::new()?;
-    let adopted = config
-        .running()
-        .filter(|running| running.init.is_some_and(|init| init.alive()));
-    let mut running = Running {
-        supervisor: Process::this()?,
-        failure: None,
-        ..adopted.unwrap_or_else(nothing_runs)
-    };
+    let adopted = config.running().filter(|running| running.init.is_some_and(|init| init.alive()));
+    let mut running = Running { supervisor: Process::this()?, failure: None, ..adopted.unwrap_or_else(nothing_runs) };
     config.write_running(&running)?;
     let mut pace = Pace::default();
     loop {
@@ -141,9 +133,7 @@ pub fn run(config: &Config) -> Result<()> {
         }
         match pace.after_end(&end, begun.elapsed()) {
             None => {
-                let why = format!(
-                    "the node ended {DEATHS} times within {EARLY:?} of its start, the last time with {end:?}"
-                );
+                let why = format!("the node ended {DEATHS} times within {EARLY:?} of its start, the last time with {end:?}");
                 return give_up(config, running, &why);
             }
             Some(pause) if !pause.is_zero() => {
@@ -159,12 +149,7 @@ pub fn run(config: &Config) -> Result<()> {
 
 /// Leave the reason where `status` and `up` find it, then end with it.
 fn give_up(config: &Config, running: Running, why: &str) -> Result<()> {
-    config.write_running(&Running {
-        init: None,
-        nspawn: None,
-        failure: Some(why.to_owned()),
-        ..running
-    })?;
+    config.write_running(&Running { init: None, nspawn: None, failure: Some(why.to_owned()), ..running })?;
     if let Err(error) = node::clear(config) {
         say(&format!("clearing up: {error:#}"));
     }
@@ -217,10 +202,7 @@ impl Pace {
 fn nothing_runs() -> Running {
     Running {
         boot_id: boot_id(),
-        supervisor: Process {
-            pid: 0,
-            start_time: 0,
-        },
+        supervisor: Process { pid: 0, start_time: 0 },
         init: None,
         nspawn: None,
         starts: 0,
@@ -235,9 +217,7 @@ fn detach() -> Result<()> {
     // We were started as /proc/self/exe: in a process list that would be "exe".
     _ = nix::sys::prctl::set_name(c"provision");
     nix::unistd::setsid().context("leaving the terminal's session")?;
-    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
+    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
         _ = nix::unistd::close(descriptor);
     }
@@ -295,18 +275,12 @@ impl End {
 fn watch(init: Process, child: &mut Option<Child>, signals: &mut Signals) -> Result<End> {
     loop {
         // Without a child there is no SIGCHLD: look often.
-        if let Some(ending) = signals.wait(Duration::from_millis(if child.is_some() {
-            5000
-        } else {
-            200
-        }))? {
+        if let Some(ending) = signals.wait(Duration::from_millis(if child.is_some() { 5000 } else { 200 }))? {
             return Ok(End::Asked(ending));
         }
         match child.as_mut().map(Child::try_wait).transpose()?.flatten() {
             Some(status) if init.alive() => {
-                say(&format!(
-                    "systemd-nspawn ended with {status}; the node runs on"
-                ));
+                say(&format!("systemd-nspawn ended with {status}; the node runs on"));
                 *child = None;
             }
             Some(status) => return Ok(End::of(status)),
@@ -324,17 +298,11 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self> {
         let mut set = SigSet::empty();
-        for signal in [
-            Signal::SIGTERM,
-            Signal::SIGINT,
-            Signal::SIGHUP,
-            Signal::SIGCHLD,
-        ] {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
             set.add(signal);
         }
         set.thread_block()?;
-        let descriptor =
-            SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let descriptor = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { descriptor })
     }
 
@@ -356,10 +324,7 @@ impl Signals {
     /// Wait for a signal; how one asks us to end.
     fn wait(&mut self, limit: Duration) -> Result<Option<Ending>> {
         let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-        match poll(
-            &mut [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)],
-            timeout,
-        ) {
+        match poll(&mut [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error).context("waiting for a signal"),
         }

@@ -83,7 +83,8 @@ fn a_program_that_is_not_there_is_an_error_with_its_number() {
 
 #[test]
 fn output_larger_than_a_pipe_is_whole() {
-    let outcomes = apply(&[Action::Run(shell("head -c 3000000 /dev/zero; head -c 100000 /dev/zero >&2"))], &mut Notes::default()).expect("runs");
+    let outcomes =
+        apply(&[Action::Run(shell("head -c 3000000 /dev/zero; head -c 100000 /dev/zero >&2"))], &mut Notes::default()).expect("runs");
     assert_eq!((outcomes[0].stdout.0.len(), outcomes[0].stderr.0.len()), (3_000_000, 100_000));
 }
 

@@ -49,7 +49,12 @@ fn apply(actions: &[Action], notes: &mut Notes) -> Result<Vec<ActionOutcome>, Bo
     apply_with(actions, notes, &mut Same(b"fetched".to_vec()), &Cancel::default())
 }
 
-fn apply_with(actions: &[Action], notes: &mut Notes, source: &mut dyn ContentSource, cancel: &Cancel) -> Result<Vec<ActionOutcome>, Box<Failure>> {
+fn apply_with(
+    actions: &[Action],
+    notes: &mut Notes,
+    source: &mut dyn ContentSource,
+    cancel: &Cancel,
+) -> Result<Vec<ActionOutcome>, Box<Failure>> {
     let environment = vec![("TASK".to_owned(), "from the task".to_owned())];
     Applier { source, watch: notes, cancel: cancel.clone(), environment }.apply(actions)
 }

@@ -20,17 +20,29 @@ fn ownership() -> impl Strategy<Value = Ownership> {
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         (place(), "[a-c]{0,3}", ownership()).prop_map(|(path, text, wanted)| {
-            let Action::WriteFile { path, content, backup, unsafe_writes, validate, .. } = write(Path::new(path), &text) else { unreachable!() };
+            let Action::WriteFile { path, content, backup, unsafe_writes, validate, .. } = write(Path::new(path), &text) else {
+                unreachable!()
+            };
             Action::WriteFile { path, content, ownership: wanted, backup, unsafe_writes, validate }
         }),
         (place(), place()).prop_map(|(path, source)| {
-            let Action::WriteFile { path, ownership, backup, unsafe_writes, validate, .. } = write(Path::new(path), "") else { unreachable!() };
+            let Action::WriteFile { path, ownership, backup, unsafe_writes, validate, .. } = write(Path::new(path), "") else {
+                unreachable!()
+            };
             Action::WriteFile { path, content: Content::Node(source.into()), ownership, backup, unsafe_writes, validate }
         }),
         (place(), ownership()).prop_map(|(path, ownership)| Action::MakeDirectory { path: path.into(), ownership }),
-        (place(), place()).prop_map(|(path, target)| Action::Symlink { path: path.into(), target: target.into(), ownership: Ownership::default() }),
+        (place(), place()).prop_map(|(path, target)| Action::Symlink {
+            path: path.into(),
+            target: target.into(),
+            ownership: Ownership::default()
+        }),
         (place(), place()).prop_map(|(path, target)| Action::HardLink { path: path.into(), target: target.into() }),
-        (place(), ownership(), any::<bool>()).prop_map(|(path, ownership, follow)| Action::SetOwnership { path: path.into(), ownership, follow }),
+        (place(), ownership(), any::<bool>()).prop_map(|(path, ownership, follow)| Action::SetOwnership {
+            path: path.into(),
+            ownership,
+            follow
+        }),
         place().prop_map(|path| Action::SetTimes { path: path.into(), accessed: Some(5.0), modified: Some(7.0) }),
         place().prop_map(|path| Action::Remove { path: path.into() }),
     ]

@@ -27,9 +27,11 @@ fn a_former_file_keeps_owner_mode_and_acl() {
         std::os::unix::fs::chown(&path, Some(12), Some(34)).expect("chown");
     }
     // An ACL as setfacl -m u:1:r writes it: version 2; user::rw, user:1:r, group::r, mask::r, other::-.
-    let entry = |tag: u16, bits: u16, id: u32| [tag.to_le_bytes().to_vec(), bits.to_le_bytes().to_vec(), id.to_le_bytes().to_vec()].concat();
+    let entry =
+        |tag: u16, bits: u16, id: u32| [tag.to_le_bytes().to_vec(), bits.to_le_bytes().to_vec(), id.to_le_bytes().to_vec()].concat();
     let none = u32::MAX;
-    let acl = [2_u32.to_le_bytes().to_vec(), entry(1, 6, none), entry(2, 4, 1), entry(4, 4, none), entry(16, 4, none), entry(32, 0, none)].concat();
+    let acl = [2_u32.to_le_bytes().to_vec(), entry(1, 6, none), entry(2, 4, 1), entry(4, 4, none), entry(16, 4, none), entry(32, 0, none)]
+        .concat();
     let has_acl = rustix::fs::setxattr(&path, "system.posix_acl_access", &acl, rustix::fs::XattrFlags::empty()).is_ok();
     let has_user = rustix::fs::setxattr(&path, "user.note", b"kept", rustix::fs::XattrFlags::empty()).is_ok();
 
@@ -56,7 +58,10 @@ fn a_former_file_keeps_owner_mode_and_acl() {
 fn a_batch_is_all_in_place_and_a_new_file_obeys_the_umask() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let sub = folder.path().join("sub");
-    let mut actions = vec![write(&folder.path().join("a"), "a"), Action::MakeDirectory { path: sub.clone(), ownership: Ownership { mode: Some(0o711), ..Ownership::default() } }];
+    let mut actions = vec![
+        write(&folder.path().join("a"), "a"),
+        Action::MakeDirectory { path: sub.clone(), ownership: Ownership { mode: Some(0o711), ..Ownership::default() } },
+    ];
     actions.extend((0..6).map(|index| write(&sub.join(index.to_string()), "b")));
     let mut notes = Notes::default();
     let outcomes = apply(&actions, &mut notes).expect("writes");
@@ -115,7 +120,9 @@ fn a_backup_is_the_former_file_with_its_times() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).expect("chmod");
     let before = std::fs::metadata(&path).expect("is there");
     let Action::WriteFile { path: place, content, ownership, unsafe_writes, validate, .. } = write(&path, "new") else { unreachable!() };
-    let outcomes = apply(&[Action::WriteFile { path: place, content, ownership, backup: true, unsafe_writes, validate }], &mut Notes::default()).expect("writes");
+    let outcomes =
+        apply(&[Action::WriteFile { path: place, content, ownership, backup: true, unsafe_writes, validate }], &mut Notes::default())
+            .expect("writes");
     let backup = outcomes[0].backup.clone().expect("has a backup");
     assert_eq!((read(&path).as_str(), read(&backup).as_str(), mode(&backup)), ("new", "old", 0o604));
     assert_eq!(std::fs::metadata(&backup).expect("is there").mtime_nsec(), before.mtime_nsec());

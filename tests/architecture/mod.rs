@@ -37,7 +37,8 @@ fn imports_go_one_way() {
     let mut wrong = Vec::new();
     let mut checked = 0;
     for file in files {
-        let part = file.components().nth(1).map(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()).expect("below src");
+        let part =
+            file.components().nth(1).map(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()).expect("below src");
         let Some(allowed) = table.get(&part) else { continue };
         let text = fs::read_to_string(&file).expect("readable");
         // Docs may point anywhere.

@@ -39,7 +39,10 @@ fn it_is_built_once_and_again_when_a_source_changed() {
     let (result, told) = lab.ensure(&[NAME]);
     let first = result.expect("built").remove(NAME).expect("asked for");
     let image = first.image.as_ref().expect("an image");
-    assert_eq!((image.reference.as_str(), first.source.as_str(), first.files[0].name.as_str()), ("registry.example/own:1.2.3", "built here by Cargo", "own.tar"));
+    assert_eq!(
+        (image.reference.as_str(), first.source.as_str(), first.files[0].name.as_str()),
+        ("registry.example/own:1.2.3", "built here by Cargo", "own.tar")
+    );
     assert_eq!(image.digest, run(lab.store().present("image/made")).expect("whole").expect("there").image.expect("an image").digest);
     assert!(told.iter().any(|step| matches!(step, Progress::Packages { done: 1, total: 1, .. })), "{told:?}");
     let (again, told) = lab.ensure(&[NAME]);
@@ -49,7 +52,11 @@ fn it_is_built_once_and_again_when_a_source_changed() {
     write(&main, "fn main() { nonsense() }");
     assert_eq!(run(lab.store().present(NAME)).expect("whole"), None);
     let error = lab.ensure(&[NAME]).0.expect_err("it does not compile");
-    assert!(error.to_string().starts_with("build `image/own` 1.2.3: `cargo build` ended with exit status: 101:") && error.to_string().contains("nonsense"), "{error}");
+    assert!(
+        error.to_string().starts_with("build `image/own` 1.2.3: `cargo build` ended with exit status: 101:")
+            && error.to_string().contains("nonsense"),
+        "{error}"
+    );
     assert!(error.hint.expect("one").starts_with("`cargo build -p own --profile dev` in "));
     write(&main, "fn main() { panic!(\"no image today\") }");
     let error = lab.ensure(&[NAME]).0.expect_err("it writes none").to_string();
@@ -73,7 +80,10 @@ fn a_folder_without_it_takes_the_newest_of_the_cache_or_says_where_it_would_be()
     let (result, told) = lab.ensure(&[NAME]);
     let error = result.expect_err("nowhere");
     assert_eq!((error.kind, error.to_string()), (ErrorKind::NoSource, format!("build `image/own` 1.2.3: {missing}")));
-    assert_eq!(error.hint.as_deref(), Some("run `provision cache fetch image/own` in a checkout that has it; from then on every folder finds it in the cache"));
+    assert_eq!(
+        error.hint.as_deref(),
+        Some("run `provision cache fetch image/own` in a checkout that has it; from then on every folder finds it in the cache")
+    );
     assert!(causes(&told).is_empty());
 
     fs::rename(lab.path().join("elsewhere"), &folder).expect("moved");

@@ -41,7 +41,10 @@ fn cache_fetch_list_and_clean() {
     let (code, out, _) = cache(&lab, &["list", "--json"]);
     let list: serde_json::Value = serde_json::from_str(&out).expect("one document");
     let row = list["artifacts"].as_array().expect("a list").iter().find(|row| row["name"] == "tool").expect("it is listed");
-    assert_eq!((code, &row["cached"], &row["bytes"], &row["files"][0]["sha256"]), (Some(0), &true.into(), &3_000_000.into(), &sha256(&content).into()));
+    assert_eq!(
+        (code, &row["cached"], &row["bytes"], &row["files"][0]["sha256"]),
+        (Some(0), &true.into(), &3_000_000.into(), &sha256(&content).into())
+    );
 
     let (code, _, story) = cache(&lab, &["clean", "tol"]);
     assert_eq!((code, story.as_str()), (Some(5), "error: there is no artifact `tol` in the cache\nhint: did you mean `tool`?\n"));
@@ -54,9 +57,14 @@ fn cache_fetch_list_and_clean() {
     assert_eq!(cache(&lab, &["fetch", "tool"]).0, Some(0));
     assert!(server.requests().iter().any(|path| path.starts_with("/folder/tool/1.2.3/")), "{:?}", server.requests());
     assert_eq!(cache(&lab, &["clean", "tool"]).0, Some(0));
-    let (code, out, _) = said(&provision(&lab).args(["cache", "fetch", "tool", "--json"]).env("PROVISION_MIRROR", server.url()).output().expect("it starts"));
+    let (code, out, _) = said(
+        &provision(&lab).args(["cache", "fetch", "tool", "--json"]).env("PROVISION_MIRROR", server.url()).output().expect("it starts"),
+    );
     assert_eq!(code, Some(0));
-    let events: Vec<String> = out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line")["event"].as_str().expect("text").to_owned()).collect();
+    let events: Vec<String> = out
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line")["event"].as_str().expect("text").to_owned())
+        .collect();
     assert_eq!((events.first().map(String::as_str), events.last().map(String::as_str)), (Some("started"), Some("done")), "{out}");
     assert!(server.requests().iter().any(|path| path.starts_with("/tool/1.2.3/")), "{:?}", server.requests());
 }
@@ -85,7 +93,9 @@ fn unpacked(image: &Path, to: &Path) {
 /// Needs apt and Debian's packages, as a node's base image does.
 #[test]
 fn a_layer_of_debian_packages_has_programs_that_run_with_what_is_in_it() {
-    let lab = Lab::new("images:\n  tables:\n    version: '1'\n    reference: registry.example/tables:1\n    layers: [iptables]\n    files: {/pause: pause}\n");
+    let lab = Lab::new(
+        "images:\n  tables:\n    version: '1'\n    reference: registry.example/tables:1\n    layers: [iptables]\n    files: {/pause: pause}\n",
+    );
     let (code, _, story) = cache(&lab, &["fetch", "image/tables"]);
     assert_eq!(code, Some(0), "{story}");
     let root = lab.path().join("root");
@@ -94,10 +104,18 @@ fn a_layer_of_debian_packages_has_programs_that_run_with_what_is_in_it() {
     let libraries = root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
     let mut files = libraries.read_dir().expect("a folder").flatten().map(|entry| entry.path());
     let loader = files.find(|path| path.to_string_lossy().contains("/ld-linux")).expect("the C library has one");
-    for (program, first) in [("usr/sbin/nft", "nftables v"), ("usr/sbin/iptables", "iptables v"), ("usr/sbin/ip6tables-save", "ip6tables-save v")] {
+    for (program, first) in
+        [("usr/sbin/nft", "nftables v"), ("usr/sbin/iptables", "iptables v"), ("usr/sbin/ip6tables-save", "ip6tables-save v")]
+    {
         let mut command = Command::new(&loader);
         let name = program.rsplit('/').next().expect("a name");
-        command.arg("--inhibit-cache").arg("--library-path").arg(&libraries).args(["--argv0", name]).arg(root.join(program)).arg("--version");
+        command
+            .arg("--inhibit-cache")
+            .arg("--library-path")
+            .arg(&libraries)
+            .args(["--argv0", name])
+            .arg(root.join(program))
+            .arg("--version");
         let output = command.output().expect("it runs");
         let (_, out, errors) = said(&output);
         assert!(out.starts_with(first), "{program}: {out}{errors}");
@@ -141,9 +159,11 @@ fn zip(files: &[(String, &str)]) -> Vec<u8> {
     body
 }
 
-const GO_MOD: &str = "module example.org/hello\n\ngo 1.21\n\nrequire example.org/hello/words v0.0.0\n\nreplace example.org/hello/words => ./words\n";
+const GO_MOD: &str =
+    "module example.org/hello\n\ngo 1.21\n\nrequire example.org/hello/words v0.0.0\n\nreplace example.org/hello/words => ./words\n";
 const WORDS_MOD: &str = "module example.org/hello/words\n\ngo 1.21\n";
-const MAIN: &str = "package main\n\nimport \"example.org/hello/words\"\n\nvar version = \"unknown\"\n\nfunc main() { println(words.Hello, version) }\n";
+const MAIN: &str =
+    "package main\n\nimport \"example.org/hello/words\"\n\nvar version = \"unknown\"\n\nfunc main() { println(words.Hello, version) }\n";
 
 /// A proxy with one module that replaces another by a folder of it, as Kubernetes does.
 fn proxy(folder: &Path) {
@@ -158,7 +178,12 @@ fn proxy(folder: &Path) {
         write(format!("{version}.zip"), &zip(&files));
     };
     module("example.org/hello", "v1.5.0", GO_MOD, &[("go.mod", GO_MOD), ("cmd/hello/main.go", MAIN)]);
-    module("example.org/hello/words", "v0.5.0", WORDS_MOD, &[("go.mod", WORDS_MOD), ("words.go", "package words\n\nconst Hello = \"hello\"\n")]);
+    module(
+        "example.org/hello/words",
+        "v0.5.0",
+        WORDS_MOD,
+        &[("go.mod", WORDS_MOD), ("words.go", "package words\n\nconst Hello = \"hello\"\n")],
+    );
 }
 
 fn hello(extra: &str) -> String {
@@ -192,7 +217,10 @@ fn a_program_is_built_from_its_module_once_and_knows_its_version() {
     proxy(&lab.path().join("proxy"));
     let (code, _, story) = with_go(&lab, &["fetch", "hello"]);
     assert_eq!(code, Some(0), "{story}");
-    assert!(story.contains("  hello 1.5.0: go example.org/hello v1.5.0\n") && story.contains("+ hello 1.5.0: built from its Go module, "), "{story}");
+    assert!(
+        story.contains("  hello 1.5.0: go example.org/hello v1.5.0\n") && story.contains("+ hello 1.5.0: built from its Go module, "),
+        "{story}"
+    );
     let output = Command::new(path_of(&lab, "hello")).output().expect("it runs");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "hello 1.5.0\n");
     let (code, _, story) = with_go(&lab, &["fetch", "hello"]);
@@ -200,7 +228,10 @@ fn a_program_is_built_from_its_module_once_and_knows_its_version() {
     // What was built is there also where Go is not.
     let (code, out, _) = said(&provision(&lab).args(["cache", "list", "--json"]).env("PATH", "/nowhere").output().expect("it starts"));
     let list: serde_json::Value = serde_json::from_str(&out).expect("one document");
-    assert!(code == Some(0) && list["artifacts"].as_array().expect("a list").iter().any(|row| row["name"] == "hello" && row["cached"] == true), "{out}");
+    assert!(
+        code == Some(0) && list["artifacts"].as_array().expect("a list").iter().any(|row| row["name"] == "hello" && row["cached"] == true),
+        "{out}"
+    );
 }
 
 #[test]
@@ -218,7 +249,10 @@ fn what_does_not_compile_and_what_is_not_to_be_had_say_so() {
     let (code, _, story) = with_go(&lab, &["fetch", "hello"]);
     assert!(code == Some(1) && story.contains("\n  go example.org/hello v1.5.0: ") && story.contains("hello"), "{story}");
     proxy(&lab.path().join("proxy"));
-    let broken = [("example.org/hello@v1.5.0/go.mod".to_owned(), GO_MOD), ("example.org/hello@v1.5.0/cmd/hello/main.go".to_owned(), "package main\n\nfunc main() { nonsense() }\n")];
+    let broken = [
+        ("example.org/hello@v1.5.0/go.mod".to_owned(), GO_MOD),
+        ("example.org/hello@v1.5.0/cmd/hello/main.go".to_owned(), "package main\n\nfunc main() { nonsense() }\n"),
+    ];
     fs::write(lab.path().join("proxy/example.org/hello/@v/v1.5.0.zip"), zip(&broken)).expect("written");
     let (code, _, story) = with_go(&lab, &["fetch", "hello"]);
     assert!(code == Some(1) && story.contains("undefined: nonsense") && story.contains("`go build` ended with exit status: 1"), "{story}");
@@ -269,10 +303,12 @@ fn control_c_and_term_end_a_build_with_all_its_processes() {
 fn ended_by(signal: Signal) {
     let lab = Lab::new(&hello(""));
     let path = endless(&lab);
-    let mut running = Running(provision(&lab).args(["cache", "fetch", "hello"]).env("PATH", path).stderr(Stdio::null()).spawn().expect("it starts"));
+    let mut running =
+        Running(provision(&lab).args(["cache", "fetch", "hello"]).env("PATH", path).stderr(Stdio::null()).spawn().expect("it starts"));
     let pids = lab.path().join("pids");
     until("the build goes on", || pids.exists());
-    let pids: Vec<i32> = fs::read_to_string(pids).expect("written").split_whitespace().map(|word| word.parse().expect("a number")).collect();
+    let pids: Vec<i32> =
+        fs::read_to_string(pids).expect("written").split_whitespace().map(|word| word.parse().expect("a number")).collect();
     assert!(pids.len() == 2 && pids.iter().all(|pid| alive(*pid)), "{pids:?}");
     kill(Pid::from_raw(running.0.id().cast_signed()), signal).expect("it is there");
     assert_eq!(running.0.wait().expect("it ends").code(), Some(99));
@@ -292,9 +328,13 @@ fn kubectl_of_the_cache_is_run_where_path_has_none() {
     let config = lab.path().canonicalize().expect("there").join(".provision/kubeconfig");
     fs::create_dir_all(config.parent().expect("it has one")).expect("made");
     fs::write(&config, "").expect("written");
-    let kubectl = || said(&provision(&lab).args(["kubectl", "get", "nodes", "-o", "wide"]).env("PATH", "/nowhere").output().expect("it starts"));
+    let kubectl =
+        || said(&provision(&lab).args(["kubectl", "get", "nodes", "-o", "wide"]).env("PATH", "/nowhere").output().expect("it starts"));
     let (code, _, story) = kubectl();
-    assert_eq!((code, story.as_str()), (Some(127), "error: run kubectl: it is neither on PATH nor in the cache\nhint: run `provision cache fetch kubectl`\n"));
+    assert_eq!(
+        (code, story.as_str()),
+        (Some(127), "error: run kubectl: it is neither on PATH nor in the cache\nhint: run `provision cache fetch kubectl`\n")
+    );
     assert_eq!(cache(&lab, &["fetch", "kubectl"]).0, Some(0));
     let (code, out, story) = kubectl();
     assert_eq!((code, out, story.as_str()), (Some(7), format!("{} get nodes -o wide\n", config.display()), ""));
@@ -305,12 +345,26 @@ fn fetch_without_a_name_skips_what_no_source_can_give() {
     let content = content();
     let server = Server::start(&[("/v1.2.3/tool", &[Answer::Whole(content.clone())])]);
     // Everything that is built in is nowhere, and so is one of the two here.
-    let there: Vec<String> = provision::artifact::Manifest::builtin().artifacts.into_keys().map(|name| format!("  {name}: {{sources: [cache]}}\n")).collect();
+    let there: Vec<String> =
+        provision::artifact::Manifest::builtin().artifacts.into_keys().map(|name| format!("  {name}: {{sources: [cache]}}\n")).collect();
     let lab = Lab::new(&format!("{}{}", tool(&server.url(), &content, "cache, upstream"), there.concat()));
     let (code, _, story) = cache(&lab, &["fetch"]);
     assert_eq!(code, Some(0), "{story}");
-    assert!(story.contains("  runc 1.4.3: skipped, no source that can be reached now (where this is not to be had,") && story.contains("+ tool 1.2.3: upstream"), "{story}");
-    assert!(story.contains("  image/coredns 1.14.2: skipped, it is made of `coredns`, which cannot be got now\n") && story.contains("+ image/pause 3.10.2: made here"), "{story}");
-    assert!(story.contains("  image/model-service 0.1.0: skipped, no source that can be reached now (there is no `model-service` with a Cargo.toml in "), "{story}");
+    assert!(
+        story.contains("  runc 1.4.3: skipped, no source that can be reached now (where this is not to be had,")
+            && story.contains("+ tool 1.2.3: upstream"),
+        "{story}"
+    );
+    assert!(
+        story.contains("  image/coredns 1.14.2: skipped, it is made of `coredns`, which cannot be got now\n")
+            && story.contains("+ image/pause 3.10.2: made here"),
+        "{story}"
+    );
+    assert!(
+        story.contains(
+            "  image/model-service 0.1.0: skipped, no source that can be reached now (there is no `model-service` with a Cargo.toml in "
+        ),
+        "{story}"
+    );
     assert_eq!(cache(&lab, &["fetch", "runc"]).0, Some(1));
 }

@@ -95,7 +95,9 @@ error: version 1.14.3 of module `coredns` has no checksum
 
 2 mistakes"
     );
-    let lab = Lab::new("artifacts:\n  kubelet: {version: 1.36.5, upstream: ~}\nmodules:\n  kubernetes: {version: 1.36.5, sum: ~, replaced: 0.36.5}\n");
+    let lab = Lab::new(
+        "artifacts:\n  kubelet: {version: 1.36.5, upstream: ~}\nmodules:\n  kubernetes: {version: 1.36.5, sum: ~, replaced: 0.36.5}\n",
+    );
     let manifest = Manifest::load(Some(&lab.path().join("artifacts.yaml"))).expect("no mistakes");
     assert!(manifest.artifacts["kubelet"].upstream.is_none());
 }

@@ -45,7 +45,12 @@ impl Lab {
     fn store(&self) -> Store {
         let manifest = Manifest::load(Some(&self.path().join("artifacts.yaml"))).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let cache = Cache::at(&self.cache()).expect("a cache");
-        Store::new(manifest, cache, Settings { mirror: self.mirror.clone(), folder: Some(self.path().join("environment")), ..Settings::default() }).expect("a store")
+        Store::new(
+            manifest,
+            cache,
+            Settings { mirror: self.mirror.clone(), folder: Some(self.path().join("environment")), ..Settings::default() },
+        )
+        .expect("a store")
     }
 
     /// One `ensure` of a new store, with all that was told meanwhile.
@@ -72,7 +77,9 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 /// An artifact of one file that both architectures have.
 fn tool(server: &str, content: &[u8], sources: &str) -> String {
     let sum = sha256(content);
-    format!("artifacts:\n  tool:\n    version: 1.2.3\n    sources: [{sources}]\n    files: {{tool: {{}}}}\n    upstream:\n      url: {server}/v{{version}}/tool\n      sha256: {{amd64: {sum}, arm64: {sum}}}\n")
+    format!(
+        "artifacts:\n  tool:\n    version: 1.2.3\n    sources: [{sources}]\n    files: {{tool: {{}}}}\n    upstream:\n      url: {server}/v{{version}}/tool\n      sha256: {{amd64: {sum}, arm64: {sum}}}\n"
+    )
 }
 
 /// Over a mebibyte: progress is told, and it comes in many pieces.
@@ -127,7 +134,8 @@ fn members_of_an_archive_are_files() {
     };
     let lab = Lab::new(&manifest("one"));
     let artifact = lab.ensure(&["x"]).0.expect("it is there").remove("x").expect("asked for");
-    let found: Vec<(&str, u32, String)> = artifact.files.iter().map(|file| (file.name.as_str(), file.mode, fs::read_to_string(&file.path).expect("text"))).collect();
+    let found: Vec<(&str, u32, String)> =
+        artifact.files.iter().map(|file| (file.name.as_str(), file.mode, fs::read_to_string(&file.path).expect("text"))).collect();
     assert_eq!(found, [("one", 0o644, "first".to_owned()), ("two", 0o755, "second".to_owned())]);
 
     let error = Lab::new(&manifest("none")).ensure(&["x"]).0.expect_err("it lacks one");
@@ -239,10 +247,17 @@ fn a_server_that_always_breaks_off_is_given_up_and_told() {
 fn every_source_that_failed_stands_in_the_error_with_its_cause() {
     let manifest = tool("http://127.0.0.1:1", b"x", "cache, mirror, upstream, go, debian");
     let error = Lab::new(&manifest).ensure(&["tool"]).0.expect_err("nobody has it");
-    let sources: Vec<String> = error.tried.iter().map(|tried| format!("{} {}", tried.source, tried.cause.split(':').next().unwrap_or_default())).collect();
+    let sources: Vec<String> =
+        error.tried.iter().map(|tried| format!("{} {}", tried.source, tried.cause.split(':').next().unwrap_or_default())).collect();
     assert_eq!(
         sources,
-        ["cache it is not there", "mirror none is configured", "upstream connect to 127.0.0.1", "go the manifest names no module", "debian the manifest names no packages"]
+        [
+            "cache it is not there",
+            "mirror none is configured",
+            "upstream connect to 127.0.0.1",
+            "go the manifest names no module",
+            "debian the manifest names no packages"
+        ]
     );
     assert!(error.hint.expect("a hint").contains("provision cache fetch tool"));
 }
@@ -267,7 +282,12 @@ fn a_flipped_byte_in_the_cache_is_refused_and_named() {
     rewrite(&flipped);
     for error in [run(lab.store().present("tool")).expect_err("damaged"), lab.ensure(&["tool"]).0.expect_err("damaged")] {
         assert_eq!(error.kind, ErrorKind::Damaged);
-        let expected = format!("check `tool` in the cache: {} is damaged: its SHA-256 is {}, not {}", path.display(), sha256(&flipped), sha256(&content));
+        let expected = format!(
+            "check `tool` in the cache: {} is damaged: its SHA-256 is {}, not {}",
+            path.display(),
+            sha256(&flipped),
+            sha256(&content)
+        );
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.hint.as_deref(), Some("run `provision cache clean tool`; it is fetched again by the next run"));
     }
@@ -287,10 +307,13 @@ fn two_runs_at_once_download_once() {
     let cancel = Cancel::default();
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let (mut tell_first, mut tell_second) = (|step| first.push(step), |step| second.push(step));
-    let (a, b) = run(async { tokio::join!(one.ensure(&["tool"], &mut tell_first, &cancel), two.ensure(&["tool"], &mut tell_second, &cancel)) });
+    let (a, b) =
+        run(async { tokio::join!(one.ensure(&["tool"], &mut tell_first, &cancel), two.ensure(&["tool"], &mut tell_second, &cancel)) });
     assert_eq!(a.expect("there"), b.expect("there"));
     assert_eq!(server.requests().len(), 1);
-    let waited = first.iter().chain(&second).filter(|step| matches!(step, Progress::Waiting { what, .. } if what.contains(&format!("process {} has the lock", std::process::id()))));
+    let waited = first.iter().chain(&second).filter(
+        |step| matches!(step, Progress::Waiting { what, .. } if what.contains(&format!("process {} has the lock", std::process::id()))),
+    );
     assert_eq!(waited.count(), 1, "{first:?} {second:?}");
 }
 
@@ -303,7 +326,17 @@ fn a_cancelled_download_ends_at_once_and_leaves_nothing() {
     let word = cancel.clone();
     let begun = Instant::now();
     let error = run(async {
-        store.ensure(&["tool"], &mut |step| if matches!(step, Progress::Bytes { .. }) { word.cancel() }, &cancel).await
+        store
+            .ensure(
+                &["tool"],
+                &mut |step| {
+                    if matches!(step, Progress::Bytes { .. }) {
+                        word.cancel()
+                    }
+                },
+                &cancel,
+            )
+            .await
     })
     .expect_err("cancelled");
     assert_eq!((error.kind, error.to_string().as_str()), (ErrorKind::Cancelled, "fetch `tool` 1.2.3: cancelled"));
@@ -336,14 +369,24 @@ fn a_plan_says_what_is_lacking_and_where_it_would_come_from() {
     // The mirror has it not: upstream is what will be asked.
     lab.mirror = Some(format!("{}/mirror", server.url()));
     let lacks = run(lab.store().lacking(&["image/made"])).expect("known names");
-    let said: Vec<String> = lacks.iter().map(|lack| format!("{} {} {} {:?} {:?}", lack.name, lack.version, lack.source, lack.size, lack.note)).collect();
-    assert_eq!(said, [format!("tool 1.2.3 upstream {}/v1.2.3/tool Some(3000000) None", server.url()), "image/made 2.0 made here None Some(\"made of 1.2.3\")".to_owned()]);
+    let said: Vec<String> =
+        lacks.iter().map(|lack| format!("{} {} {} {:?} {:?}", lack.name, lack.version, lack.source, lack.size, lack.note)).collect();
+    assert_eq!(
+        said,
+        [
+            format!("tool 1.2.3 upstream {}/v1.2.3/tool Some(3000000) None", server.url()),
+            "image/made 2.0 made here None Some(\"made of 1.2.3\")".to_owned()
+        ]
+    );
     assert!(server.requests().is_empty(), "a plan fetches nothing");
     let made = lab.ensure(&["image/made"]).0.expect("it is there");
     assert_eq!(made.keys().map(String::as_str).collect::<Vec<_>>(), ["image/made"]);
     assert!(run(lab.store().lacking(&["image/made"])).expect("known names").is_empty());
     let error = run(lab.store().lacking(&["image/mad"])).expect_err("unknown");
-    assert_eq!((error.to_string().as_str(), error.hint.as_deref()), ("there is no artifact `image/mad`", Some("did you mean `image/made`?")));
+    assert_eq!(
+        (error.to_string().as_str(), error.hint.as_deref()),
+        ("there is no artifact `image/mad`", Some("did you mean `image/made`?"))
+    );
 }
 
 #[test]
@@ -369,7 +412,8 @@ fn an_image_is_an_oci_layout_with_the_name_that_manifests_know() {
         entries.insert(entry.path().expect("text").display().to_string(), bytes);
     }
     let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).expect("JSON");
-    let blob = |digest: &serde_json::Value| &entries[&format!("blobs/sha256/{}", digest.as_str().expect("text").trim_start_matches("sha256:"))];
+    let blob =
+        |digest: &serde_json::Value| &entries[&format!("blobs/sha256/{}", digest.as_str().expect("text").trim_start_matches("sha256:"))];
     let index = json(&entries["index.json"]);
     let listed = &index["manifests"][0];
     assert_eq!(listed["digest"], image.digest.as_str());
@@ -382,10 +426,12 @@ fn an_image_is_an_oci_layout_with_the_name_that_manifests_know() {
     assert_eq!(config["config"]["User"], "65535:65535");
     assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
     let mut layer = Vec::new();
-    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(blob(&manifest["layers"][0]["digest"]).as_slice()), &mut layer).expect("gzip");
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(blob(&manifest["layers"][0]["digest"]).as_slice()), &mut layer)
+        .expect("gzip");
     assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", sha256(&layer)));
     let mut layer = tar::Archive::new(layer.as_slice());
-    let paths: Vec<String> = layer.entries().expect("a tar").map(|entry| entry.expect("whole").path().expect("text").display().to_string()).collect();
+    let paths: Vec<String> =
+        layer.entries().expect("a tar").map(|entry| entry.expect("whole").path().expect("text").display().to_string()).collect();
     assert_eq!(paths, ["pause", "usr/", "usr/bin/", "usr/bin/tool"]);
 
     // The same tar as a file of the user's is the same image.

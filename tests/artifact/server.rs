@@ -102,7 +102,8 @@ fn answer(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
             None => Answer::Status(404),
         }
     };
-    let head = |stream: &mut TcpStream, size: usize| write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n");
+    let head =
+        |stream: &mut TcpStream, size: usize| write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n");
     match next {
         Answer::Status(code) => write!(stream, "HTTP/1.1 {code} Scripted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
         Answer::Whole(bytes) => head(&mut stream, bytes.len()).and_then(|()| stream.write_all(&bytes)),

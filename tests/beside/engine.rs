@@ -7,8 +7,8 @@ use provision::module::{Engine, Spec};
 use provision::program::play::Variable;
 use provision::program::{Key, Layer, Map, Span, Template, Tree, Value};
 use provision::system::{Error, Result};
-use provision::template::jinja::Jinja;
 use provision::template::Scope;
+use provision::template::jinja::Jinja;
 use serde_json::Value as Json;
 
 pub struct TestEngine {
@@ -43,7 +43,9 @@ fn tree(json: &Json) -> Tree {
     let tree = match json {
         Json::String(text) if text.contains("{{") => Tree::Template(Template { source: text.as_str().into(), span: Span::default() }),
         Json::Array(items) => Tree::List(items.iter().map(tree).collect()),
-        Json::Object(entries) => Tree::Map(entries.iter().map(|(name, value)| (Tree::Literal(Value::text(name.as_str())), tree(value))).collect()),
+        Json::Object(entries) => {
+            Tree::Map(entries.iter().map(|(name, value)| (Tree::Literal(Value::text(name.as_str())), tree(value))).collect())
+        }
         other => Tree::Literal(other.clone().into()),
     };
     tree.folded()

@@ -37,7 +37,8 @@ fn theirs(variables: &Json, files: &[(&str, &str)], tasks: &[Task]) -> Option<(V
     let out = folder.path().join("results.json");
     let mut steps: Vec<Json> = Vec::new();
     for (index, task) in tasks.iter().enumerate() {
-        let mut step = json!({"name": index.to_string(), "register": format!("result_{index}"), "ignore_errors": true, "check_mode": task.check});
+        let mut step =
+            json!({"name": index.to_string(), "register": format!("result_{index}"), "ignore_errors": true, "check_mode": task.check});
         step[task.module] = task.arguments.clone();
         steps.push(step);
     }
@@ -198,7 +199,10 @@ fn modules_of_the_machine_give_what_ansibles_give() {
         (task("wait_for", json!({"path": "/x", "state": "drained"})), &["elapsed"]),
         (checked("wait_for", json!({"port": open})), &["msg"]),
         (checked("hostname", json!({"name": hostname})), &["ansible_facts"]),
-        (checked("hostname", json!({"name": "another.example.com", "use": "generic"})), &["ansible_facts", "msg", "failed", "changed", "name"]),
+        (
+            checked("hostname", json!({"name": "another.example.com", "use": "generic"})),
+            &["ansible_facts", "msg", "failed", "changed", "name"],
+        ),
         (checked("apt", json!({"name": package})), &["cache_update_time"]),
         (checked("apt", json!({"name": "no-such-package-at-all", "state": "absent"})), &[]),
         (checked("apt", json!({"name": "no-such-package-*"})), &[]),

@@ -65,7 +65,8 @@ fn recorded(name: &str) {
 fn objects_come_in_install_order_with_their_places() {
     let chart = Chart::load(&fixture("order")).unwrap_or_else(|refused| panic!("{refused}"));
     let objects = chart.render(&release(), &values("order")).unwrap_or_else(|refused| panic!("{refused}"));
-    let shown: Vec<String> = objects.iter().map(|object| format!("{} {} {}:{}", object.kind(), object.name(), object.source, object.template_line)).collect();
+    let shown: Vec<String> =
+        objects.iter().map(|object| format!("{} {} {}:{}", object.kind(), object.name(), object.source, object.template_line)).collect();
     assert_eq!(
         shown,
         [

@@ -61,7 +61,8 @@ fn every_mistake_is_shown_with_its_template_line_and_what_to_do() {
 #[test]
 fn what_is_no_chart_is_refused_with_the_folder() {
     let folder = tempfile::tempdir().expect("a folder");
-    let report = |path: &Path| Chart::load(path).expect_err("refused").to_string().replace(&folder.path().display().to_string(), "charts/app");
+    let report =
+        |path: &Path| Chart::load(path).expect_err("refused").to_string().replace(&folder.path().display().to_string(), "charts/app");
     assert!(report(folder.path()).contains("there is no Chart.yaml in charts/app"), "{}", report(folder.path()));
     assert!(report(&folder.path().join("none")).contains("read the folder charts/app/none"), "{}", report(&folder.path().join("none")));
 }
@@ -75,6 +76,7 @@ fn what_a_helper_gets_wrong_is_said_once() {
 
 #[test]
 fn a_template_that_includes_itself_ends() {
-    let report = report("templates/a.yaml", "{{ define \"loop\" }}{{ include \"loop\" . }}{{ end }}a: {{ include \"loop\" . }}\n", &Value::Null);
+    let report =
+        report("templates/a.yaml", "{{ define \"loop\" }}{{ include \"loop\" . }}{{ end }}a: {{ include \"loop\" . }}\n", &Value::Null);
     assert!(report.contains("`loop` is included 100 levels deep"), "{report}");
 }

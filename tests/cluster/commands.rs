@@ -33,7 +33,13 @@ fn kubectl_runs_with_the_folder_s_kubeconfig() {
     let program = env!("CARGO_BIN_EXE_provision");
     let run = |words: &[&str], path: Option<&str>| {
         let mut command = Command::new(program);
-        command.args(words).current_dir(folder.path()).env_remove("KUBECONFIG").env_remove("XDG_CACHE_HOME").env("HOME", folder.path()).stdin(Stdio::null());
+        command
+            .args(words)
+            .current_dir(folder.path())
+            .env_remove("KUBECONFIG")
+            .env_remove("XDG_CACHE_HOME")
+            .env("HOME", folder.path())
+            .stdin(Stdio::null());
         if let Some(path) = path {
             command.env("PATH", path);
         }
@@ -41,7 +47,10 @@ fn kubectl_runs_with_the_folder_s_kubeconfig() {
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let file = folder.path().canonicalize().unwrap().join(".provision/kubeconfig");
-    let missing = format!("error: read {}: No such file or directory (os error 2)\nhint: this folder has no cluster yet: run `provision up`\n", file.display());
+    let missing = format!(
+        "error: read {}: No such file or directory (os error 2)\nhint: this folder has no cluster yet: run `provision up`\n",
+        file.display()
+    );
     assert_eq!(run(&["kubectl", "get", "pods"], None), (Some(1), String::new(), missing.clone()));
     assert_eq!(run(&["kubeconfig"], None), (Some(1), String::new(), missing));
 

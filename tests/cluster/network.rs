@@ -13,17 +13,26 @@ use crate::support::kube::{ApiServer, TestClient};
 use crate::support::nodes::root_or_skip;
 
 fn probe(circumstances: &str) -> Probe {
-    Probe { image: "registry.k8s.io/pause:3.10.2".to_owned(), folder: Some("/var/tmp/provision-0".to_owned()), program: "agent".to_owned(), circumstances: circumstances.to_owned() }
+    Probe {
+        image: "registry.k8s.io/pause:3.10.2".to_owned(),
+        folder: Some("/var/tmp/provision-0".to_owned()),
+        program: "agent".to_owned(),
+        circumstances: circumstances.to_owned(),
+    }
 }
 
 fn probes(client: &TestClient) -> Vec<Value> {
-    get(client, &["pods", "-n", "kube-system", "-l", "provision.dev/network-probe"])["items"].as_array().expect("as the test made it").clone()
+    get(client, &["pods", "-n", "kube-system", "-l", "provision.dev/network-probe"])["items"]
+        .as_array()
+        .expect("as the test made it")
+        .clone()
 }
 
 fn node(client: &TestClient, name: &str) {
     let folder = tempfile::tempdir().expect("as the test made it");
     let file = folder.path().join("node.json");
-    std::fs::write(&file, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}).to_string()).expect("as the test made it");
+    std::fs::write(&file, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}).to_string())
+        .expect("as the test made it");
     client.kubectl(&["create", "-f", &file.display().to_string()]);
 }
 
@@ -34,7 +43,17 @@ async fn play_kubelet(client: &TestClient, ready: usize) -> Vec<Value> {
         for pod in probes(client) {
             if done.iter().all(|other| other["metadata"]["name"] != pod["metadata"]["name"]) {
                 let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
-                client.kubectl(&["patch", "pod", pod["metadata"]["name"].as_str().expect("as the test made it"), "-n", "kube-system", "--subresource=status", "--type=merge", "-p", &status.to_string()]);
+                client.kubectl(&[
+                    "patch",
+                    "pod",
+                    pod["metadata"]["name"].as_str().expect("as the test made it"),
+                    "-n",
+                    "kube-system",
+                    "--subresource=status",
+                    "--type=merge",
+                    "-p",
+                    &status.to_string(),
+                ]);
                 done.push(pod);
             }
         }
@@ -66,7 +85,8 @@ fn the_probe_s_program_asks_the_pod_s_name_server_and_serves_the_kubelet() {
         }
     });
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let script = format!("mount --bind {} /etc/resolv.conf && exec \"$0\" probe kubernetes.default peers.kube-system \"$@\"", resolv.display());
+    let script =
+        format!("mount --bind {} /etc/resolv.conf && exec \"$0\" probe kubernetes.default peers.kube-system \"$@\"", resolv.display());
     let run = |count: &str| {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &script, env!("CARGO_BIN_EXE_provision-agent"), count, &port]);
@@ -98,7 +118,10 @@ async fn a_proof_is_made_once_and_again_after_a_change() {
     // Nobody runs the pods: it says what it waits for, and leaves nothing.
     let error = cluster.prove_network(&probe("1"), Duration::from_secs(2), &mut |_| {}).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::TimedOut);
-    assert_eq!(error.to_string(), "prove the network between pods: not within 2 s: 0 of 2 nodes are proven; on control: Pending on control");
+    assert_eq!(
+        error.to_string(),
+        "prove the network between pods: not within 2 s: 0 of 2 nodes are proven; on control: Pending on control"
+    );
     assert_eq!(probes(&client), [Value::Null; 0]);
     assert_eq!(doubt("1").await.as_deref(), Some("it was not proven yet"));
 
@@ -133,9 +156,18 @@ async fn a_proof_is_made_once_and_again_after_a_change() {
     assert_eq!(of("/spec/nodeName"), ["control", "worker-1"]);
     assert_eq!(of("/spec/volumes/0/hostPath/path"), ["/var/tmp/provision-0", "/var/tmp/provision-0"]);
     let command = pods[0].pointer("/spec/containers/0/command").unwrap();
-    assert_eq!((&command[0], &command[1], &command[2], &command[4]), (&json!("/probe/agent"), &json!("probe"), &json!("kubernetes.default"), &json!("2")));
+    assert_eq!(
+        (&command[0], &command[1], &command[2], &command[4]),
+        (&json!("/probe/agent"), &json!("probe"), &json!("kubernetes.default"), &json!("2"))
+    );
     assert_eq!(probes(&client), [Value::Null; 0]);
-    assert!(get(&client, &["services", "-n", "kube-system"])["items"].as_array().unwrap().iter().all(|service| !service["metadata"]["name"].as_str().unwrap().contains("probe")));
+    assert!(
+        get(&client, &["services", "-n", "kube-system"])["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|service| !service["metadata"]["name"].as_str().unwrap().contains("probe"))
+    );
 
     let writes = client.writes().len();
     assert_eq!(doubt("1").await, None);

@@ -43,10 +43,16 @@ async fn nodes_are_seen_as_they_are() {
     node(&client, "bad", false);
     let nodes = cluster.nodes().await.unwrap();
     let bad = nodes.iter().find(|node| node.name == "bad").unwrap();
-    assert_eq!((bad.ready, &*bad.reason, bad.address.as_deref(), bad.pod_range.as_deref()), (false, "container runtime network not ready", Some("192.168.60.9"), Some("10.244.9.0/24")));
+    assert_eq!(
+        (bad.ready, &*bad.reason, bad.address.as_deref(), bad.pod_range.as_deref()),
+        (false, "container runtime network not ready", Some("192.168.60.9"), Some("10.244.9.0/24"))
+    );
     let names = ["good", "bad", "absent"].map(str::to_owned).to_vec();
     let error = cluster.wait(&Condition::NodesReady { names }, Duration::from_millis(500), &mut |_| {}).await.unwrap_err();
-    assert_eq!(error.to_string(), "wait until nodes good, bad, absent Ready: not within 500 ms: 1 of 3 are Ready; bad: container runtime network not ready; absent has not joined");
+    assert_eq!(
+        error.to_string(),
+        "wait until nodes good, bad, absent Ready: not within 500 ms: 1 of 3 are Ready; bad: container runtime network not ready; absent has not joined"
+    );
     cluster.wait(&Condition::NodesReady { names: vec!["good".to_owned()] }, Duration::from_secs(5), &mut |_| {}).await.unwrap();
     assert!(cluster.cordon("good").await.unwrap());
     assert!(!cluster.cordon("good").await.unwrap());
@@ -61,14 +67,32 @@ async fn a_drain_respects_the_budget_and_leaves_what_belongs_to_the_node() {
     let there = "drained";
     client.kubectl(&["create", "namespace", there]);
     node(&client, "leaving", true);
-    make(&client, &json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": there}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}}));
+    make(
+        &client,
+        &json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": there}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}}),
+    );
     pod(&client, there, "web-1", "leaving", json!({}));
     pod(&client, there, "web-2", "leaving", json!({}));
     pod(&client, there, "free", "leaving", json!({"labels": {}}));
-    pod(&client, there, "static", "leaving", json!({"labels": {}, "annotations": {"kubernetes.io/config.mirror": "x"}, "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "leaving", "uid": get(&client, &["node", "leaving"])["metadata"]["uid"], "controller": true}]}));
-    make(&client, &json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "namespace": there}, "spec": {"updateStrategy": {"type": "OnDelete"}, "selector": {"matchLabels": {"app": "agent"}}, "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [{"name": "c", "image": "c"}]}}}}));
+    pod(
+        &client,
+        there,
+        "static",
+        "leaving",
+        json!({"labels": {}, "annotations": {"kubernetes.io/config.mirror": "x"}, "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "leaving", "uid": get(&client, &["node", "leaving"])["metadata"]["uid"], "controller": true}]}),
+    );
+    make(
+        &client,
+        &json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "namespace": there}, "spec": {"updateStrategy": {"type": "OnDelete"}, "selector": {"matchLabels": {"app": "agent"}}, "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [{"name": "c", "image": "c"}]}}}}),
+    );
     let uid = get(&client, &["daemonset", "agent", "-n", there])["metadata"]["uid"].clone();
-    pod(&client, there, "of-daemonset", "leaving", json!({"labels": {"app": "agent"}, "ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": uid, "controller": true}]}));
+    pod(
+        &client,
+        there,
+        "of-daemonset",
+        "leaving",
+        json!({"labels": {"app": "agent"}, "ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": uid, "controller": true}]}),
+    );
     // The disruption controller counts.
     let begun = std::time::Instant::now();
     while get(&client, &["pdb", "web", "-n", there])["status"]["disruptionsAllowed"] != 1 {
@@ -85,7 +109,12 @@ async fn a_drain_respects_the_budget_and_leaves_what_belongs_to_the_node() {
     assert!(text.contains("disruption budget web needs 1 healthy pods and has 1 currently"), "{text}");
     assert!(error.hint.unwrap().contains("provision kubectl uncordon leaving"));
     let on_node = ["pods", "-n", there, "--field-selector", "spec.nodeName=leaving"];
-    let left: Vec<String> = get(&client, &on_node)["items"].as_array().unwrap().iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect();
+    let left: Vec<String> = get(&client, &on_node)["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect();
     // One of the two web pods was allowed to go, and the one without a budget.
     assert_eq!(left.len(), 3, "{left:?}");
     assert!(left.contains(&"static".to_owned()) && left.contains(&"of-daemonset".to_owned()), "{left:?}");

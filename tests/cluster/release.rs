@@ -13,7 +13,15 @@ async fn a_second_plan_is_unchanged_and_writes_nothing() {
     let wanted = release("twice", 2);
     let plan = cluster.plan(&wanted).await.unwrap();
     assert!(client.writes().is_empty(), "a plan wrote: {:?}", client.writes());
-    let expected = ["+ Namespace twice", "+ PodDisruptionBudget twice/web", "+ ServiceAccount twice/web", "+ Secret twice/key", "+ ConfigMap twice/settings", "+ Service twice/web", "+ Deployment twice/web"];
+    let expected = [
+        "+ Namespace twice",
+        "+ PodDisruptionBudget twice/web",
+        "+ ServiceAccount twice/web",
+        "+ Secret twice/key",
+        "+ ConfigMap twice/settings",
+        "+ Service twice/web",
+        "+ Deployment twice/web",
+    ];
     assert_eq!(lines(&plan), expected);
     assert_eq!(applied(&cluster, &wanted).await, expected);
     let first = client.writes();
@@ -22,7 +30,13 @@ async fn a_second_plan_is_unchanged_and_writes_nothing() {
     assert_eq!(first.iter().filter(|write| write.ends_with("configmaps twice/provision.release.twice")).count(), 2, "{first:?}");
 
     // The controllers write too: wait until they are done.
-    let rolled = cluster.wait(&Condition::DeploymentAvailable { namespace: "twice".to_owned(), name: "web".to_owned() }, Duration::from_secs(4), &mut |_| {}).await;
+    let rolled = cluster
+        .wait(
+            &Condition::DeploymentAvailable { namespace: "twice".to_owned(), name: "web".to_owned() },
+            Duration::from_secs(4),
+            &mut |_| {},
+        )
+        .await;
     assert_eq!(rolled.unwrap_err().kind, ErrorKind::TimedOut);
     let requests = client.events().len();
     let second = cluster.plan(&wanted).await.unwrap();
@@ -37,7 +51,10 @@ async fn a_second_plan_is_unchanged_and_writes_nothing() {
 
     // Whose it is, and that nothing but the metadata was labelled.
     let web = get(&client, &["deployment", "web", "-n", "twice", "--show-managed-fields"]);
-    assert_eq!(web["metadata"]["labels"], json!({"app": "twice", "app.kubernetes.io/managed-by": "provision", "provision.dev/release": "twice", "provision.dev/environment": "dev"}));
+    assert_eq!(
+        web["metadata"]["labels"],
+        json!({"app": "twice", "app.kubernetes.io/managed-by": "provision", "provision.dev/release": "twice", "provision.dev/environment": "dev"})
+    );
     assert_eq!(web["spec"]["template"]["metadata"]["labels"], json!({"app": "twice"}));
     assert_eq!(web["metadata"]["managedFields"][0]["manager"], "provision");
     assert_eq!(get(&client, &["namespace", "twice"])["metadata"]["labels"]["provision.dev/release"], "twice");
@@ -53,17 +70,35 @@ async fn a_change_is_shown_by_field_and_alone_is_sent() {
     wanted.objects[3]["stringData"] = json!({"other": "s3cret"});
     let plan = cluster.plan(&wanted).await.unwrap();
     assert_eq!(lines(&plan), ["~ Secret fields/key", "~ Deployment fields/web"]);
-    let changes: Vec<String> = plan.changes.iter().filter_map(|change| match &change.verdict {
-        Verdict::Update(fields) => Some(fields.iter().map(ToString::to_string).collect::<Vec<_>>()),
-        _ => None,
-    }).flatten().collect();
-    assert_eq!(changes, [
-        r#"data.other: + "***""#, r#"data.token: - "***""#,
-        "spec.replicas: 1 → 3", r#"spec.template.spec.containers[name=web].image: "web:1" → "web:2""#,
-    ]);
+    let changes: Vec<String> = plan
+        .changes
+        .iter()
+        .filter_map(|change| match &change.verdict {
+            Verdict::Update(fields) => Some(fields.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            r#"data.other: + "***""#,
+            r#"data.token: - "***""#,
+            "spec.replicas: 1 → 3",
+            r#"spec.template.spec.containers[name=web].image: "web:1" → "web:2""#,
+        ]
+    );
     assert_eq!(cluster.apply(&plan, &mut |_| {}).await.unwrap(), 2);
     let writes = client.writes().split_off(before);
-    assert_eq!(writes, ["patch configmaps fields/provision.release.fields", "patch secrets fields/key", "patch deployments fields/web", "patch configmaps fields/provision.release.fields"]);
+    assert_eq!(
+        writes,
+        [
+            "patch configmaps fields/provision.release.fields",
+            "patch secrets fields/key",
+            "patch deployments fields/web",
+            "patch configmaps fields/provision.release.fields"
+        ]
+    );
     assert!(cluster.plan(&wanted).await.unwrap().is_unchanged());
 }
 
@@ -76,7 +111,13 @@ async fn a_field_of_another_manager_is_a_conflict_that_names_both() {
     client.kubectl(&["patch", "configmap/settings", "-n", "conflict", "--type=merge", "-p", r#"{"data":{"threshold":"0.9"}}"#]);
     let before = client.writes().len();
     let plan = cluster.plan(&wanted).await.unwrap();
-    assert_eq!(lines(&plan), ["! ConfigMap conflict/settings: .data.threshold is managed by `kubectl-patch`", "! Deployment conflict/web: .spec.replicas is managed by `kubectl`"]);
+    assert_eq!(
+        lines(&plan),
+        [
+            "! ConfigMap conflict/settings: .data.threshold is managed by `kubectl-patch`",
+            "! Deployment conflict/web: .spec.replicas is managed by `kubectl`"
+        ]
+    );
     let error = cluster.apply(&plan, &mut |_| {}).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Conflict);
     assert_eq!(
@@ -157,10 +198,19 @@ async fn a_namespace_that_was_there_stays_its_owner_s() {
     let removal = cluster.plan_removal("tenant", "dev", "theirs").await.unwrap();
     assert_eq!(removal.changes.len(), 6);
     cluster.apply(&removal, &mut |_| {}).await.unwrap();
-    let web = ObjectId { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), namespace: Some("theirs".to_owned()), name: "web".to_owned() };
+    let web = ObjectId {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        namespace: Some("theirs".to_owned()),
+        name: "web".to_owned(),
+    };
     cluster.wait(&Condition::Gone { object: web }, Duration::from_secs(20), &mut |_| {}).await.unwrap();
     client.kubectl(&["get", "namespace", "theirs"]);
-    let left: Vec<String> = client.kubectl(&["get", "configmap,secret,service,serviceaccount,pdb", "-n", "theirs", "-o", "name"]).lines().map(str::to_owned).collect();
+    let left: Vec<String> = client
+        .kubectl(&["get", "configmap,secret,service,serviceaccount,pdb", "-n", "theirs", "-o", "name"])
+        .lines()
+        .map(str::to_owned)
+        .collect();
     assert!(left.iter().all(|name| ["configmap/kube-root-ca.crt", "serviceaccount/default"].contains(&&**name)), "{left:?}");
     assert!(cluster.plan_removal("tenant", "dev", "theirs").await.unwrap().is_unchanged());
 }
@@ -173,7 +223,18 @@ async fn our_own_namespace_goes_with_its_release() {
     let stranger = cluster.plan_removal("whole", "other", "whole").await;
     assert_eq!(stranger.unwrap_err().kind, ErrorKind::Foreign);
     let removal = cluster.plan_removal("whole", "dev", "whole").await.unwrap();
-    assert_eq!(lines(&removal), ["- Deployment whole/web", "- Service whole/web", "- ConfigMap whole/settings", "- Secret whole/key", "- ServiceAccount whole/web", "- PodDisruptionBudget whole/web", "- Namespace whole"]);
+    assert_eq!(
+        lines(&removal),
+        [
+            "- Deployment whole/web",
+            "- Service whole/web",
+            "- ConfigMap whole/settings",
+            "- Secret whole/key",
+            "- ServiceAccount whole/web",
+            "- PodDisruptionBudget whole/web",
+            "- Namespace whole"
+        ]
+    );
     cluster.apply(&removal, &mut |_| {}).await.unwrap();
     let namespace = ObjectId { api_version: "v1".to_owned(), kind: "Namespace".to_owned(), namespace: None, name: "whole".to_owned() };
     cluster.wait(&Condition::Gone { object: namespace }, Duration::from_mins(1), &mut |_| {}).await.unwrap();
@@ -195,7 +256,8 @@ async fn all_mistakes_of_a_chart_are_told_at_once() {
     wanted.objects.push(json!({"kind": "ConfigMap", "metadata": {}}));
     let plan = cluster.plan(&wanted).await.unwrap();
     let problems: Vec<String> = plan.problems().map(ToString::to_string).collect();
-    let find = |needle: &str| problems.iter().find(|problem| problem.contains(needle)).unwrap_or_else(|| panic!("no `{needle}` in {problems:#?}"));
+    let find =
+        |needle: &str| problems.iter().find(|problem| problem.contains(needle)).unwrap_or_else(|| panic!("no `{needle}` in {problems:#?}"));
     assert_eq!(problems.len(), 6, "{problems:#?}");
     find("! ServiceAcount web: the API server serves no ServiceAcount of v1; did you mean `ServiceAccount`?");
     find("! Secret mistakes/key: the chart renders it twice");

@@ -14,7 +14,17 @@ fn web(namespace: &str) -> Condition {
 
 /// Writes a pod's status as its kubelet would.
 fn say(client: &TestClient, namespace: &str, pod: &str, status: &serde_json::Value) {
-    client.kubectl(&["patch", "pod", pod, "-n", namespace, "--subresource=status", "--type=merge", "-p", &json!({"status": status}).to_string()]);
+    client.kubectl(&[
+        "patch",
+        "pod",
+        pod,
+        "-n",
+        namespace,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &json!({"status": status}).to_string(),
+    ]);
 }
 
 fn pods(client: &TestClient, namespace: &str) -> Vec<String> {
@@ -41,7 +51,12 @@ async fn a_wait_ends_at_its_limit_with_the_last_reason() {
     let never = json!({"phase": "Pending", "containerStatuses": [{"name": "web", "image": "web:1", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ErrImageNeverPull", "message": "Container image \"web:1\" is not present with pull policy of Never"}}}]});
     say(&client, "slow", pod, &never);
     let error = cluster.wait(&web("slow"), Duration::from_secs(2), &mut |_| {}).await.unwrap_err();
-    assert!(error.to_string().ends_with(&format!("pod {pod}: ErrImageNeverPull: Container image \"web:1\" is not present with pull policy of Never")), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with(&format!("pod {pod}: ErrImageNeverPull: Container image \"web:1\" is not present with pull policy of Never")),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +74,12 @@ async fn a_wait_ends_as_soon_as_the_condition_holds() {
     }
     for pod in pods(&client, "soon") {
         assert!(!waiting.is_finished());
-        say(&client, "soon", &pod, &json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}));
+        say(
+            &client,
+            "soon",
+            &pod,
+            &json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}),
+        );
     }
     let (done, at) = waiting.await.unwrap();
     done.unwrap();
@@ -79,7 +99,8 @@ async fn what_is_not_there_and_who_does_not_answer_are_reasons() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let silent = Cluster::from_kubeconfig(&kubeconfig.replace(port, &closed)).await.unwrap();
     let mut reasons = Vec::new();
-    let error = silent.wait(&Condition::ApiAnswers, Duration::from_secs(1), &mut |reason| reasons.push(reason.to_owned())).await.unwrap_err();
+    let error =
+        silent.wait(&Condition::ApiAnswers, Duration::from_secs(1), &mut |reason| reasons.push(reason.to_owned())).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::TimedOut);
     assert!(error.to_string().contains("refused"), "{error}");
     assert_eq!(reasons.len(), 1, "{reasons:?}");

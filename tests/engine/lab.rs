@@ -72,13 +72,18 @@ impl Lab {
     /// Reaches a node through a proxy on this port of 127.0.0.1.
     pub fn through(&mut self, name: &str, port: u16) {
         self.ports.insert(name.to_owned(), port);
-        let known: String = self.nodes.host_keys.iter().map(|(name, key)| {
-            let address = match self.ports.get(name) {
-                Some(port) => format!("[127.0.0.1]:{port}"),
-                None => self.nodes.addresses[name].to_string(),
-            };
-            format!("{address} {key}\n")
-        }).collect();
+        let known: String = self
+            .nodes
+            .host_keys
+            .iter()
+            .map(|(name, key)| {
+                let address = match self.ports.get(name) {
+                    Some(port) => format!("[127.0.0.1]:{port}"),
+                    None => self.nodes.addresses[name].to_string(),
+                };
+                format!("{address} {key}\n")
+            })
+            .collect();
         self.write("known_hosts", &known);
         self.write_inventory("");
     }

@@ -30,7 +30,10 @@ fn data_of_one_host_is_used_by_another() {
     }
     // The controller need not be in the play: variables of the inventory do.
     lab.write_inventory("kind=of all\n");
-    lab.write("one.yaml", "- hosts: a\n  gather_facts: false\n  tasks:\n    - {name: read, assert: {that: \"hostvars['b'].kind == 'of all'\"}}\n");
+    lab.write(
+        "one.yaml",
+        "- hosts: a\n  gather_facts: false\n  tasks:\n    - {name: read, assert: {that: \"hostvars['b'].kind == 'of all'\"}}\n",
+    );
     lab.play(&["one.yaml"]).expect(0);
 
     includes_are_decided_at_run_time(&lab);
@@ -42,7 +45,9 @@ fn data_of_one_host_is_used_by_another() {
 }
 
 fn includes_are_decided_at_run_time(lab: &Lab) {
-    lab.write("include.yaml", r#"
+    lab.write(
+        "include.yaml",
+        r#"
 - hosts: a
   gather_facts: true
   tasks:
@@ -55,7 +60,8 @@ fn includes_are_decided_at_run_time(lab: &Lab) {
     - name: role by variable
       include_role: {name: "{{ which }}"}
       vars: {which: chosen}
-"#);
+"#,
+    );
     lab.write("tasks/debian.yaml", "- {name: here, set_fact: {got: \"{{ word }}\"}}\n- {name: check, assert: {that: got == 'included'}}\n");
     lab.write("tasks/item.yaml", "- {name: item task, set_fact: {sum: \"{{ (sum | default(0)) + item }}\"}}\n");
     lab.write("roles/chosen/tasks/main.yaml", "- {name: of the role, assert: {that: [sum == 3, setting == 'default']}}\n");
@@ -68,7 +74,10 @@ fn includes_are_decided_at_run_time(lab: &Lab) {
 
 fn tasks_are_delegated_to_localhost_and_to_other_hosts(lab: &Lab) {
     let path = lab.path("written-here");
-    lab.write("delegate.yaml", &format!(r#"
+    lab.write(
+        "delegate.yaml",
+        &format!(
+            r#"
 - hosts: a
   gather_facts: false
   tasks:
@@ -81,7 +90,10 @@ fn tasks_are_delegated_to_localhost_and_to_other_hosts(lab: &Lab) {
       register: there
       changed_when: false
     - {{name: check, assert: {{that: there.stdout == 'b'}}}}
-"#, path = path.display()));
+"#,
+            path = path.display()
+        ),
+    );
     let said = lab.play(&["delegate.yaml"]).expect(0);
     assert_eq!(std::fs::read_to_string(&path).expect("written on this machine"), "from a");
     assert_eq!(said.statuses("a", "check"), ["ok"]);
@@ -91,7 +103,9 @@ fn tasks_are_delegated_to_localhost_and_to_other_hosts(lab: &Lab) {
 
 fn others_users_act_in_their_own_name(lab: &Lab) {
     lab.nodes.ssh("a", "id worker >/dev/null 2>&1 || useradd -m worker");
-    lab.write("become.yaml", r#"
+    lab.write(
+        "become.yaml",
+        r#"
 - hosts: a
   gather_facts: false
   become: true
@@ -113,7 +127,8 @@ fn others_users_act_in_their_own_name(lab: &Lab) {
       register: refused
       ignore_errors: true
     - {name: refused, assert: {that: refused is failed}}
-"#);
+"#,
+    );
     let said = lab.play(&["become.yaml"]).expect(0);
     assert_eq!(said.statuses("a", "check"), ["ok"]);
     assert_eq!(said.statuses("a", "refused"), ["ok"]);
@@ -121,7 +136,10 @@ fn others_users_act_in_their_own_name(lab: &Lab) {
 
 fn batches_follow_each_other(lab: &Lab) {
     let log = lab.path("order");
-    lab.write("serial.yaml", &format!(r#"
+    lab.write(
+        "serial.yaml",
+        &format!(
+            r#"
 - hosts: nodes
   gather_facts: false
   serial: 1
@@ -138,7 +156,10 @@ fn batches_follow_each_other(lab: &Lab) {
     - name: after
       shell: echo "after" >> {log}
       delegate_to: localhost
-"#, log = log.display()));
+"#,
+            log = log.display()
+        ),
+    );
     lab.play(&["serial.yaml"]).expect(0);
     let order = std::fs::read_to_string(&log).expect("written");
     assert_eq!(order.lines().collect::<Vec<_>>(), ["a begins a", "a ends", "b begins b", "b ends", "after", "after"]);
@@ -177,7 +198,10 @@ fn hosts_and_groups_are_added_in_mid_run(lab: &Lab) {
 
 fn run_once_serves_all(lab: &Lab) {
     let log = lab.path("once");
-    lab.write("once.yaml", &format!(r#"
+    lab.write(
+        "once.yaml",
+        &format!(
+            r#"
 - hosts: nodes
   gather_facts: false
   tasks:
@@ -187,7 +211,10 @@ fn run_once_serves_all(lab: &Lab) {
       run_once: true
       register: once
     - {{name: all know, assert: {{that: once.stdout == 'once'}}}}
-"#, log = log.display()));
+"#,
+            log = log.display()
+        ),
+    );
     let said = lab.play(&["once.yaml"]).expect(0);
     assert_eq!(std::fs::read_to_string(&log).expect("written").lines().count(), 1);
     for host in ["a", "b"] {

@@ -44,7 +44,14 @@ fn up_does_what_plan_said_and_a_second_time_nothing() {
     let before = state();
 
     let said = lab.provision(&["plan"]).expect(0);
-    for line in ["~ folder: ", "~ words (item=one): ", "~ words (item=two): ", "~ once: run touch /srv/app/made", "~ handler told: write /srv/app/told", "to change"] {
+    for line in [
+        "~ folder: ",
+        "~ words (item=one): ",
+        "~ words (item=two): ",
+        "~ once: run touch /srv/app/made",
+        "~ handler told: write /srv/app/told",
+        "to change",
+    ] {
         assert!(said.stdout.contains(line), "no {line:?} in:\n{}", said.stdout);
     }
     let planned = lab.provision(&["plan", "--json", "--detailed-exitcode"]).expect(2);
@@ -73,7 +80,9 @@ fn up_does_what_plan_said_and_a_second_time_nothing() {
 }
 
 fn unknowns_are_told_with_their_cause(lab: &Lab) {
-    lab.write("playbooks/site.yaml", r#"
+    lab.write(
+        "playbooks/site.yaml",
+        r#"
 - hosts: nodes
   gather_facts: false
   tasks:
@@ -81,24 +90,31 @@ fn unknowns_are_told_with_their_cause(lab: &Lab) {
     - {name: uses it, copy: {content: "{{ built.stdout }}", dest: /srv/app/copy}}
     - {name: if it is seven, copy: {content: "seven", dest: /srv/app/seven}, when: built.stdout == '7'}
     - {name: written by no change, copy: {content: "x", dest: /srv/app/quiet}, changed_when: false}
-"#);
+"#,
+    );
     let said = lab.provision(&["plan", "--detailed-exitcode"]).expect(2);
     for line in ["~ build: run echo 7", "? uses it (because of run echo 7", "? if it is seven (because of run echo 7"] {
         assert!(said.stdout.contains(line), "no {line:?} in:\n{}", said.stdout);
     }
-    assert!(!lab.nodes.ssh_output("a", "test -e /srv/app/quiet").status.success(), "a file is not written by a plan, whatever changed_when says");
+    assert!(
+        !lab.nodes.ssh_output("a", "test -e /srv/app/quiet").status.success(),
+        "a file is not written by a plan, whatever changed_when says"
+    );
     lab.provision(&["up", "-y"]).expect(0);
     assert_eq!(lab.nodes.ssh("a", "cat /srv/app/copy /srv/app/seven /srv/app/quiet"), "7sevenx");
 }
 
 fn what_does_not_end_well_is_not_begun(lab: &Lab) {
-    lab.write("playbooks/site.yaml", r#"
+    lab.write(
+        "playbooks/site.yaml",
+        r#"
 - hosts: nodes
   gather_facts: false
   tasks:
     - {name: first, copy: {content: "x", dest: /srv/app/never}}
     - {name: stop, fail: {msg: "not today"}}
-"#);
+"#,
+    );
     let said = lab.provision(&["plan", "--detailed-exitcode"]).expect(1);
     assert!(said.stdout.contains("! stop: not today"), "{}", said.stdout);
     let said = lab.provision(&["up", "--yes"]).expect(2);

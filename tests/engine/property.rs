@@ -162,7 +162,9 @@ impl Lab {
         lab.write("inventory", "localhost ansible_connection=local\n");
         lab.write("source.txt", "of the project\n");
         lab.write("text.j2", "fact {{ fact0 | default('none') }} and {{ fact1 | default('none') }}\n");
-        let tasks = |tasks: &[Task], prefix: &str| -> Vec<Value> { tasks.iter().enumerate().map(|(index, task)| lab.task(task, &format!("{prefix}{index}"), true)).collect() };
+        let tasks = |tasks: &[Task], prefix: &str| -> Vec<Value> {
+            tasks.iter().enumerate().map(|(index, task)| lab.task(task, &format!("{prefix}{index}"), true)).collect()
+        };
         for (index, included) in world.included.iter().enumerate() {
             lab.write(&format!("inc-{index}.yaml"), &json!(tasks(included, &format!("inc{index}-"))).to_string());
         }
@@ -207,19 +209,27 @@ impl Lab {
     }
 
     fn task(&self, task: &Task, name: &str, may_flush: bool) -> Value {
-        let path = |index: usize| if task.loops { format!("{}{{{{ item }}}}", self.path(index).display()) } else { self.path(index).display().to_string() };
+        let path = |index: usize| {
+            if task.loops { format!("{}{{{{ item }}}}", self.path(index).display()) } else { self.path(index).display().to_string() }
+        };
         let mode = |narrow: bool| if narrow { "0700" } else { "0755" };
         let mut value = json!({"name": name});
         match &task.act {
-            Act::Folder { path: index, narrow } => value["file"] = json!({"path": path(*index), "state": "directory", "mode": mode(*narrow)}),
+            Act::Folder { path: index, narrow } => {
+                value["file"] = json!({"path": path(*index), "state": "directory", "mode": mode(*narrow)})
+            }
             Act::Gone { path: index } => value["file"] = json!({"path": path(*index), "state": "absent"}),
-            Act::Link { path: index, to } => value["file"] = json!({"path": path(*index), "src": self.path(*to).display().to_string(), "state": "link", "force": true}),
+            Act::Link { path: index, to } => {
+                value["file"] = json!({"path": path(*index), "src": self.path(*to).display().to_string(), "state": "link", "force": true})
+            }
             Act::Mode { path: index, narrow } => value["file"] = json!({"path": path(*index), "mode": mode(*narrow)}),
             Act::Copy { path: index, below, content } => {
                 let dest = if *below { format!("{}/x", path(*index)) } else { path(*index) };
                 value["copy"] = json!({"content": content_of(*content), "dest": dest});
             }
-            Act::Source { path: index, force } => value["copy"] = json!({"src": "source.txt", "dest": path(*index), "force": force, "mode": "0640"}),
+            Act::Source { path: index, force } => {
+                value["copy"] = json!({"src": "source.txt", "dest": path(*index), "force": force, "mode": "0640"})
+            }
             Act::Template { path: index } => value["template"] = json!({"src": "text.j2", "dest": path(*index)}),
             Act::Command { path: index, kind } => {
                 let path = path(*index);
@@ -310,11 +320,20 @@ impl Lab {
 
     fn run(&self) -> Run {
         let folder = self.folder.path().join("project");
-        let options = project::Options { inventory: vec!["inventory".to_owned()], playbooks: vec!["site.yaml".to_owned()], ..project::Options::default() };
+        let options = project::Options {
+            inventory: vec!["inventory".to_owned()],
+            playbooks: vec!["site.yaml".to_owned()],
+            ..project::Options::default()
+        };
         let (mut project, _) = Project::load(&folder, &options, &mut |_: &str| None);
         let playbooks: Vec<PathBuf> = project.environment.playbooks.iter().map(|part| part.path.clone()).collect();
         let compiled = compile::compile(&mut project, &playbooks, &compile::Options::default());
-        assert!(!project.files.diagnostics.has_errors(), "{}\n{}", project.files.diagnostics.render(&project.files.sources), self.playbook());
+        assert!(
+            !project.files.diagnostics.has_errors(),
+            "{}\n{}",
+            project.files.diagnostics.render(&project.files.sources),
+            self.playbook()
+        );
         let program = compiled.programs.values().next().expect("one host").clone();
         Run::new(program, compiled.contents.into_iter().collect())
     }
@@ -478,7 +497,12 @@ fn cases_that_were_found_stay_mended() {
         for (index, start) in starts {
             all[*index] = start.clone();
         }
-        World { starts: all, steps, handlers: vec![plain(Act::Fact { name: 0, kind: 0 }); 2], included: vec![vec![plain(Act::Fact { name: 0, kind: 0 })]; 2] }
+        World {
+            starts: all,
+            steps,
+            handlers: vec![plain(Act::Fact { name: 0, kind: 0 }); 2],
+            included: vec![vec![plain(Act::Fact { name: 0, kind: 0 })]; 2],
+        }
     };
     let below_a_file = plain(Act::Copy { path: 5, below: true, content: 0 });
     let (change, read) = (plain(Act::Folder { path: 0, narrow: false }), plain(Act::Read { path: 1, name: 0 }));
@@ -489,13 +513,19 @@ fn cases_that_were_found_stay_mended() {
         // A plan said "write", and the apply failed.
         world(&[(5, Start::File(0, false))], vec![Step::Task(below_a_file)]),
         // The play's end depends on what can be read only after a change: the rescue was refused as not planned.
-        world(&[(1, Start::File(1, false))], vec![
-            Step::Task(change.clone()),
-            Step::Task(read.clone()),
-            Step::Block(vec![fails_by_what_was_read], vec![written.clone()], Vec::new()),
-        ]),
+        world(
+            &[(1, Start::File(1, false))],
+            vec![
+                Step::Task(change.clone()),
+                Step::Task(read.clone()),
+                Step::Block(vec![fails_by_what_was_read], vec![written.clone()], Vec::new()),
+            ],
+        ),
         // A read after a change made all that follows uncertain.
-        world(&[(1, Start::File(0, false))], vec![Step::Task(change), Step::Task(read), Step::Task(stat_by_what_was_read), Step::Task(written)]),
+        world(
+            &[(1, Start::File(0, false))],
+            vec![Step::Task(change), Step::Task(read), Step::Task(stat_by_what_was_read), Step::Task(written)],
+        ),
     ];
     worlds.iter().for_each(check);
 }
@@ -512,7 +542,11 @@ fn settled() -> impl Strategy<Value = World> {
                 let own = next;
                 next += 1;
                 match &mut task.act {
-                    Act::Folder { path, .. } | Act::Copy { path, .. } | Act::Source { path, .. } | Act::Template { path } | Act::Gone { path } => *path = own,
+                    Act::Folder { path, .. }
+                    | Act::Copy { path, .. }
+                    | Act::Source { path, .. }
+                    | Act::Template { path }
+                    | Act::Gone { path } => *path = own,
                     Act::Command { path, kind } => {
                         *path = own;
                         *kind %= 2;
@@ -528,7 +562,8 @@ fn settled() -> impl Strategy<Value = World> {
         });
         // What stands in the way of a file or folder makes its task fail, each time anew.
         world.starts.iter_mut().filter(|start| !matches!(start, Start::File(..))).for_each(|start| *start = Start::Nothing);
-        world.handlers = vec![Task { act: Act::Fact { name: 0, kind: 0 }, when: None, loops: false, notify: None, register: None, ignore: false }; 2];
+        world.handlers =
+            vec![Task { act: Act::Fact { name: 0, kind: 0 }, when: None, loops: false, notify: None, register: None, ignore: false }; 2];
         world
     })
 }
@@ -542,7 +577,12 @@ fn a_second_plan_proves_that_nothing_is_left_and_a_third_hand_is_noticed() {
             let mut run = lab.run();
             let (planned, _) = run.plan();
             for item in planned.iter().filter(|item| item.status != Status::Failed) {
-                assert!(!is_unknown(item) && item.actions.is_empty(), "the second plan still acts:\n{}\n{}", lab.playbook(), told(&planned));
+                assert!(
+                    !is_unknown(item) && item.actions.is_empty(),
+                    "the second plan still acts:\n{}\n{}",
+                    lab.playbook(),
+                    told(&planned)
+                );
             }
             // Somebody else changes a file after the plan.
             let written = world.steps.iter().find_map(|step| match step {
@@ -553,7 +593,12 @@ fn a_second_plan_proves_that_nothing_is_left_and_a_third_hand_is_noticed() {
                 fs::write(&path, "of a third hand").expect("written");
                 let (applied, summary) = run.apply();
                 let reason = summary.reason.unwrap_or_default();
-                assert!(reason.contains("the machine changed since the plan") && reason.contains("provision plan"), "{reason:?}\n{}\n{}", lab.playbook(), told(&applied));
+                assert!(
+                    reason.contains("the machine changed since the plan") && reason.contains("provision plan"),
+                    "{reason:?}\n{}\n{}",
+                    lab.playbook(),
+                    told(&applied)
+                );
                 assert_eq!(fs::read(&path).expect("there"), b"of a third hand", "it is left as it is");
             }
             Ok(())

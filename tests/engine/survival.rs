@@ -193,14 +193,17 @@ fn a_play_goes_on_after_its_machine_restarted() {
 
 fn restarts_in_a_handler_and_an_include(lab: &Lab) {
     lab.nodes.ssh("a", "rm -f /root/log");
-    lab.write("tasks/inner.yaml", r#"
+    lab.write(
+        "tasks/inner.yaml",
+        r#"
 - name: in
   shell: echo in {{ item }} >> /root/log
   notify: [first, again, last]
 - {name: inner restart, reboot: , when: item == 2}
 - name: out
   shell: echo out {{ item }} >> /root/log
-"#);
+"#,
+    );
     let text = r#"
 - hosts: a
   gather_facts: false
@@ -290,7 +293,9 @@ fn an_interrupt_ends_everything_and_the_next_run_repairs() {
     for node in ["a", "b"] {
         lab.nodes.ssh(node, "useradd -m worker");
     }
-    lab.write("slow.yaml", r#"
+    lab.write(
+        "slow.yaml",
+        r#"
 - hosts: a
   gather_facts: false
   tasks:
@@ -308,7 +313,8 @@ fn an_interrupt_ends_everything_and_the_next_run_repairs() {
       shell: |
         trap '' TERM
         echo begun >> ~/log; test -e ~/quick || { sleep 302 & sleep 303 | cat; }; echo ended >> ~/log
-"#);
+"#,
+    );
     // Plays follow each other: each host by itself.
     for (node, home) in [("a", "/root"), ("b", "/home/worker")] {
         let child = lab.start(&["slow.yaml", "--limit", node]);
@@ -334,8 +340,13 @@ fn an_interrupt_ends_everything_and_the_next_run_repairs() {
 fn an_interrupted_dpkg_is_repaired_first(lab: &Lab) {
     let folder = lab.path("deb");
     fs::create_dir_all(folder.join("DEBIAN")).expect("made");
-    fs::write(folder.join("DEBIAN/control"), "Package: slow\nVersion: 1\nArchitecture: all\nMaintainer: t <t@example.org>\nDescription: slow\n").expect("written");
-    fs::write(folder.join("DEBIAN/postinst"), "#!/bin/sh\nset -e\ntest -e /root/fast || sleep 304\necho configured >> /root/configured\n").expect("written");
+    fs::write(
+        folder.join("DEBIAN/control"),
+        "Package: slow\nVersion: 1\nArchitecture: all\nMaintainer: t <t@example.org>\nDescription: slow\n",
+    )
+    .expect("written");
+    fs::write(folder.join("DEBIAN/postinst"), "#!/bin/sh\nset -e\ntest -e /root/fast || sleep 304\necho configured >> /root/configured\n")
+        .expect("written");
     let run = |program: &str, arguments: &[&str]| {
         let status = Command::new(program).args(arguments).current_dir(lab.folder.path()).stdout(Stdio::null()).status();
         assert!(status.expect("it runs").success(), "{program} {arguments:?}");
@@ -356,7 +367,10 @@ fn an_interrupted_dpkg_is_repaired_first(lab: &Lab) {
     assert_eq!(lab.nodes.ssh("a", "dpkg --audit"), "");
     assert_eq!(read(lab, "a", "/root/configured"), "configured\n");
     let warnings = again.events("warning");
-    assert!(warnings.iter().any(|warning| warning["message"].as_str().is_some_and(|text| text.contains("finish an interrupted dpkg run"))), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|warning| warning["message"].as_str().is_some_and(|text| text.contains("finish an interrupted dpkg run"))),
+        "{warnings:?}"
+    );
     let third = lab.play(&["deb.yaml"]).expect(0);
     assert_eq!(third.count("a", "changed"), 0);
 }
@@ -414,7 +428,12 @@ fn what_a_killed_agent_left_running_is_waited_for(lab: &Lab) {
         finish(first).expect(4);
         assert_eq!(read(lab, "a", "/tmp/log"), "first\nsecond\n", "{user}");
         let warnings = second.events("warning");
-        assert!(warnings.iter().any(|warning| warning["message"].as_str().is_some_and(|text| text.contains("waiting for what an interrupted run has started: run sleep 8"))), "{user}: {warnings:?}");
+        assert!(
+            warnings.iter().any(|warning| warning["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("waiting for what an interrupted run has started: run sleep 8"))),
+            "{user}: {warnings:?}"
+        );
     }
 }
 
@@ -484,7 +503,9 @@ fn a_converged_playbook_writes_nothing_at_all() {
     let Some(lab) = Lab::new(&["a"]) else { return };
     lab.write("files/one", "one\n");
     lab.write("templates/two.j2", "{{ ansible_facts.hostname }} {{ word }}\n");
-    lab.write("converged.yaml", r#"
+    lab.write(
+        "converged.yaml",
+        r#"
 - hosts: a
   gather_facts: true
   vars: {word: two}
@@ -502,7 +523,8 @@ fn a_converged_playbook_writes_nothing_at_all() {
     - {wait_for: {timeout: 2}}
   handlers:
     - {name: note, shell: echo handled >> /root/log}
-"#);
+"#,
+    );
     lab.play(&["converged.yaml"]).expect(0);
     let before = listing(&lab);
     let child = lab.start(&["converged.yaml"]);
@@ -601,7 +623,8 @@ fn no_secret_is_found_anywhere_after_a_run() {
         arguments.extend(format);
         let output = lab.bare_command().args(&arguments).output().expect("provision runs");
         let run = Said::of(&output).expect(2);
-        let shows_differences = run.events("result").iter().any(|result| result["diff"][0]["after_header"] == "/run/shown") || run.stderr.contains("+++ after: /run/shown");
+        let shows_differences = run.events("result").iter().any(|result| result["diff"][0]["after_header"] == "/run/shown")
+            || run.stderr.contains("+++ after: /run/shown");
         assert!(shows_differences, "the difference was shown: {}{}", run.stdout, run.stderr);
         said.push_str(&run.stdout);
         said.push_str(&run.stderr);
@@ -613,7 +636,11 @@ fn no_secret_is_found_anywhere_after_a_run() {
     // What `no_log` hides is shown by nobody; on b the last task says it on purpose.
     searched.push(&generated[0]);
     let found: Vec<&&str> = searched.iter().filter(|secret| said.contains(**secret)).collect();
-    assert!(found.is_empty(), "in what provision says: {found:?}: {}", said.lines().filter(|line| searched.iter().any(|secret| line.contains(secret))).collect::<Vec<_>>().join("\n"));
+    assert!(
+        found.is_empty(),
+        "in what provision says: {found:?}: {}",
+        said.lines().filter(|line| searched.iter().any(|secret| line.contains(secret))).collect::<Vec<_>>().join("\n")
+    );
     assert_eq!(watch.end(), Vec::<String>::new(), "in arguments or environments of processes");
 
     let on_disk: Vec<&str> = searched.iter().copied().chain([generated[1].as_str()]).collect();
@@ -637,11 +664,20 @@ fn no_secret_is_found_anywhere_after_a_run() {
 fn files_with(folder: &Path, texts: &[&str]) -> Vec<String> {
     let list = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
     // The merged view of a node's disk shows the base image too, and what is mounted in it: beside `upper`, not inside.
-    let inner = list(folder).into_iter().flat_map(|path| if path.join("upper").exists() { list(&path).into_iter().filter(|path| !path.ends_with("root")).collect() } else { vec![path] });
+    let inner = list(folder).into_iter().flat_map(|path| {
+        if path.join("upper").exists() { list(&path).into_iter().filter(|path| !path.ends_with("root")).collect() } else { vec![path] }
+    });
     let inner: Vec<_> = inner.collect();
     assert!(!inner.is_empty(), "nothing to search in {}", folder.display());
     // The texts go in on standard input: arguments are public.
-    let mut search = Command::new("grep").args(["-rlaF", "-f", "-"]).args(&inner).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("grep runs");
+    let mut search = Command::new("grep")
+        .args(["-rlaF", "-f", "-"])
+        .args(&inner)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("grep runs");
     search.stdin.take().expect("piped").write_all(texts.join("\n").as_bytes()).expect("written");
     let output = search.wait_with_output().expect("waited for");
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
@@ -717,7 +753,12 @@ const STEPS: &str = r#"
 fn a_controller_killed_anywhere_leaves_what_the_next_run_completes() {
     let Some(lab) = Lab::new(&["a"]) else { return };
     lab.write("steps.yaml", STEPS);
-    let state = |lab: &Lab| lab.nodes.ssh("a", "cd /srv && find . -printf '%p %y %m %l\\n' | sort && cat /srv/log /srv/depends /srv/handled $(seq -f '/srv/%g' 0 19)");
+    let state = |lab: &Lab| {
+        lab.nodes.ssh(
+            "a",
+            "cd /srv && find . -printf '%p %y %m %l\\n' | sort && cat /srv/log /srv/depends /srv/handled $(seq -f '/srv/%g' 0 19)",
+        )
+    };
     lab.play(&["steps.yaml"]).expect(0);
     let whole = state(&lab);
     for (number, milliseconds) in [150, 300, 450, 600, 800, 1000, 1300].into_iter().enumerate() {

@@ -12,7 +12,10 @@ pub fn playbook(tasks: usize) -> String {
     for number in 0..tasks {
         let _ = match number % 4 {
             0 | 1 => writeln!(text, "    - name: file {number}\n      file: {{path: /srv/wire/{number}, state: directory, mode: '0755'}}"),
-            2 => writeln!(text, "    - name: copy {number}\n      copy: {{content: \"line {number}\\n\", dest: /srv/wire-{number}, mode: '0644'}}"),
+            2 => writeln!(
+                text,
+                "    - name: copy {number}\n      copy: {{content: \"line {number}\\n\", dest: /srv/wire-{number}, mode: '0644'}}"
+            ),
             _ => writeln!(text, "    - name: command {number}\n      command: /bin/true {number}\n      changed_when: false"),
         };
     }

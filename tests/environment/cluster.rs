@@ -34,14 +34,27 @@ impl Bundled {
         let folder = tempfile::Builder::new().prefix("provision-test-").tempdir().expect("a folder");
         let network = format!("10.215.{}", (std::process::id() + number) % 250 + 1);
         let bundled = Self { folder, name: format!("t-cluster-{number}-{}", std::process::id()), network, _turn: turn };
-        for part in ["playbooks", "charts", "inventory", "model-service", "src", "benches", "build.rs", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
+        for part in [
+            "playbooks",
+            "charts",
+            "inventory",
+            "model-service",
+            "src",
+            "benches",
+            "build.rs",
+            "Cargo.toml",
+            "Cargo.lock",
+            "rust-toolchain.toml",
+        ] {
             std::os::unix::fs::symlink(project.join(part), bundled.path().join(part)).expect("a link");
         }
         let machines = fs::read_to_string(project.join("vms/dev.yaml")).expect("the machines");
         bundled.write("vms/dev.yaml", &machines.replace("192.168.60", &bundled.network));
         bundled.write("values.yaml", &format!("service: {{externalIPs: [{}]}}\n", bundled.address("2")));
         let environment = fs::read_to_string(project.join("provision.yaml")).expect("the environment");
-        let environment = environment.replace("name: dev\n", &format!("name: {}\n", bundled.name)).replace("charts/phishing/values-dev.yaml", "values.yaml");
+        let environment = environment
+            .replace("name: dev\n", &format!("name: {}\n", bundled.name))
+            .replace("charts/phishing/values-dev.yaml", "values.yaml");
         bundled.write("provision.yaml", &environment);
         Some(bundled)
     }
@@ -108,7 +121,8 @@ impl Bundled {
             let text = |key: &str| event[key].as_str().unwrap_or_default();
             let agent = text("userAgent");
             let ours = ["provision/", "kubectl/", "kubeadm/"].iter().any(|name| agent.starts_with(name));
-            ours && ["create", "update", "patch", "delete", "deletecollection"].contains(&text("verb")) && !text("requestURI").contains("dryRun=All")
+            ours && ["create", "update", "patch", "delete", "deletecollection"].contains(&text("verb"))
+                && !text("requestURI").contains("dryRun=All")
         });
         writes.map(|event| format!("{} {} {}", event["userAgent"], event["verb"], event["requestURI"])).collect()
     }
@@ -137,7 +151,8 @@ impl Bundled {
             told.push_str(&line);
             told.push('\n');
             // A layer's own line, or a task's with its hosts; never a line of the plan.
-            (line.starts_with("    ") && !line.starts_with("     ") && !["=", "~", "?", "!"].iter().any(|sign| line[4..].starts_with(sign)) || line.starts_with("  ✔"))
+            (line.starts_with("    ") && !line.starts_with("     ") && !["=", "~", "?", "!"].iter().any(|sign| line[4..].starts_with(sign))
+                || line.starts_with("  ✔"))
                 && line.contains(word)
         });
         assert!(seen, "`up` ended before {word:?}:\n{told}");
@@ -162,7 +177,11 @@ impl Drop for Bundled {
 /// JSON that a server answers.
 #[track_caller]
 fn curl(arguments: &[&str]) -> Value {
-    let output = Command::new("curl").args(["--silent", "--show-error", "--fail-with-body", "--max-time", "60"]).args(arguments).output().expect("curl runs");
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--fail-with-body", "--max-time", "60"])
+        .args(arguments)
+        .output()
+        .expect("curl runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -177,13 +196,23 @@ struct Browser {
 
 impl Browser {
     fn open() -> Self {
-        let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("chromedriver runs: tests/run installs it");
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver runs: tests/run installs it");
         let mut said = BufReader::new(driver.stdout.take().expect("piped"));
         let mut line = String::new();
         let port = loop {
             line.clear();
             assert!(said.read_line(&mut line).expect("it says its port") > 0, "chromedriver ended");
-            if let Some(port) = line.split("on port ").nth(1).and_then(|rest| rest.trim_end().trim_end_matches('.').parse::<u16>().ok()).filter(|port| *port != 0) {
+            if let Some(port) = line
+                .split("on port ")
+                .nth(1)
+                .and_then(|rest| rest.trim_end().trim_end_matches('.').parse::<u16>().ok())
+                .filter(|port| *port != 0)
+            {
                 break port;
             }
         };
@@ -191,8 +220,16 @@ impl Browser {
         std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(drop));
         let profile = tempfile::tempdir().expect("a profile");
         let arguments = [
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", &format!("--user-data-dir={}", profile.path().display()),
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            &format!("--user-data-dir={}", profile.path().display()),
         ];
         let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}});
         let answer = curl(&["--json", &wanted.to_string(), &format!("http://127.0.0.1:{port}/session")]);
@@ -206,7 +243,12 @@ impl Browser {
 
     fn element(&self, selector: &str) -> String {
         let found = self.post("element", &json!({"using": "css selector", "value": selector}));
-        found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str).unwrap_or_else(|| panic!("no {selector}")).to_owned()
+        found
+            .as_object()
+            .and_then(|found| found.values().next())
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no {selector}"))
+            .to_owned()
     }
 
     fn text(&self, selector: &str) -> String {
@@ -304,8 +346,15 @@ fn a_killed_up_is_completed_by_the_next() {
     bundled.up();
     bundled.proves_no_change();
     bundled.answers();
-    let objects = bundled.kubectl(&["get", "all,configmaps,serviceaccounts,poddisruptionbudgets", "--namespace", "phishing", "--output", "name"]);
-    for object in ["deployment.apps/phishing", "service/phishing", "configmap/phishing", "serviceaccount/phishing", "poddisruptionbudget.policy/phishing"] {
+    let objects =
+        bundled.kubectl(&["get", "all,configmaps,serviceaccounts,poddisruptionbudgets", "--namespace", "phishing", "--output", "name"]);
+    for object in [
+        "deployment.apps/phishing",
+        "service/phishing",
+        "configmap/phishing",
+        "serviceaccount/phishing",
+        "poddisruptionbudget.policy/phishing",
+    ] {
         assert!(objects.lines().any(|line| line == object), "{object} is missing:\n{objects}");
     }
     // No token outlives a join for long, and none was made twice for nothing.

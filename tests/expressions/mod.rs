@@ -79,7 +79,8 @@ fn files() -> Vec<PathBuf> {
 fn read(path: &Path) -> (Map, Vec<Value>) {
     let text = std::fs::read_to_string(path).expect("a readable case file");
     let scope = Variables(BTreeMap::from([("text".into(), Arc::new(Tree::Literal(Value::text(text))))]));
-    let document = Jinja::new(&scope).expression(&template("text | from_yaml")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let document =
+        Jinja::new(&scope).expression(&template("text | from_yaml")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let variables = document.get("variables").and_then(Value::as_map).cloned().unwrap_or_default();
     let cases = document.get("cases").and_then(Value::as_list).expect("a list of cases").to_vec();
     (variables, cases)
@@ -88,7 +89,9 @@ fn read(path: &Path) -> (Map, Vec<Value>) {
 /// The same in type as well: `1`, `1.0` and `true` differ.
 fn exact(ours: &Value, theirs: &Value, unordered: bool) -> bool {
     match (ours, theirs) {
-        (Value::List(a), Value::List(b)) if unordered => a.len() == b.len() && a.iter().all(|item| b.iter().any(|other| exact(item, other, false))),
+        (Value::List(a), Value::List(b)) if unordered => {
+            a.len() == b.len() && a.iter().all(|item| b.iter().any(|other| exact(item, other, false)))
+        }
         (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| exact(a, b, false)),
         (Value::Map(a), Value::Map(b)) => {
             a.len() == b.len() && a.iter().zip(b.iter()).all(|((a_key, a), (b_key, b))| a_key == b_key && exact(a, b, false))
@@ -168,7 +171,8 @@ fn every_expression_gives_what_ansible_gives() {
                 _ => false,
             };
             if !right {
-                let source = ["template", "expression", "condition", "file"].iter().find_map(|kind| case.get(kind)).map(json).unwrap_or_default();
+                let source =
+                    ["template", "expression", "condition", "file"].iter().find_map(|kind| case.get(kind)).map(json).unwrap_or_default();
                 let ours = outcome.map_or_else(|error| format!("{}: {error}", kind(&error)), |value| json(&value));
                 let theirs = wanted.get("error").or(wanted.get("value")).map(json).unwrap_or_default();
                 let name = path.file_stem().unwrap_or_default().to_string_lossy();

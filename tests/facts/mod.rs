@@ -18,9 +18,18 @@ const ABSENT: &[(&str, &str)] = &[
 
 /// Values that differ from one moment, or one process, to the next.
 const VOLATILE: &[&str] = &[
-    "ansible_date_time", "ansible_loadavg", "ansible_uptime_seconds", "ansible_memfree_mb", "ansible_memory_mb", "ansible_swapfree_mb",
+    "ansible_date_time",
+    "ansible_loadavg",
+    "ansible_uptime_seconds",
+    "ansible_memfree_mb",
+    "ansible_memory_mb",
+    "ansible_swapfree_mb",
     "ansible_env",
-    "block_available", "block_used", "inode_available", "inode_used", "size_available",
+    "block_available",
+    "block_used",
+    "inode_available",
+    "inode_used",
+    "size_available",
 ];
 
 /// Values that differ for a reason.
@@ -83,7 +92,8 @@ fn compare(path: &str, theirs: &Json, ours: &Json, differences: &mut Vec<String>
         // Sets and what comes from a folder in any order.
         (Json::Array(theirs), Json::Array(ours)) => {
             if name == "ansible_mounts" && theirs.len() == ours.len() {
-                let by_place = |list: &[Json]| list.iter().map(|mount| (mount["mount"].to_string(), mount.clone())).collect::<BTreeMap<_, _>>();
+                let by_place =
+                    |list: &[Json]| list.iter().map(|mount| (mount["mount"].to_string(), mount.clone())).collect::<BTreeMap<_, _>>();
                 for ((place, theirs), (_, ours)) in by_place(theirs).iter().zip(by_place(ours).iter()) {
                     compare(&format!("{path}.{place}"), theirs, ours, differences);
                 }
@@ -103,7 +113,9 @@ fn compare(path: &str, theirs: &Json, ours: &Json, differences: &mut Vec<String>
 fn date_and_time_have_ansibles_names_and_forms() {
     let Some(theirs) = theirs(&["-a", "gather_subset=!all,!min,date_time"]) else { return };
     let (theirs, ours) = (&theirs["ansible_facts"]["ansible_date_time"], &facts(&["!all", "!min", "date_time"])["ansible_date_time"]);
-    let shape = |text: &Json| text.as_str().expect("a text").chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect::<String>();
+    let shape = |text: &Json| {
+        text.as_str().expect("a text").chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect::<String>()
+    };
     let theirs = theirs.as_object().expect("a mapping");
     assert_eq!(theirs.len(), ours.as_object().expect("a mapping").len());
     for (name, value) in theirs {

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use provision::project::{Files, Inventory};
 use provision::program::Tree;
+use provision::project::{Files, Inventory};
 use serde_json::{Value as Json, json};
 
 fn fixture(name: &str) -> PathBuf {
@@ -35,7 +35,10 @@ const CASES: &[Case] = &[
 ];
 
 fn sources(case: &Case) -> Vec<String> {
-    case.sources.iter().map(|source| if source.contains(',') { (*source).to_owned() } else { fixture(source).display().to_string() }).collect()
+    case.sources
+        .iter()
+        .map(|source| if source.contains(',') { (*source).to_owned() } else { fixture(source).display().to_string() })
+        .collect()
 }
 
 fn patterns(case: &Case) -> Vec<String> {
@@ -82,7 +85,10 @@ fn raw(tree: &Tree) -> Json {
         Tree::Template(template) | Tree::Expression(template) => json!(&*template.source),
         Tree::List(items) => items.iter().map(raw).collect(),
         Tree::Map(entries) => Json::Object(
-            entries.iter().map(|(key, value)| (key.literal().and_then(|key| key.as_str().map(str::to_owned)).unwrap_or_default(), raw(value))).collect(),
+            entries
+                .iter()
+                .map(|(key, value)| (key.literal().and_then(|key| key.as_str().map(str::to_owned)).unwrap_or_default(), raw(value)))
+                .collect(),
         ),
     }
 }

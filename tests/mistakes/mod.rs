@@ -45,7 +45,11 @@ fn report(folder: &Path) -> String {
     let (mut project, _) = Project::load(folder, &options, &mut |_| None);
     let playbooks: Vec<PathBuf> = project.environment.playbooks.iter().map(|part| part.path.clone()).collect();
     let artifacts = Manifest::builtin().names().map(|name| (name.into(), playbook::artifact::Artifact::default())).collect();
-    playbook::compile(&mut project, &playbooks, &playbook::Options { limit: options.limit.clone(), artifacts: Arc::new(artifacts), ..playbook::Options::default() });
+    playbook::compile(
+        &mut project,
+        &playbooks,
+        &playbook::Options { limit: options.limit.clone(), artifacts: Arc::new(artifacts), ..playbook::Options::default() },
+    );
     let report = project.files.diagnostics.render(&project.files.sources);
     // Places of this machine are not the case's.
     report.replace(&folder.display().to_string(), "FOLDER")

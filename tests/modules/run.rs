@@ -43,7 +43,8 @@ struct Ran {
 }
 
 pub fn run(case: &Case) -> Result<(), String> {
-    let mut fake = Fake::from_value(if case.system.is_null() { serde_json::json!({}) } else { case.system.clone() }).map_err(|error| error.message)?;
+    let mut fake =
+        Fake::from_value(if case.system.is_null() { serde_json::json!({}) } else { case.system.clone() }).map_err(|error| error.message)?;
     let mut files = Files::default();
     if let Some(source) = &case.source {
         files = sources(source)?;
@@ -173,7 +174,9 @@ fn drive(case: &Case, fake: &mut Fake, mode: Mode, files: &mut Files) -> Result<
 
 fn sources(source: &SourceCase) -> Result<Files, String> {
     let mut files = Files { path: source.path.clone(), ..Files::default() };
-    let bits = |text: &Option<String>, default: u32| text.as_deref().map_or(Ok(default), |text| u32::from_str_radix(text, 8)).map_err(|error| error.to_string());
+    let bits = |text: &Option<String>, default: u32| {
+        text.as_deref().map_or(Ok(default), |text| u32::from_str_radix(text, 8)).map_err(|error| error.to_string())
+    };
     for (path, file) in &source.files {
         let file = match file {
             SourceFile::File { content, mode } => {

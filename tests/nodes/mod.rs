@@ -10,8 +10,29 @@ use crate::support::nodes::TestNodes;
 
 /// Fields that differ between two nodes, two moments or two programs' sentences.
 const LEFT_OUT: &[&str] = &[
-    "status", "stdout", "stdout_lines", "stderr", "stderr_lines", "start", "end", "delta", "elapsed", "cache_update_time", "diff", "invocation",
-    "exception", "msg", "cmd", "warnings", "ansible_facts", "deprecations", "name", "rc", "src", "checksum", "md5sum",
+    "status",
+    "stdout",
+    "stdout_lines",
+    "stderr",
+    "stderr_lines",
+    "start",
+    "end",
+    "delta",
+    "elapsed",
+    "cache_update_time",
+    "diff",
+    "invocation",
+    "exception",
+    "msg",
+    "cmd",
+    "warnings",
+    "ansible_facts",
+    "deprecations",
+    "name",
+    "rc",
+    "src",
+    "checksum",
+    "md5sum",
 ];
 
 /// What each task registered on a node, in the playbook's order.
@@ -37,9 +58,11 @@ fn the_systems_modules_do_what_ansibles_do() {
     std::fs::write(folder.path().join("inventory.ini"), inventory).expect("writes");
     let text = include_str!("../fixtures/nodes/system.yaml");
     // What was registered goes to a file at the end.
-    let names: Vec<&str> = text.split("register: ").skip(1).map(|rest| rest.split([',', '}', '\n']).next().unwrap_or_default().trim()).collect();
+    let names: Vec<&str> =
+        text.split("register: ").skip(1).map(|rest| rest.split([',', '}', '\n']).next().unwrap_or_default().trim()).collect();
     let pairs: Vec<String> = names.iter().map(|name| format!("'{name}': {name}")).collect();
-    let last = format!("    - {{name: Results, copy: {{content: \"{{{{ {{{}}} | to_json }}}}\", dest: /root/results.json}}}}\n", pairs.join(", "));
+    let last =
+        format!("    - {{name: Results, copy: {{content: \"{{{{ {{{}}} | to_json }}}}\", dest: /root/results.json}}}}\n", pairs.join(", "));
     std::fs::write(folder.path().join("system.yaml"), format!("{text}{last}")).expect("writes");
     let run = |program: &Path, words: &[&str], host: &str| {
         let output = Command::new(program)
@@ -70,7 +93,8 @@ fn the_systems_modules_do_what_ansibles_do() {
             }
         }
         if let Ok(path) = std::env::var("PROVISION_KEEP_RESULTS") {
-            std::fs::write(format!("{path}/{round}.json"), serde_json::json!({"theirs": theirs, "ours": ours, "said": said}).to_string()).expect("writes");
+            std::fs::write(format!("{path}/{round}.json"), serde_json::json!({"theirs": theirs, "ours": ours, "said": said}).to_string())
+                .expect("writes");
         }
         if !different.is_empty() {
             different.push(said);

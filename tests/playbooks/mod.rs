@@ -23,7 +23,11 @@ pub fn cases() -> PathBuf {
 
 /// Compiles `site.yml` of a folder.
 pub fn compile(folder: &Path, options: &Options) -> Case {
-    let given = project::Options { inventory: vec!["inventory.ini".to_owned()], environment: [("ANSIBLE_ROLES_PATH".to_owned(), "/nowhere/roles".to_owned())].into(), ..project::Options::default() };
+    let given = project::Options {
+        inventory: vec!["inventory.ini".to_owned()],
+        environment: [("ANSIBLE_ROLES_PATH".to_owned(), "/nowhere/roles".to_owned())].into(),
+        ..project::Options::default()
+    };
     let (mut project, _) = Project::load(folder, &given, &mut |_| None);
     let compiled = playbook::compile(&mut project, &[folder.join("site.yml")], options);
     let report = project.files.diagnostics.render(&project.files.sources);
@@ -31,8 +35,11 @@ pub fn compile(folder: &Path, options: &Options) -> Case {
 }
 
 fn folders() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> =
-        std::fs::read_dir(cases()).expect("the cases").map(|entry| entry.expect("an entry").path()).filter(|path| path.join("site.yml").is_file()).collect();
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(cases())
+        .expect("the cases")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.join("site.yml").is_file())
+        .collect();
     folders.sort();
     assert!(!folders.is_empty());
     // Made here: not every way that this tree travels keeps links.
@@ -76,7 +83,12 @@ fn tasks_and_tags_are_listed_as_ansible_lists_them() {
             let case = compile(&folder, &Options::default());
             let names = [(folder.join("site.yml"), "site.yml".to_owned())];
             let listed = list::list(&case.compiled, &names, &Settings::default(), lists);
-            assert!(listed == expected, "{}/{file}\n{}", folder.display(), similar::TextDiff::from_lines(&expected, &listed).unified_diff());
+            assert!(
+                listed == expected,
+                "{}/{file}\n{}",
+                folder.display(),
+                similar::TextDiff::from_lines(&expected, &listed).unified_diff()
+            );
             count += 1;
         }
     }

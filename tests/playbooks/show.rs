@@ -37,7 +37,11 @@ fn one(program: &Program) -> String {
         let _ = writeln!(out, "  vars file {path} {}", show_layer(layer));
     }
     for (name, role) in &program.fragments.roles {
-        let _ = writeln!(out, "  role {name} tasks {:?} handlers {:?} vars {:?} defaults {:?}", role.tasks, role.handlers, role.vars, role.defaults);
+        let _ = writeln!(
+            out,
+            "  role {name} tasks {:?} handlers {:?} vars {:?} defaults {:?}",
+            role.tasks, role.handlers, role.vars, role.defaults
+        );
     }
     for (path, file) in &program.files {
         let _ = writeln!(out, "  file {path} {}", show_file(file));
@@ -49,7 +53,9 @@ fn one(program: &Program) -> String {
 fn show_file(file: &provision::program::File) -> String {
     use provision::program::File;
     match file {
-        File::Plain { sha256, size, content, .. } => format!("{size} bytes {}{}", &sha256[..8], if content.is_some() { " sent" } else { "" }),
+        File::Plain { sha256, size, content, .. } => {
+            format!("{size} bytes {}{}", &sha256[..8], if content.is_some() { " sent" } else { "" })
+        }
         File::Directory { entries, .. } => format!("folder {}", entries.join(" ")),
         File::Symlink { target } => format!("link to {target}"),
     }
@@ -66,7 +72,9 @@ pub fn show(tree: &Tree) -> String {
         Tree::Template(template) => format!("<{}>", template.source),
         Tree::Expression(template) => format!("({})", template.source),
         Tree::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
-        Tree::Map(entries) => format!("{{{}}}", entries.iter().map(|(key, value)| format!("{}: {}", show(key), show(value))).collect::<Vec<_>>().join(", ")),
+        Tree::Map(entries) => {
+            format!("{{{}}}", entries.iter().map(|(key, value)| format!("{}: {}", show(key), show(value))).collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
@@ -81,9 +89,13 @@ fn show_play(out: &mut String, play: &Play) {
     for file in &play.vars_files {
         let _ = writeln!(out, "    vars_files {}", file.candidates.iter().map(show).collect::<Vec<_>>().join(" or "));
     }
-    for (name, steps) in
-        [("pre_tasks", &play.pre_tasks), ("roles", &play.roles), ("tasks", &play.tasks), ("post_tasks", &play.post_tasks), ("handlers", &play.handlers)]
-    {
+    for (name, steps) in [
+        ("pre_tasks", &play.pre_tasks),
+        ("roles", &play.roles),
+        ("tasks", &play.tasks),
+        ("post_tasks", &play.post_tasks),
+        ("handlers", &play.handlers),
+    ] {
         if !steps.is_empty() {
             let _ = writeln!(out, "    {name}");
             show_steps(out, steps, 3);
@@ -109,7 +121,10 @@ fn show_steps(out: &mut String, steps: &[Step], depth: usize) {
 fn show_block(out: &mut String, block: &Block, depth: usize) {
     let indent = "  ".repeat(depth);
     let mut line = match &block.role {
-        Some(role) => format!("role {} defaults {:?} vars {:?} parameters {:?} duplicates {}", role.name, role.defaults, role.vars, role.parameters, role.allow_duplicates),
+        Some(role) => format!(
+            "role {} defaults {:?} vars {:?} parameters {:?} duplicates {}",
+            role.name, role.defaults, role.vars, role.parameters, role.allow_duplicates
+        ),
         None => "block".to_owned(),
     };
     if let Some(name) = &block.name {
@@ -164,7 +179,9 @@ fn show_task(task: &Task) -> String {
 fn show_include(include: &Include) -> String {
     let mut out = match &include.what {
         Included::Tasks(name) => format!("include_tasks {}", show(name)),
-        Included::Role { name, tasks_from, .. } => format!("include_role {} {}", show(name), tasks_from.as_ref().map(show).unwrap_or_default()),
+        Included::Role { name, tasks_from, .. } => {
+            format!("include_role {} {}", show(name), tasks_from.as_ref().map(show).unwrap_or_default())
+        }
     };
     show_loop(&mut out, include.looping.as_ref());
     out.push_str(&show_keywords(&include.keywords));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use provision::program::{Tree, Value};
 use provision::project::settings::Gathering;
 use provision::project::{Options, Origin, Passwords, Project};
-use provision::program::{Tree, Value};
 
 fn write(folder: &Path, files: &[(&str, &str)]) {
     for (name, text) in files {
@@ -45,7 +45,9 @@ fn machines_and_inventory_share_one_namespace() {
     let layers = project.inventory.layers("worker-1", Some(&playbooks));
     let shown: Vec<String> = layers
         .iter()
-        .flat_map(|layer| layer.variables.iter().map(move |variable| format!("{} {}={:?}", layer.origin, variable.name, variable.value.literal())))
+        .flat_map(|layer| {
+            layer.variables.iter().map(move |variable| format!("{} {}={:?}", layer.origin, variable.name, variable.value.literal()))
+        })
         .collect();
     assert_eq!(
         shown,
@@ -68,7 +70,13 @@ fn what_a_folder_lacks_is_built_in_and_says_so() {
     let (bundled, empty, own) = (tempfile::tempdir().expect("a"), tempfile::tempdir().expect("b"), tempfile::tempdir().expect("c"));
     write(
         bundled.path(),
-        &[("vms/dev.yaml", MACHINES), ("inventory/hosts.yml", "workers:\n"), ("playbooks/site.yaml", "[]"), ("charts/phishing/Chart.yaml", ""), ("charts/phishing/values-dev.yaml", "")],
+        &[
+            ("vms/dev.yaml", MACHINES),
+            ("inventory/hosts.yml", "workers:\n"),
+            ("playbooks/site.yaml", "[]"),
+            ("charts/phishing/Chart.yaml", ""),
+            ("charts/phishing/values-dev.yaml", ""),
+        ],
     );
     let options = Options { built_in: Some(bundled.path().to_owned()), ..Options::default() };
     let project = load(empty.path(), &options);
@@ -90,7 +98,10 @@ fn an_environment_names_its_parts() {
     write(
         folder.path(),
         &[
-            ("provision.yaml", "name: prod\nmachines: ~\ninventory: [a, 'x1,x2']\nplaybooks: site.yml\nreleases:\n  - {chart: charts/app, values: [v1.yaml]}\n"),
+            (
+                "provision.yaml",
+                "name: prod\nmachines: ~\ninventory: [a, 'x1,x2']\nplaybooks: site.yml\nreleases:\n  - {chart: charts/app, values: [v1.yaml]}\n",
+            ),
             ("a", "web1\n"),
             ("site.yml", "[]"),
             ("v1.yaml", ""),
@@ -110,17 +121,25 @@ fn settings_come_from_the_file_and_variables_win() {
     write(
         folder.path(),
         &[
-            ("ansible.cfg", "[defaults]\ninventory = hosts, more\nroles_path = roles:~/r:$X/y\nforks=20\nremote_user = deploy ; why\nhost_key_checking = False\ngathering = explicit\nprivate_key_file = keys/id\n[privilege_escalation]\nbecome = yes\n[ssh_connection]\npipelining = True\nssh_args = -o A=1\n   -o B=2\n"),
+            (
+                "ansible.cfg",
+                "[defaults]\ninventory = hosts, more\nroles_path = roles:~/r:$X/y\nforks=20\nremote_user = deploy ; why\nhost_key_checking = False\ngathering = explicit\nprivate_key_file = keys/id\n[privilege_escalation]\nbecome = yes\n[ssh_connection]\npipelining = True\nssh_args = -o A=1\n   -o B=2\n",
+            ),
             ("hosts", "web1\n"),
             ("more", "web2\n"),
         ],
     );
-    let environment: BTreeMap<String, String> =
-        [("ANSIBLE_REMOTE_USER", "root"), ("X", "/x"), ("ANSIBLE_FORKS", "7")].into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let environment: BTreeMap<String, String> = [("ANSIBLE_REMOTE_USER", "root"), ("X", "/x"), ("ANSIBLE_FORKS", "7")]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     let project = load(folder.path(), &Options { environment, ..Options::default() });
     let settings = &project.settings;
     assert_eq!(project.inventory.hosts.len(), 2);
-    assert_eq!((settings.remote_user.as_deref(), settings.forks, settings.host_key_checking, settings.become_), (Some("root"), 7, false, true));
+    assert_eq!(
+        (settings.remote_user.as_deref(), settings.forks, settings.host_key_checking, settings.become_),
+        (Some("root"), 7, false, true)
+    );
     assert_eq!(settings.gathering, Gathering::Explicit);
     assert_eq!(settings.private_key_file, Some(folder.path().join("keys/id")));
     assert_eq!((settings.roles_path[0].clone(), settings.roles_path[2].clone()), (folder.path().join("roles"), "/x/y".into()));
@@ -168,7 +187,10 @@ fn a_limit_leaves_hosts_in_the_inventorys_order() {
 fn a_password_file_of_the_settings_opens_group_vars() {
     let folder = tempfile::tempdir().expect("a folder");
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/vault");
-    write(folder.path(), &[("inventory/hosts", "web1\n"), ("pw", "correct horse\n"), ("ansible.cfg", "[defaults]\nvault_password_file = pw\n")]);
+    write(
+        folder.path(),
+        &[("inventory/hosts", "web1\n"), ("pw", "correct horse\n"), ("ansible.cfg", "[defaults]\nvault_password_file = pw\n")],
+    );
     fs::create_dir(folder.path().join("inventory/group_vars")).expect("make a folder");
     fs::copy(fixtures.join("file-1.1.yml"), folder.path().join("inventory/group_vars/all.yml")).expect("copy");
     let project = load(folder.path(), &Options { passwords: Passwords::default(), ..Options::default() });

@@ -179,7 +179,10 @@ async fn a_folder_that_is_not_ours_alone_is_left_for_the_home() {
 #[tokio::test]
 async fn a_host_without_any_folder_for_programs_says_why() {
     let server = with_folders("mount -o remount,noexec /var/tmp; mount -o remount,ro /root");
-    let error = bootstrap(&link(&server).await, &Fake::new().binaries, &AgentStart { first: b"program", ..Default::default() }).await.err().expect("nowhere");
+    let error = bootstrap(&link(&server).await, &Fake::new().binaries, &AgentStart { first: b"program", ..Default::default() })
+        .await
+        .err()
+        .expect("nowhere");
     assert_eq!(error.kind, ErrorKind::Agent);
     assert_eq!(
         error.message,

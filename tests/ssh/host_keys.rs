@@ -79,7 +79,12 @@ async fn hashed_names_as_ssh_keygen_writes_them_are_found() {
 async fn an_unknown_key_is_refused_and_nothing_is_written() {
     let server = Sshd::start();
     let other = another_key(&server, "ed25519");
-    for text in [String::new(), format!("other.example.org {}\n", server.host_key("ed25519")), format!("*,!127.0.0.1,!{} {}\n", name(&server), server.host_key("ed25519")), format!("127.0.0.1 {other}\n")] {
+    for text in [
+        String::new(),
+        format!("other.example.org {}\n", server.host_key("ed25519")),
+        format!("*,!127.0.0.1,!{} {}\n", name(&server), server.host_key("ed25519")),
+        format!("127.0.0.1 {other}\n"),
+    ] {
         let (result, after) = with_file(&server, &text, false).await;
         assert_eq!(result.expect_err("unknown").kind, ErrorKind::HostKeyUnknown);
         assert_eq!(after, text);
@@ -192,6 +197,13 @@ async fn certificates_are_believed_only_from_their_authority_for_this_host_and_t
 }
 
 fn sign(ca: &Path, key: &Path, options: &[&str]) {
-    let output = Command::new("ssh-keygen").args(["-q", "-s"]).arg(ca).args(["-I", "id"]).args(options).arg(PathBuf::from(format!("{}.pub", key.display()))).output().expect("ssh-keygen");
+    let output = Command::new("ssh-keygen")
+        .args(["-q", "-s"])
+        .arg(ca)
+        .args(["-I", "id"])
+        .args(options)
+        .arg(PathBuf::from(format!("{}.pub", key.display())))
+        .output()
+        .expect("ssh-keygen");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -138,7 +138,15 @@ async fn with_identities_only_the_agent_signs_for_named_keys_alone() {
     server.authorize(&public(&other));
     let agent = Agent::with(server.folder(), &[&named, &other]);
     // From here on only the agent can sign with it.
-    assert!(Command::new("ssh-keygen").args(["-q", "-p", "-N", "secret words", "-f"]).arg(&named).output().expect("ssh-keygen").status.success());
+    assert!(
+        Command::new("ssh-keygen")
+            .args(["-q", "-p", "-N", "secret words", "-f"])
+            .arg(&named)
+            .output()
+            .expect("ssh-keygen")
+            .status
+            .success()
+    );
     let mut target = with_key(&server, &named);
     target.credentials.agent = Some(agent.socket.clone());
     target.credentials.identities_only = true;
@@ -157,7 +165,13 @@ async fn a_user_s_certificate_logs_in() {
     let server = Sshd::with(&Options { settings: &[&settings], ..Default::default() });
     let key = server.new_key("certified", "ed25519", "");
     let user = target(&server).user;
-    let output = Command::new("ssh-keygen").args(["-q", "-s"]).arg(&ca).args(["-I", "id", "-n", &user]).arg(format!("{}.pub", key.display())).output().expect("ssh-keygen");
+    let output = Command::new("ssh-keygen")
+        .args(["-q", "-s"])
+        .arg(&ca)
+        .args(["-I", "id", "-n", &user])
+        .arg(format!("{}.pub", key.display()))
+        .output()
+        .expect("ssh-keygen");
     assert!(output.status.success());
     connect(&with_key(&server, &key)).await.expect("the certificate");
 }
@@ -168,7 +182,11 @@ async fn a_refused_login_says_what_was_tried() {
     let key = server.new_key("stranger", "ed25519", "");
     let error = connect(&with_key(&server, &key)).await.map(drop).expect_err("not authorised");
     assert_eq!(error.kind, ErrorKind::Authentication);
-    let expected = format!("connect to `node` (root@127.0.0.1:{}): the server refused the key {}; the server accepts publickey", server.port(), key.display());
+    let expected = format!(
+        "connect to `node` (root@127.0.0.1:{}): the server refused the key {}; the server accepts publickey",
+        server.port(),
+        key.display()
+    );
     assert_eq!(error.message.replace(&target(&server).user, "root"), expected);
     assert!(error.is_unreachable() && !error.may_pass());
 }

@@ -126,6 +126,11 @@ fn openssh_reaches_a_host_by_our_section_of_its_configuration() {
     let (config, known_hosts) = (server.folder().join("our config"), server.folder().join("our known hosts"));
     std::fs::write(&known_hosts, known_hosts_line(&target)).expect("write");
     std::fs::write(&config, ssh_config(&target, Some(&known_hosts))).expect("write");
-    let output = std::process::Command::new("ssh").arg("-F").arg(&config).args(["-oBatchMode=yes", "node", "echo there"]).output().expect("openssh-client");
+    let output = std::process::Command::new("ssh")
+        .arg("-F")
+        .arg(&config)
+        .args(["-oBatchMode=yes", "node", "echo there"])
+        .output()
+        .expect("openssh-client");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "there\n", "{}", String::from_utf8_lossy(&output.stderr));
 }

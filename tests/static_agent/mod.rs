@@ -12,11 +12,13 @@ use crate::support::nodes::root_or_skip;
 
 /// Builds the static agent as the release build does, without its optimisation.
 fn build() -> PathBuf {
-    let listed = Command::new("rustc").args(["--print", "target-libdir", "--target", "x86_64-unknown-linux-musl"]).output().expect("rustc runs");
+    let listed =
+        Command::new("rustc").args(["--print", "target-libdir", "--target", "x86_64-unknown-linux-musl"]).output().expect("rustc runs");
     let libraries = fs::read_dir(String::from_utf8_lossy(&listed.stdout).trim()).into_iter().flatten().flatten();
     let has_musl = libraries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("libstd-"));
     // Where musl is not to be had, glibc is linked statically; the target is named, or proc-macros break.
-    let (target, flags) = if has_musl { ("x86_64-unknown-linux-musl", "") } else { ("x86_64-unknown-linux-gnu", "-C target-feature=+crt-static") };
+    let (target, flags) =
+        if has_musl { ("x86_64-unknown-linux-musl", "") } else { ("x86_64-unknown-linux-gnu", "-C target-feature=+crt-static") };
     let folder = Path::new(env!("CARGO_BIN_EXE_provision")).parent().and_then(Path::parent).expect("the target folder").join("static");
     let mut cargo = Command::new(env!("CARGO"));
     cargo
@@ -69,7 +71,8 @@ fn the_agent_needs_nothing_of_the_node() {
     };
     let mut stdin = agent.stdin.take().expect("piped");
     // An agent that could not start does not read: its own words, below, tell more than our broken pipe.
-    let sent = [Down::Start(Box::new(start)), Down::End].iter().try_for_each(|frame| stdin.write_all(&frame::encode(frame).expect("packed")));
+    let sent =
+        [Down::Start(Box::new(start)), Down::End].iter().try_for_each(|frame| stdin.write_all(&frame::encode(frame).expect("packed")));
     drop(stdin);
     let output = agent.wait_with_output().expect("ended");
     assert!(output.status.success() && sent.is_ok(), "the agent: {}, {sent:?}: {}", output.status, String::from_utf8_lossy(&output.stderr));

@@ -60,12 +60,19 @@ fn of_cache() -> Option<PathBuf> {
     runtime.block_on(async {
         let store = Store::new(Manifest::builtin(), Cache::of_user().expect("a cache"), Settings::from_environment(None)).expect("a store");
         if ci {
-            store.ensure(&PROGRAMS, &mut |_| {}, &Cancel::default()).await.unwrap_or_else(|error| panic!("CI gets its API server: {error}"));
+            store
+                .ensure(&PROGRAMS, &mut |_| {}, &Cancel::default())
+                .await
+                .unwrap_or_else(|error| panic!("CI gets its API server: {error}"));
         }
         std::fs::create_dir_all(&folder).expect("a folder");
         for name in PROGRAMS {
             let Some(artifact) = store.present(name).await.expect("the cache is whole") else {
-                let _ = writeln!(std::io::stderr(), "skipped: this test needs {name}: run `provision up` once, or set PROVISION_TEST_KUBE_BIN to a folder with {}", PROGRAMS.join(", "));
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "skipped: this test needs {name}: run `provision up` once, or set PROVISION_TEST_KUBE_BIN to a folder with {}",
+                    PROGRAMS.join(", ")
+                );
                 return None;
             };
             for file in artifact.files {
@@ -99,38 +106,88 @@ impl ApiServer {
 
     fn start(binaries: PathBuf) -> Self {
         let folder = tempfile::Builder::new().prefix("provision-kube-").tempdir().expect("a temporary folder");
-        let ports: Vec<u16> = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port")).iter().map(|listener| listener.local_addr().expect("bound").port()).collect();
+        let ports: Vec<u16> = [(); 3]
+            .map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+            .iter()
+            .map(|listener| listener.local_addr().expect("bound").port())
+            .collect();
         let (etcd, peers, port) = (ports[0], ports[1], ports[2]);
         let mut server = Self { folder, port, binaries, users: AtomicUsize::new(0), processes: Vec::new() };
         let path = |name: &str| server.folder.path().join(name).display().to_string();
         let tokens: Vec<String> = (0..USERS).map(|index| format!("token-{index},user-{index},{index},system:masters\n")).collect();
         write(server.folder.path(), "tokens", &tokens.concat());
-        write(server.folder.path(), "audit.yaml", "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n");
+        write(
+            server.folder.path(),
+            "audit.yaml",
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n",
+        );
         // The keys of a real cluster, and its admin.conf, by the program that makes them there.
-        for phase in [vec!["certs", "ca"], vec!["certs", "sa"], vec!["certs", "apiserver", "--apiserver-cert-extra-sans=127.0.0.1"], vec!["kubeconfig", "admin"]] {
-            let place = [format!("--cert-dir={}", path("pki")), format!("--apiserver-advertise-address={ADVERTISED}"), format!("--apiserver-bind-port={port}"), format!("--kubeconfig-dir={}", path(""))];
-            let place = if phase[0] == "kubeconfig" { &place[..] } else if phase[1] == "apiserver" { &place[..2] } else { &place[..1] };
+        for phase in [
+            vec!["certs", "ca"],
+            vec!["certs", "sa"],
+            vec!["certs", "apiserver", "--apiserver-cert-extra-sans=127.0.0.1"],
+            vec!["kubeconfig", "admin"],
+        ] {
+            let place = [
+                format!("--cert-dir={}", path("pki")),
+                format!("--apiserver-advertise-address={ADVERTISED}"),
+                format!("--apiserver-bind-port={port}"),
+                format!("--kubeconfig-dir={}", path("")),
+            ];
+            let place = if phase[0] == "kubeconfig" {
+                &place[..]
+            } else if phase[1] == "apiserver" {
+                &place[..2]
+            } else {
+                &place[..1]
+            };
             let version = if phase[1] == "sa" { None } else { Some("--kubernetes-version=v1.36.4") };
-            let made = Command::new(server.binaries.join("kubeadm")).args(["init", "phase"]).args(&phase).args(place).args(version).output().expect("kubeadm runs");
+            let made = Command::new(server.binaries.join("kubeadm"))
+                .args(["init", "phase"])
+                .args(&phase)
+                .args(place)
+                .args(version)
+                .output()
+                .expect("kubeadm runs");
             assert!(made.status.success(), "kubeadm init phase {}: {}", phase.join(" "), String::from_utf8_lossy(&made.stderr));
         }
         let (url, peer_url) = (format!("http://127.0.0.1:{etcd}"), format!("http://127.0.0.1:{peers}"));
         let etcd_words = vec![
-            format!("--data-dir={}", path("etcd")), format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}"),
-            format!("--listen-peer-urls={peer_url}"), format!("--initial-advertise-peer-urls={peer_url}"), format!("--initial-cluster=default={peer_url}"),
-            "--unsafe-no-fsync".to_owned(), "--log-level=error".to_owned(),
+            format!("--data-dir={}", path("etcd")),
+            format!("--listen-client-urls={url}"),
+            format!("--advertise-client-urls={url}"),
+            format!("--listen-peer-urls={peer_url}"),
+            format!("--initial-advertise-peer-urls={peer_url}"),
+            format!("--initial-cluster=default={peer_url}"),
+            "--unsafe-no-fsync".to_owned(),
+            "--log-level=error".to_owned(),
         ];
         let api_words = vec![
-            format!("--etcd-servers={url}"), format!("--secure-port={port}"), "--bind-address=127.0.0.1".to_owned(), "--advertise-address=127.0.0.1".to_owned(),
-            "--endpoint-reconciler-type=none".to_owned(), format!("--tls-cert-file={}", path("pki/apiserver.crt")), format!("--tls-private-key-file={}", path("pki/apiserver.key")), format!("--client-ca-file={}", path("pki/ca.crt")), "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
-            "--service-account-issuer=https://kubernetes.default.svc".to_owned(), format!("--service-account-key-file={}", path("pki/sa.pub")),
-            format!("--service-account-signing-key-file={}", path("pki/sa.key")), format!("--token-auth-file={}", path("tokens")), "--authorization-mode=RBAC".to_owned(),
-            "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition".to_owned(), "--allow-privileged=true".to_owned(),
-            format!("--audit-log-path={}", path("audit.log")), format!("--audit-policy-file={}", path("audit.yaml")),
+            format!("--etcd-servers={url}"),
+            format!("--secure-port={port}"),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            format!("--tls-cert-file={}", path("pki/apiserver.crt")),
+            format!("--tls-private-key-file={}", path("pki/apiserver.key")),
+            format!("--client-ca-file={}", path("pki/ca.crt")),
+            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", path("pki/sa.pub")),
+            format!("--service-account-signing-key-file={}", path("pki/sa.key")),
+            format!("--token-auth-file={}", path("tokens")),
+            "--authorization-mode=RBAC".to_owned(),
+            "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition".to_owned(),
+            "--allow-privileged=true".to_owned(),
+            format!("--audit-log-path={}", path("audit.log")),
+            format!("--audit-policy-file={}", path("audit.yaml")),
         ];
         let controller_words = vec![
-            format!("--kubeconfig={}", path("controllers.yaml")), "--leader-elect=false".to_owned(), "--secure-port=0".to_owned(),
-            "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller".to_owned(), format!("--service-account-private-key-file={}", path("pki/sa.key")),
+            format!("--kubeconfig={}", path("controllers.yaml")),
+            "--leader-elect=false".to_owned(),
+            "--secure-port=0".to_owned(),
+            "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller".to_owned(),
+            format!("--service-account-private-key-file={}", path("pki/sa.key")),
         ];
         server.launch("etcd", etcd_words);
         server.launch("kube-apiserver", api_words);
@@ -148,7 +205,14 @@ impl ApiServer {
         let program = self.binaries.join(name);
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
-            let child = Command::new("setpriv").args(["--pdeathsig", "KILL"]).arg(program).args(words).stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log).spawn();
+            let child = Command::new("setpriv")
+                .args(["--pdeathsig", "KILL"])
+                .arg(program)
+                .args(words)
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().expect("a second handle"))
+                .stderr(log)
+                .spawn();
             if sender.send(child).is_ok() {
                 loop {
                     std::thread::park();
@@ -168,11 +232,18 @@ impl ApiServer {
                 write(self.folder.path(), "ready.yaml", &self.kubeconfig(USERS - 1));
                 let ready = kubectl(&self.binaries, &self.folder.path().join("ready.yaml"), &["get", "--raw", "/readyz"]);
                 // The namespaces and roles that every cluster has are made after it is ready.
-                if ready.is_ok() && kubectl(&self.binaries, &self.folder.path().join("ready.yaml"), &["get", "namespace", "default", "kube-system"]).is_ok() {
+                if ready.is_ok()
+                    && kubectl(&self.binaries, &self.folder.path().join("ready.yaml"), &["get", "namespace", "default", "kube-system"])
+                        .is_ok()
+                {
                     return;
                 }
             }
-            assert!(begun.elapsed() < PATIENCE, "the API server was not ready in {PATIENCE:?}: {}", std::fs::read_to_string(self.folder.path().join("kube-apiserver.log")).unwrap_or_default());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the API server was not ready in {PATIENCE:?}: {}",
+                std::fs::read_to_string(self.folder.path().join("kube-apiserver.log")).unwrap_or_default()
+            );
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -191,7 +262,11 @@ impl ApiServer {
     /// admin.conf as kubeadm writes it, its user let in as kubeadm does.
     pub fn admin(&self) -> String {
         let ready = self.folder.path().join("ready.yaml");
-        let bound = kubectl(&self.binaries, &ready, &["create", "clusterrolebinding", "kubeadm:cluster-admins", "--clusterrole=cluster-admin", "--group=kubeadm:cluster-admins"]);
+        let bound = kubectl(
+            &self.binaries,
+            &ready,
+            &["create", "clusterrolebinding", "kubeadm:cluster-admins", "--clusterrole=cluster-admin", "--group=kubeadm:cluster-admins"],
+        );
         bound.expect("one test asks for it");
         std::fs::read_to_string(self.folder.path().join("admin.conf")).expect("kubeadm wrote it").replace(ADVERTISED, "127.0.0.1")
     }
@@ -236,7 +311,10 @@ impl TestClient {
             let part = |path: &str| event.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
             format!("{} {} {}/{}", part("/verb"), part("/objectRef/resource"), part("/objectRef/namespace"), part("/objectRef/name"))
         };
-        let is_write = |event: &Value| !matches!(event["verb"].as_str(), Some("get" | "list" | "watch")) && !event["requestURI"].as_str().unwrap_or_default().contains("dryRun=All");
+        let is_write = |event: &Value| {
+            !matches!(event["verb"].as_str(), Some("get" | "list" | "watch"))
+                && !event["requestURI"].as_str().unwrap_or_default().contains("dryRun=All")
+        };
         self.events().iter().filter(|event| is_write(event)).map(words).collect()
     }
 
@@ -251,8 +329,13 @@ impl TestClient {
 }
 
 fn kubectl(binaries: &Path, kubeconfig: &Path, words: &[&str]) -> Result<String, String> {
-    let output = Command::new(binaries.join("kubectl")).args(words).env("KUBECONFIG", kubeconfig).output().map_err(|error| error.to_string())?;
-    if output.status.success() { Ok(String::from_utf8_lossy(&output.stdout).into_owned()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    let output =
+        Command::new(binaries.join("kubectl")).args(words).env("KUBECONFIG", kubeconfig).output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
 }
 
 fn write(folder: &Path, name: &str, text: &str) {

@@ -16,9 +16,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use provision::vm::host::Record;
 use provision::vm::machines::{Declared, DeclaredMachine, Defaults, Memory};
-use provision::vm::{
-    Container, Environment, Kind, Machines, Node, NodeName, Nodes, Options, Provider,
-};
+use provision::vm::{Container, Environment, Kind, Machines, Node, NodeName, Nodes, Options, Provider};
 
 /// Nodes of one test, on a network of their own within 10.213.0.0/16.
 pub struct TestNodes {
@@ -53,32 +51,20 @@ impl TestNodes {
 
     /// The same with any packages in the base; each set is built once, in about 20 s, and cached.
     pub fn boot_with(names: &[&str], packages: &[&str]) -> Option<Self> {
-        if root_or_skip() {
-            Some(Self::boot_in(Turn::shared(), names, packages))
-        } else {
-            None
-        }
+        if root_or_skip() { Some(Self::boot_in(Turn::shared(), names, packages)) } else { None }
     }
 
     /// Boot while no other test of this process has nodes.
     pub fn boot_alone(names: &[&str]) -> Option<Self> {
-        if root_or_skip() {
-            Some(Self::boot_in(Turn::alone(), names, &[]))
-        } else {
-            None
-        }
+        if root_or_skip() { Some(Self::boot_in(Turn::alone(), names, &[])) } else { None }
     }
 
     fn boot_in(turn: Turn, names: &[&str], packages: &[&str]) -> Self {
         clear_dead_runs();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let temporary = tempfile::Builder::new()
-            .prefix("provision-test-")
-            .tempdir()
-            .expect("a temporary folder");
+        let temporary = tempfile::Builder::new().prefix("provision-test-").tempdir().expect("a temporary folder");
         let name = format!("t-{}-{count}", std::process::id());
-        let environment =
-            Environment::new(&name, temporary.path()).expect("the name of a test environment");
+        let environment = Environment::new(&name, temporary.path()).expect("the name of a test environment");
         // Another test process may take the same network: then the next one.
         let first = std::process::id().wrapping_mul(7).wrapping_add(count);
         for attempt in 0..200 {
@@ -88,19 +74,8 @@ impl TestNodes {
             match provider.ensure(&|_| {}) {
                 Ok(nodes) => {
                     return Self {
-                        addresses: nodes
-                            .iter()
-                            .map(|node| (node.name.to_string(), node.address))
-                            .collect(),
-                        host_keys: nodes
-                            .iter()
-                            .map(|node| {
-                                (
-                                    node.name.to_string(),
-                                    node.host_key.clone().unwrap_or_default(),
-                                )
-                            })
-                            .collect(),
+                        addresses: nodes.iter().map(|node| (node.name.to_string(), node.address)).collect(),
+                        host_keys: nodes.iter().map(|node| (node.name.to_string(), node.host_key.clone().unwrap_or_default())).collect(),
                         key: environment.key(),
                         folder: environment.folder.clone(),
                         packages: packages.iter().map(ToString::to_string).collect(),
@@ -124,33 +99,15 @@ impl TestNodes {
 
     /// A provider for the same environment with other machines, as after an edit of the file.
     pub fn provider_for(&self, machines: &Machines) -> Container {
-        container(
-            &self.environment,
-            machines,
-            &self.packages.iter().map(String::as_str).collect::<Vec<_>>(),
-        )
+        container(&self.environment, machines, &self.packages.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Run a command on a node by the `ssh` program, host key pinned.
     pub fn ssh_output(&self, node: &str, command: &str) -> Output {
         let known = self.folder.join(format!("known-{node}"));
-        std::fs::write(
-            &known,
-            format!("{} {}\n", self.addresses[node], self.host_keys[node]),
-        )
-        .expect("writing known hosts");
+        std::fs::write(&known, format!("{} {}\n", self.addresses[node], self.host_keys[node])).expect("writing known hosts");
         Command::new("ssh")
-            .args([
-                "-q",
-                "-F",
-                "none",
-                "-o",
-                "BatchMode=yes",
-                "-o",
-                "StrictHostKeyChecking=yes",
-                "-o",
-                "ConnectTimeout=10",
-            ])
+            .args(["-q", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"])
             .arg("-o")
             .arg(format!("UserKnownHostsFile={}", known.display()))
             .arg("-i")
@@ -178,10 +135,7 @@ impl TestNodes {
 impl Drop for TestNodes {
     fn drop(&mut self) {
         if let Err(error) = self.provider.destroy(&Nodes::All) {
-            say(&format!(
-                "test nodes of {} stay: {error}",
-                self.environment.id()
-            ));
+            say(&format!("test nodes of {} stay: {error}", self.environment.id()));
         }
     }
 }
@@ -201,18 +155,14 @@ impl Turn {
     /// Beside others.
     pub fn shared() -> Self {
         let turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-        *TURN_OVER
-            .wait_while(turns, |turns| *turns < 0)
-            .unwrap_or_else(PoisonError::into_inner) += 1;
+        *TURN_OVER.wait_while(turns, |turns| *turns < 0).unwrap_or_else(PoisonError::into_inner) += 1;
         Self { alone: false }
     }
 
     /// With no other test's nodes: for a test that compares the whole machine.
     pub fn alone() -> Self {
         let turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-        *TURN_OVER
-            .wait_while(turns, |turns| *turns != 0)
-            .unwrap_or_else(PoisonError::into_inner) = -1;
+        *TURN_OVER.wait_while(turns, |turns| *turns != 0).unwrap_or_else(PoisonError::into_inner) = -1;
         Self { alone: true }
     }
 }
@@ -246,36 +196,23 @@ pub fn declared(networks: &[&str], nodes: &[(String, Ipv4Addr)]) -> Declared {
         name: NodeName::try_from(name.as_str()).expect("the name of a test node"),
         count: None,
         address: Some(*address),
-        own: Defaults {
-            memory: Some(Memory(1 << 30)),
-            ..Defaults::default()
-        },
+        own: Defaults { memory: Some(Memory(1 << 30)), ..Defaults::default() },
     };
     Declared {
-        networks: networks
-            .iter()
-            .map(|network| network.parse().expect("a test network"))
-            .collect(),
+        networks: networks.iter().map(|network| network.parse().expect("a test network")).collect(),
         defaults: Defaults::default(),
         machines: nodes.iter().map(machine).collect(),
     }
 }
 
 fn numbered(names: &[&str], third: u8) -> Vec<(String, Ipv4Addr)> {
-    names
-        .iter()
-        .zip(2..)
-        .map(|(name, last)| ((*name).to_owned(), Ipv4Addr::new(10, 213, third, last)))
-        .collect()
+    names.iter().zip(2..).map(|(name, last)| ((*name).to_owned(), Ipv4Addr::new(10, 213, third, last))).collect()
 }
 
 /// Whether we are root. Where not, says so; in CI that is a failure.
 pub fn root_or_skip() -> bool {
     let root = nix::unistd::geteuid().is_root();
-    assert!(
-        root || std::env::var_os("CI").is_none(),
-        "this test needs root, and CI promises it"
-    );
+    assert!(root || std::env::var_os("CI").is_none(), "this test needs root, and CI promises it");
     if !root {
         say("skipped: this test needs root");
     }
@@ -285,16 +222,9 @@ pub fn root_or_skip() -> bool {
 /// Destroy environments of test processes that are no more.
 fn clear_dead_runs() {
     for record in Record::all() {
-        let pid = record
-            .environment
-            .name
-            .strip_prefix("t-")
-            .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        let pid = record.environment.name.strip_prefix("t-").and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            let machines = machines(
-                &["10.213.0.0/24"],
-                &[("x".to_owned(), Ipv4Addr::new(10, 213, 0, 2))],
-            );
+            let machines = machines(&["10.213.0.0/24"], &[("x".to_owned(), Ipv4Addr::new(10, 213, 0, 2))]);
             _ = container(&record.environment, &machines, &[]).destroy(&Nodes::All);
             // Ours alone, by the name that `boot_in` gives it.
             let folder = &record.environment.folder;

@@ -68,7 +68,8 @@ impl Proxy {
     pub fn before(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), ended: AtomicBool::new(false), start: Instant::now() });
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), ended: AtomicBool::new(false), start: Instant::now() });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {

@@ -148,7 +148,16 @@ fn launch(folder: &Path, settings: &mut Vec<String>, mounts: Option<&str>) -> (u
             None => Command::new("/usr/sbin/sshd"),
             Some(script) => {
                 let mut command = Command::new("unshare");
-                command.args(["--mount", "--propagation", "private", "sh", "-euc", &format!("{script}\nexec \"$@\""), "sh", "/usr/sbin/sshd"]);
+                command.args([
+                    "--mount",
+                    "--propagation",
+                    "private",
+                    "sh",
+                    "-euc",
+                    &format!("{script}\nexec \"$@\""),
+                    "sh",
+                    "/usr/sbin/sshd",
+                ]);
                 command
             }
         };

@@ -110,11 +110,14 @@ fn what_comes_from_a_node_is_never_templated() {
 #[test]
 fn trees_are_evaluated_part_by_part() {
     let scope = Written::default()
-        .with_tree("settings", Tree::Map(vec![
-            (Tree::Literal("good".into()), template("{{ base + 1 }}")),
-            (Tree::Literal("bad".into()), template("{{ no_such }}")),
-            (Tree::Literal("list".into()), Tree::List(vec![template("{{ base }}"), template("{{ no_such }}")])),
-        ]))
+        .with_tree(
+            "settings",
+            Tree::Map(vec![
+                (Tree::Literal("good".into()), template("{{ base + 1 }}")),
+                (Tree::Literal("bad".into()), template("{{ no_such }}")),
+                (Tree::Literal("list".into()), Tree::List(vec![template("{{ base }}"), template("{{ no_such }}")])),
+            ]),
+        )
         .with("base", 1);
     assert_eq!(scope.evaluate("{{ settings.good }}").expect("the other member is not read"), Value::Int(2));
     assert_eq!(scope.evaluate("{{ settings.list[0] }}").expect("the other item is not read"), Value::Int(1));
@@ -140,7 +143,10 @@ fn mistakes_name_the_place_and_the_nearest_name() {
     assert_eq!((error.message.as_str(), error.hint.as_deref()), ("'htp_port' is undefined", Some("did you mean `http_port`?")));
     assert_eq!(error.span, Some(Span { file: 3, line: 10, column: 14 }));
     let error = scope.evaluate("{{ user.nmae }}").expect_err("undefined");
-    assert_eq!((error.message.as_str(), error.hint.as_deref()), ("object of type 'dict' has no attribute 'nmae'", Some("did you mean `name`?")));
+    assert_eq!(
+        (error.message.as_str(), error.hint.as_deref()),
+        ("object of type 'dict' has no attribute 'nmae'", Some("did you mean `name`?"))
+    );
     let error = scope.evaluate("a\nb {{ 1 + }}").expect_err("malformed");
     assert_eq!((error.kind, error.span.map(|span| span.line)), (ErrorKind::Syntax, Some(11)));
     let error = scope.evaluate("{{ http_port | itn }}").expect_err("no filter");
@@ -155,10 +161,7 @@ fn mistakes_name_the_place_and_the_nearest_name() {
 fn conditions_must_be_booleans_and_say_how() {
     let scope = Written::default().with("list", vec![1i64]).with("text", "yes");
     let error = scope.condition("list").expect_err("a list");
-    assert_eq!(
-        error.message,
-        "conditional result (True) was derived from value of type 'list'; conditionals must have a boolean result"
-    );
+    assert_eq!(error.message, "conditional result (True) was derived from value of type 'list'; conditionals must have a boolean result");
     assert_eq!(error.hint.as_deref(), Some("ask for its length: `x | length > 0`"));
     assert!(scope.condition("text").is_err());
     assert!(scope.condition("text | bool").expect("a boolean"));
@@ -199,7 +202,9 @@ fn secrets_mark_all_that_is_made_of_them() {
     let whole = scope.evaluate("{{ user }}").expect("a map");
     assert!(whole.get("password").is_some_and(Value::holds_secret));
     assert!(!whole.get("name").is_some_and(Value::holds_secret), "passed along, members keep their own marks");
-    assert!(Jinja::new(&scope).render_with(&source("a {{ password }}"), &provision::template::Options::file()).expect("a text").is_secret());
+    assert!(
+        Jinja::new(&scope).render_with(&source("a {{ password }}"), &provision::template::Options::file()).expect("a text").is_secret()
+    );
 }
 
 #[test]
@@ -213,8 +218,22 @@ fn unknowns_are_passed_along_and_stop_operations() {
     assert!(matches!(expression("result.stdout.lines[0]").expect("passed along"), Value::Unknown(_)));
     assert!(matches!(expression("[1, result]").expect("inside of a list").as_list(), Some([_, Value::Unknown(_)])));
     assert!(matches!(expression("result.stdout | default('x')").expect("passed along"), Value::Unknown(_)));
-    for operation in ["result + 1", "result == 1", "result | upper", "not result", "result is match('x')", "'a' in result", "[result] | join", "partly | to_json", "partly == {}", "result.stdout.split()"] {
-        assert_eq!(cause(expression(operation).expect_err(operation)), if operation.starts_with("partly") { "it was not made yet" } else { "the command `date` was not run" });
+    for operation in [
+        "result + 1",
+        "result == 1",
+        "result | upper",
+        "not result",
+        "result is match('x')",
+        "'a' in result",
+        "[result] | join",
+        "partly | to_json",
+        "partly == {}",
+        "result.stdout.split()",
+    ] {
+        assert_eq!(
+            cause(expression(operation).expect_err(operation)),
+            if operation.starts_with("partly") { "it was not made yet" } else { "the command `date` was not run" }
+        );
     }
     assert!(scope.condition("result is defined").expect("it will be"));
     assert!(!scope.condition("false and result.changed").expect("the rest is not read"));
@@ -222,7 +241,10 @@ fn unknowns_are_passed_along_and_stop_operations() {
     assert_eq!(cause(scope.condition("result.changed").expect_err("not known")), "the command `date` was not run");
     assert_eq!(expression("partly.known + 1").expect("known"), Value::Int(2));
     // In a tree, only the leaf is unknown.
-    let tree = Tree::Map(vec![(Tree::Literal("a".into()), template("x {{ result.stdout }}")), (Tree::Literal("b".into()), template("{{ partly.known }}"))]);
+    let tree = Tree::Map(vec![
+        (Tree::Literal("a".into()), template("x {{ result.stdout }}")),
+        (Tree::Literal("b".into()), template("{{ partly.known }}")),
+    ]);
     let value = Jinja::new(&scope).evaluate(&tree).expect("a tree");
     assert!(matches!(value.get("a"), Some(Value::Unknown(_))));
     assert_eq!(value.get("b"), Some(&Value::Int(1)));
@@ -269,7 +291,9 @@ fn template_files_include_and_import_others() {
     assert_eq!(scope.render("{% import 'macros.j2' as m %}{{ m.twice(name) }}{{ m.version }}").expect("an import"), "webweb3");
     assert_eq!(scope.render("{% from 'macros.j2' import twice as double %}{{ double('a') }}").expect("an import"), "aa");
     assert_eq!(
-        scope.render("{% extends 'base.j2' %}{% block title %}{{ super() }}+{% endblock %}{% block body %}b{% endblock %}").expect("blocks"),
+        scope
+            .render("{% extends 'base.j2' %}{% block title %}{{ super() }}+{% endblock %}{% block body %}b{% endblock %}")
+            .expect("blocks"),
         "<base+>b"
     );
     assert_eq!(scope.render("a{% include 'none.j2' ignore missing %}").expect("nothing"), "a");

@@ -54,12 +54,18 @@ fn what_cannot_be_opened_says_why() {
         format!("{} / {}", refusal.message, refusal.hint.unwrap_or_default())
     };
     let one = vault(&[], &["password"]);
-    assert!(refusal(&Vault::default(), &content("file-1.1.yml")).starts_with("an encrypted value, and no vault password was given / give `--vault-password-file"));
+    assert!(
+        refusal(&Vault::default(), &content("file-1.1.yml"))
+            .starts_with("an encrypted value, and no vault password was given / give `--vault-password-file")
+    );
     assert_eq!(
         refusal(&one, &content("file-1.2.yml")),
         "no vault password opens this value (it is labelled `prod`) / tried: default; give `--vault-id prod@FILE`"
     );
-    assert!(refusal(&vault(&[], &["other-password"]), &content("file-1.1.yml")).starts_with("no vault password opens this value / tried: default; either"));
+    assert!(
+        refusal(&vault(&[], &["other-password"]), &content("file-1.1.yml"))
+            .starts_with("no vault password opens this value / tried: default; either")
+    );
     let cut = &content("file-1.1.yml")[..200];
     assert!(refusal(&one, cut).starts_with("damaged vault data"), "{}", refusal(&one, cut));
     assert!(refusal(&one, b"$ANSIBLE_VAULT;1.0;AES\n00").starts_with("vault format 1.0 with cipher AES is not supported"));

@@ -16,20 +16,10 @@ fn nodes_boot_and_know_each_other() {
     };
     assert!(nodes.nodes.iter().all(|node| node.outcome == Outcome::Made));
     assert_eq!(nodes.ssh("a", "hostname"), "a\n");
-    assert_eq!(
-        nodes.ssh("b", "systemctl is-system-running --wait"),
-        "running\n"
-    );
-    assert_eq!(
-        nodes.ssh("a", "getent hosts b").split_whitespace().next(),
-        Some(nodes.addresses["b"].to_string().as_str())
-    );
+    assert_eq!(nodes.ssh("b", "systemctl is-system-running --wait"), "running\n");
+    assert_eq!(nodes.ssh("a", "getent hosts b").split_whitespace().next(), Some(nodes.addresses["b"].to_string().as_str()));
     for file in ["/etc/machine-id", "/proc/sys/kernel/random/boot_id"] {
-        assert_ne!(
-            nodes.ssh("a", &format!("cat {file}")),
-            nodes.ssh("b", &format!("cat {file}")),
-            "{file}"
-        );
+        assert_ne!(nodes.ssh("a", &format!("cat {file}")), nodes.ssh("b", &format!("cat {file}")), "{file}");
     }
     nodes.ssh("a", "bash -c 'exec 3<>/dev/tcp/b/22; head -c 4 <&3'");
 }
@@ -52,19 +42,8 @@ fn a_node_is_a_machine_that_can_hold_a_kubernetes_node() {
     let (head, rest) = facts.split_once('\n').expect("lines");
     assert_eq!(head, "33", "no python, and a machine id");
     let lines: Vec<&str> = rest.lines().collect();
-    assert!(
-        lines[..3]
-            .iter()
-            .all(|kind| *kind != "overlayfs" && *kind != "overlay")
-            && lines[3].starts_with("overlay"),
-        "{lines:?}"
-    );
-    assert_eq!(
-        lines[4..],
-        [
-            "755 root", "700 root", "700 root", "600 root", "600 root", "1", "1", "overlay", "0"
-        ]
-    );
+    assert!(lines[..3].iter().all(|kind| *kind != "overlayfs" && *kind != "overlay") && lines[3].starts_with("overlay"), "{lines:?}");
+    assert_eq!(lines[4..], ["755 root", "700 root", "700 root", "600 root", "600 root", "1", "1", "overlay", "0"]);
 }
 
 #[test]
@@ -72,11 +51,7 @@ fn python_is_there_only_where_it_is_asked_for() {
     let Some(nodes) = TestNodes::boot_with_python(&["a"]) else {
         return;
     };
-    assert!(
-        nodes
-            .ssh("a", "python3 --version")
-            .starts_with("Python 3.11")
-    );
+    assert!(nodes.ssh("a", "python3 --version").starts_with("Python 3.11"));
 }
 
 #[test]
@@ -88,15 +63,8 @@ fn a_second_ensure_changes_nothing() {
     let before = (init(&nodes, "a"), nodes.ssh("a", listing));
     let begun = Instant::now();
     let again = nodes.provider.ensure(&|_| {}).expect("a second ensure");
-    assert!(
-        begun.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begun.elapsed()
-    );
-    assert!(
-        again.iter().all(|node| node.outcome == Outcome::Running),
-        "{again:?}"
-    );
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(again.iter().all(|node| node.outcome == Outcome::Running), "{again:?}");
     assert_eq!((init(&nodes, "a"), nodes.ssh("a", listing)), before);
     assert_eq!(again[0].host_key, nodes.nodes[0].host_key);
 }
@@ -111,50 +79,24 @@ fn a_size_follows_the_file_without_a_restart_and_an_address_is_refused() {
     let before = init(&nodes, "a");
     let third = nodes.addresses["a"].octets()[2];
     let file = |last, memory| {
-        let mut declared = crate::support::nodes::declared(
-            &[&format!("10.213.{third}.0/24")],
-            &[("a".to_owned(), [10, 213, third, last].into())],
-        );
+        let mut declared =
+            crate::support::nodes::declared(&[&format!("10.213.{third}.0/24")], &[("a".to_owned(), [10, 213, third, last].into())]);
         declared.machines[0].own.memory = Some(memory);
         provision::vm::Machines::check(&declared).expect("machines without mistakes")
     };
-    let changes = |last, memory| {
-        nodes
-            .provider_for(&file(last, memory))
-            .changes()
-            .expect("changes")
-            .remove(0)
-            .1
-    };
+    let changes = |last, memory| nodes.provider_for(&file(last, memory)).changes().expect("changes").remove(0).1;
     assert_eq!(changes(2, Memory(1 << 30)), Change::Keep);
-    assert_eq!(
-        changes(2, Memory(3 << 29)),
-        Change::Resize(vec!["memory 1 GiB → 1.5 GiB".to_owned()])
-    );
-    let larger = nodes
-        .provider_for(&file(2, Memory(3 << 29)))
-        .ensure(&|_| {})
-        .expect("a larger node");
+    assert_eq!(changes(2, Memory(3 << 29)), Change::Resize(vec!["memory 1 GiB → 1.5 GiB".to_owned()]));
+    let larger = nodes.provider_for(&file(2, Memory(3 << 29))).ensure(&|_| {}).expect("a larger node");
     assert_eq!(larger[0].outcome, Outcome::Resized);
     assert_eq!(init(&nodes, "a"), before);
     assert_eq!(config(&nodes, "a").memory, 3 << 29);
     let limit = nodes.ssh("a", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null || true");
     assert_eq!(limit.trim(), (3u64 << 29).to_string());
-    let error = nodes
-        .provider_for(&file(9, Memory(3 << 29)))
-        .ensure(&|_| {})
-        .expect_err("another address");
+    let error = nodes.provider_for(&file(9, Memory(3 << 29))).ensure(&|_| {}).expect_err("another address");
     assert_eq!(error.kind, Kind::Changed);
-    assert_eq!(
-        error.to_string(),
-        format!(
-            "keeping a: its address was 10.213.{third}.2 and is 10.213.{third}.9 in the machines file"
-        )
-    );
-    assert_eq!(
-        error.hint.as_deref(),
-        Some("run `provision destroy a` first: it is made anew then")
-    );
+    assert_eq!(error.to_string(), format!("keeping a: its address was 10.213.{third}.2 and is 10.213.{third}.9 in the machines file"));
+    assert_eq!(error.hint.as_deref(), Some("run `provision destroy a` first: it is made anew then"));
 }
 
 #[test]
@@ -167,25 +109,13 @@ fn a_new_machine_is_known_to_the_others_and_restarts_none() {
     let third = nodes.addresses["a"].octets()[2];
     let two = machines(
         &[&format!("10.213.{third}.0/24")],
-        &[
-            ("a".to_owned(), [10, 213, third, 2].into()),
-            ("b".to_owned(), [10, 213, third, 3].into()),
-        ],
+        &[("a".to_owned(), [10, 213, third, 2].into()), ("b".to_owned(), [10, 213, third, 3].into())],
     );
-    let outcomes: Vec<Outcome> = nodes
-        .provider_for(&two)
-        .ensure(&|_| {})
-        .expect("two nodes")
-        .iter()
-        .map(|node| node.outcome)
-        .collect();
+    let outcomes: Vec<Outcome> = nodes.provider_for(&two).ensure(&|_| {}).expect("two nodes").iter().map(|node| node.outcome).collect();
     assert_eq!(outcomes, [Outcome::Running, Outcome::Made]);
     assert_eq!(init(&nodes, "a"), before);
     let hosts = nodes.ssh("a", "cat /etc/hosts");
-    assert!(
-        hosts.contains(&format!("10.213.{third}.3 b\n")) && hosts.contains("10.9.9.9 mine\n"),
-        "{hosts}"
-    );
+    assert!(hosts.contains(&format!("10.213.{third}.3 b\n")) && hosts.contains("10.9.9.9 mine\n"), "{hosts}");
 }
 
 #[test]

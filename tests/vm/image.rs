@@ -13,11 +13,7 @@ use crate::support::nodes::{Turn, root_or_skip};
 
 fn small(packages: &[&str]) -> Image {
     let image = Image::named("debian-12").expect("an image of ours");
-    Image {
-        packages: Vec::new(),
-        ..image
-    }
-    .with_packages(packages)
+    Image { packages: Vec::new(), ..image }.with_packages(packages)
 }
 
 #[test]
@@ -29,16 +25,8 @@ fn a_package_that_does_not_exist_is_named() {
     let image = small(&["no-such-package-of-ours"]);
     let error = image.build().expect_err("no such package");
     assert_eq!(error.kind, Kind::Image);
-    assert!(
-        error
-            .to_string()
-            .starts_with("building the base image debian-12: mmdebstrap: "),
-        "{error}"
-    );
-    assert!(
-        error.to_string().contains("no-such-package-of-ours"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("building the base image debian-12: mmdebstrap: "), "{error}");
+    assert!(error.to_string().contains("no-such-package-of-ours"), "{error}");
     assert!(!image.is_built());
 }
 
@@ -58,27 +46,14 @@ fn a_build_whose_asker_was_killed_is_waited_for_and_used() {
         .spawn()
         .expect("starting the asker");
     let request = serde_json::to_vec(&Request::BuildImage(image.clone())).expect("a request");
-    asker
-        .stdin
-        .take()
-        .expect("its input")
-        .write_all(&request)
-        .expect("asking");
+    asker.stdin.take().expect("its input").write_all(&request).expect("asking");
     let unfinished = folder.with_file_name(format!(".building-{}", image.id()));
-    assert!(
-        wait_until(Duration::from_secs(300), Duration::from_millis(20), || {
-            unfinished.join("usr").exists()
-        }),
-        "it builds"
-    );
+    assert!(wait_until(Duration::from_secs(300), Duration::from_millis(20), || { unfinished.join("usr").exists() }), "it builds");
     asker.kill().expect("killing the asker");
     asker.wait().expect("its end");
     let begun = Instant::now();
     image.build().expect("the second build");
     assert!(image.is_built() && !Path::new(&unfinished).exists());
-    assert!(
-        begun.elapsed() > Duration::from_millis(200),
-        "it waited for the first"
-    );
+    assert!(begun.elapsed() > Duration::from_millis(200), "it waited for the first");
     std::fs::remove_dir_all(folder).expect("removing the image of this test");
 }

@@ -17,11 +17,7 @@ use crate::support::nodes::TestNodes;
 
 /// The record that a node was made with.
 fn config(nodes: &TestNodes, name: &str) -> Config {
-    Config::read(
-        &nodes.environment.names(),
-        &name.try_into().expect("a name"),
-    )
-    .expect("the node was made")
+    Config::read(&nodes.environment.names(), &name.try_into().expect("a name")).expect("the node was made")
 }
 
 fn running(nodes: &TestNodes, name: &str) -> Running {
@@ -35,10 +31,7 @@ fn init(nodes: &TestNodes, name: &str) -> Process {
 /// Wait until a node's systemd is another one than `before` and sshd answers again.
 fn wait_for_new_start(nodes: &TestNodes, name: &str, before: Process) {
     let again = wait_until(Duration::from_secs(30), Duration::from_millis(20), || {
-        config(nodes, name)
-            .init()
-            .is_some_and(|init| init != before)
-            && nodes.ssh_output(name, "true").status.success()
+        config(nodes, name).init().is_some_and(|init| init != before) && nodes.ssh_output(name, "true").status.success()
     });
     assert!(again, "{name} did not start anew: {}", log(nodes, name));
 }

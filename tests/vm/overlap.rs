@@ -12,16 +12,10 @@ fn another_environment_with_the_same_network_is_named() {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let other = Environment::new(&format!("t-{}-other", std::process::id()), folder.path())
-        .expect("an environment");
+    let other = Environment::new(&format!("t-{}-other", std::process::id()), folder.path()).expect("an environment");
     let third = nodes.addresses["a"].octets()[2];
-    let file = machines(
-        &[&format!("10.213.{third}.128/25")],
-        &[("a".to_owned(), [10, 213, third, 130].into())],
-    );
-    let error = container(&other, &file, &[])
-        .ensure(&|_| {})
-        .expect_err("an overlap");
+    let file = machines(&[&format!("10.213.{third}.128/25")], &[("a".to_owned(), [10, 213, third, 130].into())]);
+    let error = container(&other, &file, &[]).ensure(&|_| {}).expect_err("an overlap");
     assert_eq!(error.kind, Kind::Overlap);
     assert_eq!(
         error.to_string(),
@@ -31,10 +25,7 @@ fn another_environment_with_the_same_network_is_named() {
             nodes.folder.display()
         )
     );
-    assert!(
-        !other.names().data_folder().exists() && !folder.path().join(".provision").exists(),
-        "nothing was made"
-    );
+    assert!(!other.names().data_folder().exists() && !folder.path().join(".provision").exists(), "nothing was made");
     // Once that one is gone the network is free.
     nodes.provider.destroy(&Nodes::All).expect("destroying");
     let provider = container(&other, &file, &[]);
@@ -49,27 +40,12 @@ fn an_interface_of_this_machine_is_named() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let environment = Environment::new(&format!("t-{}-loop", std::process::id()), folder.path())
-        .expect("an environment");
-    let error = container(
-        &environment,
-        &machines(
-            &["127.0.0.0/24"],
-            &[("a".to_owned(), [127, 0, 0, 2].into())],
-        ),
-        &[],
-    )
-    .ensure(&|_| {})
-    .expect_err("an overlap");
-    assert_eq!(
-        error.to_string(),
-        "checking the network 127.0.0.0/24: this machine reaches 127.0.0.0/8 through the interface lo"
-    );
-    assert!(
-        !Path::new("/sys/class/net")
-            .join(environment.names().bridge())
-            .exists()
-    );
+    let environment = Environment::new(&format!("t-{}-loop", std::process::id()), folder.path()).expect("an environment");
+    let error = container(&environment, &machines(&["127.0.0.0/24"], &[("a".to_owned(), [127, 0, 0, 2].into())]), &[])
+        .ensure(&|_| {})
+        .expect_err("an overlap");
+    assert_eq!(error.to_string(), "checking the network 127.0.0.0/24: this machine reaches 127.0.0.0/8 through the interface lo");
+    assert!(!Path::new("/sys/class/net").join(environment.names().bridge()).exists());
 }
 
 #[test]

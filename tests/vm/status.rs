@@ -17,54 +17,26 @@ fn a_hung_node_is_told_within_three_seconds() {
     let init = init(&nodes, "a");
     // Every process of the node stops: its kernel side still takes connections.
     for pid in group.processes() {
-        _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(pid),
-            nix::sys::signal::Signal::SIGSTOP,
-        );
+        _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGSTOP);
     }
     // It counts as booting for a while after its start: that is over for this one.
     let made = config(&nodes, "a");
     let running = made.running().expect("it runs");
-    made.write_running(&provision::vm::node::Running {
-        started: running.started - 60,
-        ..running
-    })
-    .expect("writing");
+    made.write_running(&provision::vm::node::Running { started: running.started - 60, ..running }).expect("writing");
     let begun = Instant::now();
-    let states: Vec<State> = nodes
-        .provider
-        .status()
-        .iter()
-        .map(|status| status.state)
-        .collect();
-    assert!(
-        begun.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        begun.elapsed()
-    );
+    let states: Vec<State> = nodes.provider.status().iter().map(|status| status.state).collect();
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(states, [State::NotReady, State::Ready]);
     // Its link is cut.
     let link = nodes.environment.names().link(&nodes.nodes[0].name);
     provision::vm::process::run("ip", &["link", "set", &link, "down"]).expect("cutting the link");
     let begun = Instant::now();
     assert_eq!(nodes.provider.status()[0].state, State::Unreachable);
-    assert!(
-        begun.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert!(init.alive());
     // A frozen node can be destroyed.
-    nodes
-        .provider
-        .destroy(&Nodes::Named(vec![nodes.nodes[0].name.clone()]))
-        .expect("destroying a hung node");
-    let states: Vec<State> = nodes
-        .provider
-        .status()
-        .iter()
-        .map(|status| status.state)
-        .collect();
+    nodes.provider.destroy(&Nodes::Named(vec![nodes.nodes[0].name.clone()])).expect("destroying a hung node");
+    let states: Vec<State> = nodes.provider.status().iter().map(|status| status.state).collect();
     assert_eq!(states, [State::Absent, State::Ready]);
 }
 
@@ -74,15 +46,8 @@ fn a_node_that_left_the_file_is_listed_as_such() {
         return;
     };
     let third = nodes.addresses["a"].octets()[2];
-    let one = nodes.provider_for(&machines(
-        &[&format!("10.213.{third}.0/24")],
-        &[("a".to_owned(), [10, 213, third, 2].into())],
-    ));
-    let seen: Vec<(String, bool)> = one
-        .status()
-        .iter()
-        .map(|status| (status.name.to_string(), status.in_file))
-        .collect();
+    let one = nodes.provider_for(&machines(&[&format!("10.213.{third}.0/24")], &[("a".to_owned(), [10, 213, third, 2].into())]));
+    let seen: Vec<(String, bool)> = one.status().iter().map(|status| (status.name.to_string(), status.in_file)).collect();
     assert_eq!(seen, [("a".to_owned(), true), ("b".to_owned(), false)]);
     nodes.ssh("b", "head -c 3000000 /dev/urandom > /root/large; sync");
     let size = one.disk_usage(&Nodes::All).expect("measuring");
@@ -98,32 +63,19 @@ fn files_in_the_users_folder_are_the_folders_owners() {
     // As under sudo: the folder is a user's, we are root.
     nodes.provider.destroy(&Nodes::All).expect("destroying");
     chown(&nodes.folder, Some(4242), Some(4243)).expect("giving the folder away");
-    nodes
-        .provider
-        .ensure(&|_| {})
-        .expect("making the nodes again");
+    nodes.provider.ensure(&|_| {}).expect("making the nodes again");
     let mut folders = vec![nodes.folder.join(".provision")];
     let mut seen = 0;
     while let Some(folder) = folders.pop() {
         let data = fs::metadata(&folder).expect("its data");
-        assert_eq!(
-            (data.uid(), data.gid()),
-            (4242, 4243),
-            "{}",
-            folder.display()
-        );
+        assert_eq!((data.uid(), data.gid()), (4242, 4243), "{}", folder.display());
         for entry in fs::read_dir(&folder).expect("listing").flatten() {
             let data = entry.metadata().expect("its data");
             seen += 1;
             if data.is_dir() {
                 folders.push(entry.path());
             } else {
-                assert_eq!(
-                    (data.uid(), data.gid()),
-                    (4242, 4243),
-                    "{}",
-                    entry.path().display()
-                );
+                assert_eq!((data.uid(), data.gid()), (4242, 4243), "{}", entry.path().display());
             }
         }
     }

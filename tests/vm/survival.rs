@@ -15,31 +15,16 @@ fn a_node_comes_back_from_its_own_reboot_with_its_disk_and_key() {
         return;
     };
     let boot_id = nodes.ssh("a", "cat /proc/sys/kernel/random/boot_id");
-    nodes.ssh(
-        "a",
-        "echo kept > /root/file; echo data > /var/lib/etcd/file; nft add table ip t",
-    );
+    nodes.ssh("a", "echo kept > /root/file; echo data > /var/lib/etcd/file; nft add table ip t");
     for _ in 0..2 {
         let before = init(&nodes, "a");
         let begun = Instant::now();
         nodes.ssh_output("a", "shutdown -r +0");
         wait_for_new_start(&nodes, "a", before);
-        assert!(
-            begun.elapsed() < Duration::from_secs(8),
-            "{:?}: {}",
-            begun.elapsed(),
-            log(&nodes, "a")
-        );
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}: {}", begun.elapsed(), log(&nodes, "a"));
     }
-    assert_eq!(
-        nodes.ssh("a", "cat /root/file /var/lib/etcd/file; nft list ruleset"),
-        "kept\ndata\n",
-        "and a new network namespace"
-    );
-    assert_ne!(
-        nodes.ssh("a", "cat /proc/sys/kernel/random/boot_id"),
-        boot_id
-    );
+    assert_eq!(nodes.ssh("a", "cat /root/file /var/lib/etcd/file; nft list ruleset"), "kept\ndata\n", "and a new network namespace");
+    assert_ne!(nodes.ssh("a", "cat /proc/sys/kernel/random/boot_id"), boot_id);
     assert_eq!(running(&nodes, "a").starts, 3);
 }
 
@@ -63,10 +48,7 @@ fn a_node_outlives_its_killed_nspawn_and_still_reboots() {
         return;
     };
     let before = init(&nodes, "a");
-    running(&nodes, "a")
-        .nspawn
-        .expect("nspawn runs")
-        .signal(Signal::SIGKILL);
+    running(&nodes, "a").nspawn.expect("nspawn runs").signal(Signal::SIGKILL);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(init(&nodes, "a"), before);
     assert_eq!(nodes.provider.status()[0].state, State::Ready);
@@ -101,10 +83,7 @@ fn supervisor_and_nspawn_killed_together_leave_a_node_that_is_adopted() {
     before.supervisor.signal(Signal::SIGKILL);
     before.nspawn.expect("nspawn runs").signal(Signal::SIGKILL);
     assert!(before.supervisor.wait_gone(Duration::from_secs(5)));
-    nodes
-        .provider
-        .ensure(&|_| {})
-        .expect("ensure after two kills");
+    nodes.provider.ensure(&|_| {}).expect("ensure after two kills");
     assert_eq!(init(&nodes, "a"), before.init.expect("it ran"));
 }
 
@@ -128,15 +107,10 @@ fn a_stopped_node_keeps_its_disk_and_a_powered_off_one_stays_off() {
     assert_eq!(nodes.provider.status()[0].state, State::Stopped);
     assert!(!config(&nodes, "a").supervised());
     let started = nodes.provider.ensure(&|_| {}).expect("starting");
-    assert_eq!(
-        (started[0].outcome, &started[0].host_key),
-        (Outcome::Started, &nodes.nodes[0].host_key)
-    );
+    assert_eq!((started[0].outcome, &started[0].host_key), (Outcome::Started, &nodes.nodes[0].host_key));
     assert_eq!(nodes.ssh("a", "cat /root/file"), "kept\n");
     nodes.ssh_output("a", "poweroff");
-    let off = wait_until(Duration::from_secs(10), Duration::from_millis(20), || {
-        nodes.provider.status()[0].state == State::Stopped
-    });
+    let off = wait_until(Duration::from_secs(10), Duration::from_millis(20), || nodes.provider.status()[0].state == State::Stopped);
     assert!(off, "{:?} {}", nodes.provider.status(), log(&nodes, "a"));
     nodes.provider.ensure(&|_| {}).expect("starting again");
 }
@@ -155,31 +129,13 @@ fn after_the_workstations_reboot_the_same_nodes_come_back() {
         running.supervisor.signal(Signal::SIGKILL);
         running.supervisor.wait_gone(Duration::from_secs(5));
         provision::vm::node::clear(&config).expect("ending the node");
-        config
-            .write_running(&provision::vm::node::Running {
-                boot_id: "another".to_owned(),
-                ..running
-            })
-            .expect("writing");
+        config.write_running(&provision::vm::node::Running { boot_id: "another".to_owned(), ..running }).expect("writing");
     }
     provision::vm::host::remove(&names).expect("removing the network");
-    let states: Vec<State> = nodes
-        .provider
-        .status()
-        .iter()
-        .map(|status| status.state)
-        .collect();
+    let states: Vec<State> = nodes.provider.status().iter().map(|status| status.state).collect();
     assert_eq!(states, [State::Stopped, State::Stopped]);
-    let back = nodes
-        .provider
-        .ensure(&|_| {})
-        .expect("ensure after the reboot");
-    let keys = |nodes: &[provision::vm::Node]| {
-        nodes
-            .iter()
-            .map(|node| node.host_key.clone())
-            .collect::<Vec<_>>()
-    };
+    let back = nodes.provider.ensure(&|_| {}).expect("ensure after the reboot");
+    let keys = |nodes: &[provision::vm::Node]| nodes.iter().map(|node| node.host_key.clone()).collect::<Vec<_>>();
     assert_eq!(keys(&back), keys(&nodes.nodes));
     assert_eq!(nodes.ssh("a", "cat /root/file"), "kept\n");
 }
@@ -190,10 +146,7 @@ fn a_lost_state_folder_is_made_again_and_the_new_key_let_in() {
         return;
     };
     std::fs::remove_dir_all(nodes.folder.join(".provision")).expect("removing the state folder");
-    nodes
-        .provider
-        .ensure(&|_| {})
-        .expect("ensure without its state");
+    nodes.provider.ensure(&|_| {}).expect("ensure without its state");
     assert_eq!(nodes.ssh("a", "hostname"), "a\n");
 }
 
@@ -217,8 +170,7 @@ fn killed_anywhere_the_next_ensure_mends_it() {
             for pid in all() {
                 let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
                 let command = String::from_utf8_lossy(&command).replace('\0', " ");
-                let asked = Stat::of(pid).is_some_and(|stat| stat.parent == me)
-                    && command.contains("supervise request");
+                let asked = Stat::of(pid).is_some_and(|stat| stat.parent == me) && command.contains("supervise request");
                 if asked || (command.contains("supervise") && command.contains(&id)) {
                     Process::of(pid).inspect(|process| process.signal(Signal::SIGKILL));
                 }
@@ -226,25 +178,14 @@ fn killed_anywhere_the_next_ensure_mends_it() {
         });
         let mended = nodes.provider.ensure(&|_| {});
         assert!(mended.is_ok(), "round {round}: {mended:?}");
-        let keys: Vec<String> = mended
-            .into_iter()
-            .flatten()
-            .filter_map(|node| node.host_key)
-            .collect();
+        let keys: Vec<String> = mended.into_iter().flatten().filter_map(|node| node.host_key).collect();
         assert_eq!(keys.len(), 2);
         for (name, key) in ["a", "b"].iter().zip(keys) {
             let config = config(&nodes, name);
             assert_eq!(config.host_key, key);
             assert!(config.supervised() && config.init().is_some());
-            let scan = provision::vm::process::run(
-                "ssh-keyscan",
-                &["-t", "ed25519", &config.address.to_string()],
-            );
-            assert!(
-                scan.expect("scanning")
-                    .contains(key.split(' ').nth(1).expect("a key")),
-                "round {round}: {name}"
-            );
+            let scan = provision::vm::process::run("ssh-keyscan", &["-t", "ed25519", &config.address.to_string()]);
+            assert!(scan.expect("scanning").contains(key.split(' ').nth(1).expect("a key")), "round {round}: {name}");
         }
     }
 }

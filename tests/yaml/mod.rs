@@ -47,8 +47,22 @@ const READ: &[&str] = &[
 
 /// Neither reads them.
 const REFUSED: &[&str] = &[
-    "a: - b\n", "a: b: c", "a: [b, c]: d\n", "b: *c\n", "a: %x\n", "a: {{ b }}\n", "? [a]\n: b\n", "a: |\n\ttabbed\n", "a: @x\n", "a: [1\nb: 2\n", "a: \"x\n", "a: 1\n b: 2\n",
-    "a: !foo 1\n", "a: 'x' y\n", "- a\nb: 1\n", "a: }\n",
+    "a: - b\n",
+    "a: b: c",
+    "a: [b, c]: d\n",
+    "b: *c\n",
+    "a: %x\n",
+    "a: {{ b }}\n",
+    "? [a]\n: b\n",
+    "a: |\n\ttabbed\n",
+    "a: @x\n",
+    "a: [1\nb: 2\n",
+    "a: \"x\n",
+    "a: 1\n b: 2\n",
+    "a: !foo 1\n",
+    "a: 'x' y\n",
+    "- a\nb: 1\n",
+    "a: }\n",
 ];
 
 #[test]

@@ -26,30 +26,21 @@ impl Server {
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let mut line = String::new();
         log.read_line(&mut line).unwrap();
-        let told: Value =
-            serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON log line: {line}"));
-        let address = told["address"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{line}"))
-            .to_owned();
+        let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON log line: {line}"));
+        let address = told["address"].as_str().unwrap_or_else(|| panic!("{line}")).to_owned();
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Self { process, address }
     }
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream
     }
 
     fn send(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
         let mut stream = self.connect();
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n",
-            body.len()
-        );
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         for header in headers {
             head.extend([header, "\r\n"]);
         }
@@ -65,31 +56,15 @@ impl Server {
     }
 
     fn json(&self, body: &[u8]) -> Answer {
-        self.send(
-            "POST",
-            "/predict",
-            &["content-type: application/json"],
-            body,
-        )
+        self.send("POST", "/predict", &["content-type: application/json"], body)
     }
 
     fn form(&self, body: &[u8]) -> Answer {
-        self.send(
-            "POST",
-            "/predict",
-            &[
-                "content-type: application/x-www-form-urlencoded",
-                "accept: text/html,*/*",
-            ],
-            body,
-        )
+        self.send("POST", "/predict", &["content-type: application/x-www-form-urlencoded", "accept: text/html,*/*"], body)
     }
 
     fn terminate(&self) {
-        let done = Command::new("kill")
-            .args(["-TERM", &self.process.id().to_string()])
-            .status()
-            .unwrap();
+        let done = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
         assert!(done.success());
     }
 }
@@ -112,21 +87,13 @@ impl Answer {
         let mut reader = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            assert!(
-                reader.read_line(&mut head).unwrap() > 0,
-                "the answer's head is cut: {head}"
-            );
+            assert!(reader.read_line(&mut head).unwrap() > 0, "the answer's head is cut: {head}");
         }
-        let length: usize =
-            header_of(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        let length: usize = header_of(&head, "content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self {
-            status,
-            head,
-            body: String::from_utf8(body).unwrap(),
-        }
+        Self { status, head, body: String::from_utf8(body).unwrap() }
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -138,18 +105,12 @@ impl Answer {
     }
 
     fn code(&self) -> (u16, String) {
-        (
-            self.status,
-            self.value()["error"]["code"].as_str().unwrap().to_owned(),
-        )
+        (self.status, self.value()["error"]["code"].as_str().unwrap().to_owned())
     }
 }
 
 fn header_of<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines()
-        .filter_map(|line| line.split_once(": "))
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value)
+    head.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 const PHISHING: &str = "http://192.0.2.7/paypal/cgi-bin/webscr/login.php?cmd=_login-run";
@@ -160,17 +121,11 @@ fn predict_answers_one_and_many() {
     let one = server.json(format!(r#"{{"url":"{PHISHING}"}}"#).as_bytes());
     assert_eq!(one.status, 200, "{}", one.body);
     let prediction = one.value()["predictions"][0].clone();
-    assert_eq!(
-        (prediction["url"].as_str(), prediction["verdict"].as_str()),
-        (Some(PHISHING), Some("phishing"))
-    );
+    assert_eq!((prediction["url"].as_str(), prediction["verdict"].as_str()), (Some(PHISHING), Some("phishing")));
 
-    let many = server
-        .json(format!(r#"{{"urls":["http://www.bbc.co.uk/news/","{PHISHING}"]}}"#).as_bytes())
-        .value();
+    let many = server.json(format!(r#"{{"urls":["http://www.bbc.co.uk/news/","{PHISHING}"]}}"#).as_bytes()).value();
     assert_eq!(many["predictions"][0]["verdict"], "legitimate");
-    let difference = many["predictions"][1]["probability"].as_f64().unwrap()
-        - prediction["probability"].as_f64().unwrap();
+    let difference = many["predictions"][1]["probability"].as_f64().unwrap() - prediction["probability"].as_f64().unwrap();
     assert!(difference.abs() < 1e-5, "{difference}");
 }
 
@@ -192,16 +147,8 @@ fn versions_are_on_every_answer() {
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [200, 200, 200, 200, 404, 405, 400, 200, 200]);
     for answer in answers {
-        assert_eq!(
-            answer.header("x-model-id"),
-            version["model"]["id"].as_str(),
-            "{}",
-            answer.head
-        );
-        assert_eq!(
-            answer.header("x-model-version"),
-            version["model"]["version"].as_str()
-        );
+        assert_eq!(answer.header("x-model-id"), version["model"]["id"].as_str(), "{}", answer.head);
+        assert_eq!(answer.header("x-model-version"), version["model"]["version"].as_str());
         assert_eq!(answer.header("x-app-version"), version["app"].as_str());
     }
 }
@@ -210,31 +157,12 @@ fn versions_are_on_every_answer() {
 fn what_cannot_be_answered_is_a_clear_4xx() {
     let server = Server::start(&[]);
     let refused = |status: u16, code: &str| (status, code.to_owned());
-    assert_eq!(
-        server.json(b"{\"url\":").code(),
-        refused(400, "malformed_json")
-    );
-    assert_eq!(
-        server.json(b"{\"url\":\"\xff\"}").code(),
-        refused(400, "invalid_utf8")
-    );
+    assert_eq!(server.json(b"{\"url\":").code(), refused(400, "malformed_json"));
+    assert_eq!(server.json(b"{\"url\":\"\xff\"}").code(), refused(400, "invalid_utf8"));
     assert_eq!(server.json(b"{}").code(), refused(422, "invalid_request"));
-    assert_eq!(
-        server
-            .send("POST", "/predict", &["content-type: text/plain"], b"a")
-            .code(),
-        refused(415, "unsupported_media_type")
-    );
-    assert_eq!(
-        server.send("POST", "/predict", &[], b"a").code(),
-        refused(415, "unsupported_media_type")
-    );
-    assert_eq!(
-        server
-            .json(format!(r#"{{"url":"{}"}}"#, "a".repeat(10_000)).as_bytes())
-            .code(),
-        refused(413, "too_large")
-    );
+    assert_eq!(server.send("POST", "/predict", &["content-type: text/plain"], b"a").code(), refused(415, "unsupported_media_type"));
+    assert_eq!(server.send("POST", "/predict", &[], b"a").code(), refused(415, "unsupported_media_type"));
+    assert_eq!(server.json(format!(r#"{{"url":"{}"}}"#, "a".repeat(10_000)).as_bytes()).code(), refused(413, "too_large"));
     // Only announced, so that the answer does not depend on how much is read.
     let mut stream = server.connect();
     stream
@@ -244,7 +172,9 @@ fn what_cannot_be_answered_is_a_clear_4xx() {
     // Chunked, so that the length is not announced.
     let mut stream = server.connect();
     stream
-        .write_all(b"POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n100001\r\n")
+        .write_all(
+            b"POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n100001\r\n",
+        )
         .unwrap();
     stream.write_all(&vec![b'a'; 0x0010_0001]).unwrap();
     assert_eq!(Answer::read(stream).code(), refused(413, "too_large"));
@@ -254,9 +184,7 @@ fn what_cannot_be_answered_is_a_clear_4xx() {
 fn slow_body_is_given_up() {
     let server = Server::start(&["--body-timeout-ms", "200"]);
     let mut stream = server.connect();
-    stream
-        .write_all(b"POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
-        .unwrap();
+    stream.write_all(b"POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{").unwrap();
     assert_eq!(Answer::read(stream).code(), (408, "timeout".to_owned()));
 }
 
@@ -267,34 +195,16 @@ fn full_queue_is_503_with_retry_after_and_the_page_still_answers() {
     assert_eq!(answer.code(), (503, "overloaded".to_owned()));
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(server.get("/").status, 200);
-    assert!(
-        server
-            .get("/metrics")
-            .body
-            .contains("model_service_refused_overload_total 1\n")
-    );
+    assert!(server.get("/metrics").body.contains("model_service_refused_overload_total 1\n"));
 }
 
 #[test]
 fn page_answers_without_javascript_and_escapes() {
     let server = Server::start(&[]);
-    assert!(
-        server
-            .get("/")
-            .body
-            .contains(r#"<form method="post" action="/predict">"#)
-    );
-    let answer = server
-        .form(b"url=http%3A%2F%2F192.0.2.7%2Fpaypal%2Fwebscr%2Flogin.php%3F%22%3E%3Cscript%3E");
-    assert_eq!(
-        (answer.status, answer.header("content-type")),
-        (200, Some("text/html; charset=utf-8"))
-    );
-    assert!(
-        answer.body.contains(r#"id="verdict">phishing</p>"#),
-        "{}",
-        answer.body
-    );
+    assert!(server.get("/").body.contains(r#"<form method="post" action="/predict">"#));
+    let answer = server.form(b"url=http%3A%2F%2F192.0.2.7%2Fpaypal%2Fwebscr%2Flogin.php%3F%22%3E%3Cscript%3E");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(answer.body.contains(r#"id="verdict">phishing</p>"#), "{}", answer.body);
     assert!(answer.body.contains("Probability of phishing: "));
     assert!(answer.body.contains("&lt;script&gt;") && !answer.body.contains("<script>"));
     let refused = server.form(b"url=");
@@ -309,10 +219,7 @@ fn metrics_count_what_was_answered() {
     server.json(b"{");
     server.get("/no/such/path");
     let answer = server.get("/metrics");
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
-    );
+    assert_eq!(answer.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
     for line in [
         r#"model_service_predictions_total{verdict="phishing"} 2"#,
         r#"model_service_http_requests_total{route="/predict",method="POST",status="200"} 1"#,
@@ -323,11 +230,7 @@ fn metrics_count_what_was_answered() {
         "model_service_score_count 2",
         "# EOF",
     ] {
-        assert!(
-            answer.body.lines().any(|found| found == line),
-            "{line} is not in\n{}",
-            answer.body
-        );
+        assert!(answer.body.lines().any(|found| found == line), "{line} is not in\n{}", answer.body);
     }
 }
 
@@ -336,27 +239,18 @@ fn sigterm_makes_it_unready_then_ends_after_the_open_request() {
     let mut server = Server::start(&["--drain-notice-ms", "700"]);
     let body = br#"{"url":"http://www.bbc.co.uk/news/"}"#;
     let mut open = server.connect();
-    write!(open, "POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
+    write!(open, "POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len())
+        .unwrap();
     open.write_all(&body[..5]).unwrap();
     server.terminate();
     let started = Instant::now();
     while server.get("/readyz").status != 503 {
-        assert!(
-            started.elapsed() < Duration::from_millis(600),
-            "still ready"
-        );
+        assert!(started.elapsed() < Duration::from_millis(600), "still ready");
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(
-        server.json(body).status,
-        200,
-        "what comes before the port closes is answered"
-    );
+    assert_eq!(server.json(body).status, 200, "what comes before the port closes is answered");
     std::thread::sleep(Duration::from_millis(900));
-    assert!(
-        TcpStream::connect(&server.address).is_err(),
-        "the port is still open"
-    );
+    assert!(TcpStream::connect(&server.address).is_err(), "the port is still open");
     open.write_all(&body[5..]).unwrap();
     assert_eq!(Answer::read(open).status, 200);
     assert!(server.process.wait().unwrap().success());
@@ -374,8 +268,5 @@ fn service_does_not_start_with_a_broken_model() {
         .unwrap();
     assert!(!ended.status.success());
     let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(
-        said.contains(&format!("load model `{}`", path.display())),
-        "{said}"
-    );
+    assert!(said.contains(&format!("load model `{}`", path.display())), "{said}");
 }

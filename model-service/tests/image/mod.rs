@@ -14,30 +14,12 @@ fn write(folder: &Path, name: &str) -> (Vec<u8>, String) {
     fs::write(&binary, b"not really a program").unwrap();
     let output = folder.join(name);
     let made = Command::new(env!("CARGO_BIN_EXE_model-service"))
-        .args([
-            "image",
-            "--reference",
-            "registry.example:5000/model-service:1.2.3",
-            "--binary",
-        ])
-        .args([
-            &binary,
-            Path::new("--model"),
-            &shipped(),
-            Path::new("--output"),
-            &output,
-        ])
+        .args(["image", "--reference", "registry.example:5000/model-service:1.2.3", "--binary"])
+        .args([&binary, Path::new("--model"), &shipped(), Path::new("--output"), &output])
         .output()
         .unwrap();
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
-    (
-        fs::read(&output).unwrap(),
-        String::from_utf8(made.stdout).unwrap().trim().to_owned(),
-    )
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    (fs::read(&output).unwrap(), String::from_utf8(made.stdout).unwrap().trim().to_owned())
 }
 
 fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
@@ -67,49 +49,27 @@ fn every_digest_names_its_content_and_the_user_is_not_root() {
     let (archive, said) = write(folder.path(), "image.tar");
     let files = files(&archive);
     let json = |content: &[u8]| serde_json::from_slice::<Value>(content).unwrap();
-    let blob =
-        |digest: &Value| &files[&format!("blobs/{}", digest.as_str().unwrap().replace(':', "/"))];
+    let blob = |digest: &Value| &files[&format!("blobs/{}", digest.as_str().unwrap().replace(':', "/"))];
 
-    for (path, content) in files
-        .iter()
-        .filter(|(path, content)| path.starts_with("blobs/sha256/") && !content.is_empty())
-    {
-        assert_eq!(
-            format!("sha256:{}", path.rsplit('/').next().unwrap()),
-            digest(content)
-        );
+    for (path, content) in files.iter().filter(|(path, content)| path.starts_with("blobs/sha256/") && !content.is_empty()) {
+        assert_eq!(format!("sha256:{}", path.rsplit('/').next().unwrap()), digest(content));
     }
     let index = json(&files["index.json"]);
     let listed = &index["manifests"][0];
     assert_eq!(listed["digest"], said);
-    assert_eq!(
-        listed["annotations"]["io.containerd.image.name"],
-        "registry.example:5000/model-service:1.2.3"
-    );
-    assert_eq!(
-        listed["annotations"]["org.opencontainers.image.ref.name"],
-        "1.2.3"
-    );
+    assert_eq!(listed["annotations"]["io.containerd.image.name"], "registry.example:5000/model-service:1.2.3");
+    assert_eq!(listed["annotations"]["org.opencontainers.image.ref.name"], "1.2.3");
     let manifest = json(blob(&listed["digest"]));
     let config = json(blob(&manifest["config"]["digest"]));
     assert_eq!(config["config"]["User"], "65532:65532");
     let layers = manifest["layers"].as_array().unwrap();
     assert_eq!(layers.len(), 2);
-    for (layer, diff) in layers
-        .iter()
-        .zip(config["rootfs"]["diff_ids"].as_array().unwrap())
-    {
+    for (layer, diff) in layers.iter().zip(config["rootfs"]["diff_ids"].as_array().unwrap()) {
         assert_eq!(&layer["digest"], diff);
         assert_eq!(layer["size"], blob(diff).len());
     }
-    assert_eq!(
-        self::files(blob(&layers[0]["digest"]))["model-service"],
-        b"not really a program"
-    );
-    assert_eq!(
-        self::files(blob(&layers[1]["digest"]))["models/model.onnx"],
-        fs::read(shipped()).unwrap()
-    );
+    assert_eq!(self::files(blob(&layers[0]["digest"]))["model-service"], b"not really a program");
+    assert_eq!(self::files(blob(&layers[1]["digest"]))["models/model.onnx"], fs::read(shipped()).unwrap());
 }
 
 /// Needs skopeo (Debian's package). Where CI promises it, `PROVISION_REQUIRE_SKOPEO` makes its absence a failure.
@@ -120,19 +80,12 @@ fn skopeo_reads_it_as_oci_and_as_docker_archive() {
     for (kind, same) in [("oci-archive", true), ("docker-archive", false)] {
         let place = format!("{kind}:{}", folder.path().join("image.tar").display());
         let seen = match Command::new("skopeo").args(["inspect", &place]).output() {
-            Err(error)
-                if error.kind() == std::io::ErrorKind::NotFound
-                    && std::env::var_os("PROVISION_REQUIRE_SKOPEO").is_none() =>
-            {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && std::env::var_os("PROVISION_REQUIRE_SKOPEO").is_none() => {
                 return;
             }
             seen => seen.unwrap(),
         };
-        assert!(
-            seen.status.success(),
-            "{}",
-            String::from_utf8_lossy(&seen.stderr)
-        );
+        assert!(seen.status.success(), "{}", String::from_utf8_lossy(&seen.stderr));
         let inspected: Value = serde_json::from_slice(&seen.stdout).unwrap();
         assert_eq!(inspected["Layers"].as_array().unwrap().len(), 2);
         // As a Docker archive the manifest is made anew by the reader, so only the OCI one has the digest that we tell.

@@ -8,20 +8,13 @@ use crate::shipped;
 #[test]
 fn obvious_urls_get_the_obvious_verdict() {
     let model = Model::load(&shipped()).unwrap();
-    let legitimate = [
-        "http://www.wikipedia.org/wiki/Phishing",
-        "http://www.bbc.co.uk/news/",
-        "http://www.imdb.com/title/tt0122515/",
-    ];
+    let legitimate = ["http://www.wikipedia.org/wiki/Phishing", "http://www.bbc.co.uk/news/", "http://www.imdb.com/title/tt0122515/"];
     let phishing = [
         "http://paypal.com.account-verify.example.net/signin/update/secure/login.php?session=9f8a7b",
         "http://192.0.2.7/paypal/cgi-bin/webscr/login.php?cmd=_login-run",
         "http://blog.example.com/wp-content/plugins/secure/bankofamerica/login.php?id=a8f5f167f44f",
     ];
-    for (url, probability) in legitimate
-        .iter()
-        .zip(model.probabilities(&legitimate).unwrap())
-    {
+    for (url, probability) in legitimate.iter().zip(model.probabilities(&legitimate).unwrap()) {
         assert!(probability < 0.1, "{url}: {probability}");
     }
     for (url, probability) in phishing.iter().zip(model.probabilities(&phishing).unwrap()) {
@@ -32,64 +25,37 @@ fn obvious_urls_get_the_obvious_verdict() {
 #[test]
 fn scheme_its_case_and_blanks_around_do_not_matter() {
     let model = Model::load(&shipped()).unwrap();
-    let found = model
-        .probabilities(&[
-            "http://a.example/login",
-            "HTTPS://a.example/login",
-            " a.example/login\n",
-        ])
-        .unwrap();
-    assert!(
-        found
-            .iter()
-            .all(|probability| probability.to_bits() == found[0].to_bits()),
-        "{found:?}"
-    );
+    let found = model.probabilities(&["http://a.example/login", "HTTPS://a.example/login", " a.example/login\n"]).unwrap();
+    assert!(found.iter().all(|probability| probability.to_bits() == found[0].to_bits()), "{found:?}");
 }
 
 #[test]
 fn metrics_file_speaks_of_the_shipped_file() {
     let model = Model::load(&shipped()).unwrap();
-    let metrics: Value =
-        serde_json::from_slice(&fs::read(shipped().with_extension("metrics.json")).unwrap())
-            .unwrap();
+    let metrics: Value = serde_json::from_slice(&fs::read(shipped().with_extension("metrics.json")).unwrap()).unwrap();
     assert_eq!(metrics["id"], model.about.id);
     assert_eq!(metrics["version"], model.about.version);
     assert!(fs::metadata(shipped()).unwrap().len() <= 400_000);
     let card = fs::read_to_string(shipped().with_extension("md")).unwrap();
-    assert!(
-        card.contains(&model.about.id),
-        "the model card names another id"
-    );
+    assert!(card.contains(&model.about.id), "the model card names another id");
 }
 
 #[test]
 fn model_of_other_pre_processing_is_refused() {
     let mut file = fs::read(shipped()).unwrap();
-    let place = file
-        .windows(11)
-        .position(|bytes| bytes == b"url-bytes/1")
-        .unwrap();
+    let place = file.windows(11).position(|bytes| bytes == b"url-bytes/1").unwrap();
     file[place + 10] = b'2';
     let error = Model::from_bytes(&file).err().unwrap();
-    assert_eq!(
-        error.to_string(),
-        "the model needs pre-processing `url-bytes/2`, this service speaks `url-bytes/1`"
-    );
+    assert_eq!(error.to_string(), "the model needs pre-processing `url-bytes/2`, this service speaks `url-bytes/1`");
 }
 
 #[test]
 fn model_with_a_changed_weight_fails_its_self_test() {
     let mut file = fs::read(shipped()).unwrap();
-    let name = file
-        .windows(11)
-        .position(|bytes| bytes == b"output.bias")
-        .expect("the graph names its last bias");
+    let name = file.windows(11).position(|bytes| bytes == b"output.bias").expect("the graph names its last bias");
     // The initializer `output.bias` is [dims, type, name, raw_data]: find the one followed by four raw bytes (field 9).
-    let place = (name..file.len() - 6)
-        .find(|at| file[*at..].starts_with(b"output.biasJ\x04"))
-        .expect("the last bias has four raw bytes")
-        + 13;
+    let place =
+        (name..file.len() - 6).find(|at| file[*at..].starts_with(b"output.biasJ\x04")).expect("the last bias has four raw bytes") + 13;
     file[place..place + 4].copy_from_slice(&3.0f32.to_le_bytes());
     let error = format!("{:#}", Model::from_bytes(&file).err().unwrap());
     assert!(error.starts_with("self-test: "), "{error}");
@@ -99,10 +65,6 @@ fn model_with_a_changed_weight_fails_its_self_test() {
 fn torn_or_foreign_file_is_refused() {
     let file = fs::read(shipped()).unwrap();
     for content in [&file[..file.len() / 2], b"", b"no model"] {
-        assert!(
-            Model::from_bytes(content).is_err(),
-            "{} bytes",
-            content.len()
-        );
+        assert!(Model::from_bytes(content).is_err(), "{} bytes", content.len());
     }
 }

@@ -82,6 +82,15 @@ pub fn files_as(object: &Object, secret: bool) -> Value {
 
 pub fn files_glob(object: &Object, pattern: &str) -> Result<Value, Fail> {
     let pattern = ignore::glob(pattern, true).ok_or_else(|| Fail::argument(0, format!("`{pattern}` is no pattern of file names")))?;
-    let found = object.content.iter().filter(|(path, _)| pattern.is_match(path).unwrap_or(false)).map(|(path, bytes)| (path.clone(), Rc::clone(bytes)));
-    Ok(Value::Object(Rc::new(Object { name: object.name, fields: BTreeMap::new(), methods: object.methods, content: Rc::new(found.collect()) })))
+    let found = object
+        .content
+        .iter()
+        .filter(|(path, _)| pattern.is_match(path).unwrap_or(false))
+        .map(|(path, bytes)| (path.clone(), Rc::clone(bytes)));
+    Ok(Value::Object(Rc::new(Object {
+        name: object.name,
+        fields: BTreeMap::new(),
+        methods: object.methods,
+        content: Rc::new(found.collect()),
+    })))
 }

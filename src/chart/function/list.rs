@@ -52,7 +52,8 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     exactly("untilStep", 3, |arguments| steps(integer(arguments, 0)?, integer(arguments, 1)?, integer(arguments, 2)?)),
     exactly("chunk", 2, |arguments| {
-        let size = usize::try_from(integer(arguments, 0)?).ok().filter(|size| *size > 0).ok_or_else(|| wrong(arguments, 0, "a number above 0"))?;
+        let size =
+            usize::try_from(integer(arguments, 0)?).ok().filter(|size| *size > 0).ok_or_else(|| wrong(arguments, 0, "a number above 0"))?;
         Ok(Value::list(items(arguments, 1)?.chunks(size).map(|chunk| Value::list(chunk.to_vec())).collect()))
     }),
     exactly("len", 1, |arguments| {
@@ -97,11 +98,15 @@ fn steps(start: i64, stop: i64, step: i64) -> Result<Value, Fail> {
 /// sprig's, which has Go's name: of a list only.
 fn slice(arguments: &[Value]) -> Result<Value, Fail> {
     let list = items(arguments, 0)?;
-    let number = |index: usize, otherwise: usize| arguments.get(index).map_or(Ok(otherwise), |value| {
-        usize::try_from(super::number::whole(value)).map_err(|_| wrong(arguments, index, "a number from 0 on"))
-    });
+    let number = |index: usize, otherwise: usize| {
+        arguments.get(index).map_or(Ok(otherwise), |value| {
+            usize::try_from(super::number::whole(value)).map_err(|_| wrong(arguments, index, "a number from 0 on"))
+        })
+    };
     let (from, to) = (number(1, 0)?, number(2, list.len())?);
-    list.get(from..to).map(|part| Value::list(part.to_vec())).ok_or_else(|| Fail::new(format!("{from} to {to} is no part of a list of {}", list.len())))
+    list.get(from..to)
+        .map(|part| Value::list(part.to_vec()))
+        .ok_or_else(|| Fail::new(format!("{from} to {to} is no part of a list of {}", list.len())))
 }
 
 fn index(arguments: &[Value]) -> Result<Value, Fail> {
@@ -113,9 +118,12 @@ fn index(arguments: &[Value]) -> Result<Value, Fail> {
                 let found = usize::try_from(*number).ok().and_then(|number| items.get(number));
                 found.cloned().ok_or_else(|| Fail::argument(place, format!("there is no item {number} in a list of {}", items.len())))?
             }
-            (Value::Object(object), Value::Text(key)) => {
-                object.content.get(&**key).map(|bytes| String::from_utf8_lossy(bytes).into_owned().into()).or_else(|| object.fields.get(&**key).cloned()).unwrap_or_default()
-            }
+            (Value::Object(object), Value::Text(key)) => object
+                .content
+                .get(&**key)
+                .map(|bytes| String::from_utf8_lossy(bytes).into_owned().into())
+                .or_else(|| object.fields.get(&**key).cloned())
+                .unwrap_or_default(),
             (Value::Map(_), _) => return Err(wrong(arguments, place, "a text")),
             (Value::List(_), _) => return Err(wrong(arguments, place, "an integer")),
             (other, _) => return Err(Fail::argument(place - 1, format!("{} has no items", other.describe()))),

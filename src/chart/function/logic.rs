@@ -71,7 +71,10 @@ fn kind(value: &Value) -> u8 {
 }
 
 fn incompatible(a: &Value, b: &Value, index: usize) -> Fail {
-    let fail = Fail::argument(index, format!("{} ({}) cannot be compared with {} ({})", a.describe(), print::plain(a), b.describe(), print::plain(b)));
+    let fail = Fail::argument(
+        index,
+        format!("{} ({}) cannot be compared with {} ({})", a.describe(), print::plain(a), b.describe(), print::plain(b)),
+    );
     match (a, b) {
         (Value::Float(_), Value::Int(_)) => fail.hint("numbers of the values are floats: compare `(int …)`"),
         (Value::Int(_), Value::Float(_)) => fail.hint("numbers of the values are floats: compare with `(int …)`"),

@@ -76,7 +76,9 @@ const fn any(name: &'static str, least: usize, run: Run) -> Function {
 }
 
 fn all() -> impl Iterator<Item = &'static Function> {
-    [string::FUNCTIONS, list::FUNCTIONS, map::FUNCTIONS, number::FUNCTIONS, logic::FUNCTIONS, data::FUNCTIONS, semver::FUNCTIONS].into_iter().flatten()
+    [string::FUNCTIONS, list::FUNCTIONS, map::FUNCTIONS, number::FUNCTIONS, logic::FUNCTIONS, data::FUNCTIONS, semver::FUNCTIONS]
+        .into_iter()
+        .flatten()
 }
 
 /// The function of this name.
@@ -95,12 +97,63 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Functions that Helm has and this renderer has not.
 const HELMS: &[&str] = &[
-    "abbrev", "abbrevboth", "ago", "bcrypt", "buildCustomCert", "camelcase", "date", "dateInZone", "dateModify", "date_in_zone", "date_modify",
-    "decryptAES", "derivePassword", "duration", "durationRound", "encryptAES", "fromToml", "genCA", "genCAWithKey", "genPrivateKey",
-    "genSelfSignedCert", "genSelfSignedCertWithKey", "genSignedCert", "genSignedCertWithKey", "getHostByName", "htmlDate", "htmlDateInZone",
-    "htpasswd", "initials", "kebabcase", "mustDateModify", "mustToDate", "mustToToml", "now", "plural", "randAlpha", "randAlphaNum", "randAscii",
-    "randBytes", "randInt", "randNumeric", "semver", "seq", "shuffle", "snakecase", "swapcase", "toDate", "toToml", "toYamlPretty", "unixEpoch",
-    "urlJoin", "urlParse", "uuidv4", "wrap", "wrapWith", "call", "js",
+    "abbrev",
+    "abbrevboth",
+    "ago",
+    "bcrypt",
+    "buildCustomCert",
+    "camelcase",
+    "date",
+    "dateInZone",
+    "dateModify",
+    "date_in_zone",
+    "date_modify",
+    "decryptAES",
+    "derivePassword",
+    "duration",
+    "durationRound",
+    "encryptAES",
+    "fromToml",
+    "genCA",
+    "genCAWithKey",
+    "genPrivateKey",
+    "genSelfSignedCert",
+    "genSelfSignedCertWithKey",
+    "genSignedCert",
+    "genSignedCertWithKey",
+    "getHostByName",
+    "htmlDate",
+    "htmlDateInZone",
+    "htpasswd",
+    "initials",
+    "kebabcase",
+    "mustDateModify",
+    "mustToDate",
+    "mustToToml",
+    "now",
+    "plural",
+    "randAlpha",
+    "randAlphaNum",
+    "randAscii",
+    "randBytes",
+    "randInt",
+    "randNumeric",
+    "semver",
+    "seq",
+    "shuffle",
+    "snakecase",
+    "swapcase",
+    "toDate",
+    "toToml",
+    "toYamlPretty",
+    "unixEpoch",
+    "urlJoin",
+    "urlParse",
+    "uuidv4",
+    "wrap",
+    "wrapWith",
+    "call",
+    "js",
 ];
 
 /// Whether Helm has a function that is missing here.

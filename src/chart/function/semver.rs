@@ -10,7 +10,9 @@ use super::{Fail, Function, exactly, text};
 pub const FUNCTIONS: &[Function] = &[exactly("semverCompare", 2, |arguments| {
     let (constraint, version) = (text(arguments, 0)?, text(arguments, 1)?);
     let version = Version::read(&version).ok_or_else(|| Fail::argument(1, format!("`{version}` is no version")))?;
-    fits(&constraint, &version).map(Into::into).ok_or_else(|| Fail::argument(0, format!("`{constraint}` is no constraint of versions")).hint("write `>=1.30-0`"))
+    fits(&constraint, &version)
+        .map(Into::into)
+        .ok_or_else(|| Fail::argument(0, format!("`{constraint}` is no constraint of versions")).hint("write `>=1.30-0`"))
 })];
 
 /// `v1.36.4-rc.1+build`; minor and patch may be missing.
@@ -81,7 +83,9 @@ fn before_release(a: &str, b: &str) -> Ordering {
 fn fits(constraint: &str, version: &Version) -> Option<bool> {
     let mut any = false;
     for alternative in constraint.split("||") {
-        let ranged = alternative.split_once(" - ").map_or_else(|| alternative.to_owned(), |(low, high)| format!(">={} <={}", low.trim(), high.trim()));
+        let ranged = alternative
+            .split_once(" - ")
+            .map_or_else(|| alternative.to_owned(), |(low, high)| format!(">={} <={}", low.trim(), high.trim()));
         let mut all = true;
         for part in separated(&ranged) {
             all &= one(&part, version)?;
@@ -142,10 +146,25 @@ mod tests {
     #[test]
     fn constraints_are_read_as_helm_reads_them() {
         let cases = [
-            (">=1.19-0", "v1.36.4", true), (">=1.19-0", "v1.18.9", false), (">= 1.2, < 1.4", "1.3.9", true), ("<1.2 || >2", "1.5.0", false),
-            ("^1.2.3", "1.9.0", true), ("^1.2.3", "2.0.0", false), ("^0.2.3", "0.3.0", false), ("~1.2.3", "1.2.9", true), ("~1.2", "1.3.0", false),
-            ("1.2.x", "1.2.7", true), ("1.2", "1.3.0", false), ("*", "4.5.6", true), ("1.2 - 1.4.5", "1.4.5", true), (">=1.2.3", "1.3.0-rc.1", false),
-            (">=1.2.3-0", "1.3.0-rc.1", true), ("!=1.2.3", "1.2.4", true), (">1.2", "1.2.9", false), (">1.2", "1.3.0", true), ("<=1.2", "1.2.9", true),
+            (">=1.19-0", "v1.36.4", true),
+            (">=1.19-0", "v1.18.9", false),
+            (">= 1.2, < 1.4", "1.3.9", true),
+            ("<1.2 || >2", "1.5.0", false),
+            ("^1.2.3", "1.9.0", true),
+            ("^1.2.3", "2.0.0", false),
+            ("^0.2.3", "0.3.0", false),
+            ("~1.2.3", "1.2.9", true),
+            ("~1.2", "1.3.0", false),
+            ("1.2.x", "1.2.7", true),
+            ("1.2", "1.3.0", false),
+            ("*", "4.5.6", true),
+            ("1.2 - 1.4.5", "1.4.5", true),
+            (">=1.2.3", "1.3.0-rc.1", false),
+            (">=1.2.3-0", "1.3.0-rc.1", true),
+            ("!=1.2.3", "1.2.4", true),
+            (">1.2", "1.2.9", false),
+            (">1.2", "1.3.0", true),
+            ("<=1.2", "1.2.9", true),
             (">1.2.3-rc.2", "1.2.3-rc.10", true),
         ];
         for (constraint, version, expected) in cases {

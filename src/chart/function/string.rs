@@ -56,12 +56,16 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     exactly("split", 2, |arguments| {
         let (separator, whole) = (text(arguments, 0)?, text(arguments, 1)?);
-        Ok(Value::map(pieces(&whole, &separator).into_iter().enumerate().map(|(index, part)| (Rc::from(format!("_{index}")), part)).collect()))
+        Ok(Value::map(
+            pieces(&whole, &separator).into_iter().enumerate().map(|(index, part)| (Rc::from(format!("_{index}")), part)).collect(),
+        ))
     }),
     exactly("splitn", 3, |arguments| {
         let (separator, count, whole) = (text(arguments, 0)?, integer(arguments, 1)?, text(arguments, 2)?);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        Ok(Value::map(whole.splitn(count, &*separator).enumerate().map(|(index, part)| (Rc::from(format!("_{index}")), part.into())).collect()))
+        Ok(Value::map(
+            whole.splitn(count, &*separator).enumerate().map(|(index, part)| (Rc::from(format!("_{index}")), part.into())).collect(),
+        ))
     }),
     exactly("join", 2, |arguments| Ok(texts(&arguments[1]).join(&*text(arguments, 0)?).into())),
     exactly("toStrings", 1, |arguments| Ok(Value::list(texts(&arguments[0]).into_iter().map(Value::from).collect()))),
@@ -147,7 +151,11 @@ fn title(text: &str) -> String {
     let mut start = true;
     let mut out = String::new();
     for letter in text.chars() {
-        if start { out.extend(letter.to_uppercase()) } else { out.push(letter) }
+        if start {
+            out.extend(letter.to_uppercase())
+        } else {
+            out.push(letter)
+        }
         start = !letter.is_alphanumeric() && letter != '_' && letter != '\'';
     }
     out
@@ -178,7 +186,11 @@ fn url_query(text: &str) -> String {
 }
 
 fn pieces(whole: &str, separator: &str) -> Vec<Value> {
-    if separator.is_empty() { whole.chars().map(|letter| letter.to_string().into()).collect() } else { whole.split(separator).map(Value::from).collect() }
+    if separator.is_empty() {
+        whole.chars().map(|letter| letter.to_string().into()).collect()
+    } else {
+        whole.split(separator).map(Value::from).collect()
+    }
 }
 
 /// sprig's `strslice`: what a list's items read as, nil left out; anything else is a list of one.
@@ -192,7 +204,13 @@ fn texts(value: &Value) -> Vec<String> {
 
 fn base(path: &str) -> &str {
     match path.trim_end_matches('/') {
-        "" => if path.is_empty() { "." } else { "/" },
+        "" => {
+            if path.is_empty() {
+                "."
+            } else {
+                "/"
+            }
+        }
         path => path.rsplit('/').next().unwrap_or(path),
     }
 }

@@ -52,9 +52,12 @@ impl Held {
         loop {
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock) {
                 Ok(_) => return Ok(Self(lock)),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(50)),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && begun.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(50))
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    let held = Error::new(ErrorKind::Kubeconfig, doing()).because(format!("another program holds {} since 5 s", lock.display()));
+                    let held =
+                        Error::new(ErrorKind::Kubeconfig, doing()).because(format!("another program holds {} since 5 s", lock.display()));
                     return Err(held.hint(format!("if none runs any more: rm {}", lock.display())));
                 }
                 Err(error) => return Err(Error::new(ErrorKind::Kubeconfig, doing()).because(error)),

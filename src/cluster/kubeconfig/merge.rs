@@ -62,7 +62,9 @@ pub fn merge(file: &Path, ours: &str, name: Option<&str>, folder: &Path) -> Resu
         if let Some(there) = entry(&old, list, name) {
             check_ours(there, key, &mark, &old, name).map_err(|cause| {
                 let foreign = Error::new(ErrorKind::Foreign, doing()).because(cause);
-                foreign.hint("give the environment another `name` in provision.yaml, or this context: `provision kubeconfig --merge --context NAME`")
+                foreign.hint(
+                    "give the environment another `name` in provision.yaml, or this context: `provision kubeconfig --merge --context NAME`",
+                )
             })?;
         }
         let mut new = entry(&ours, list, name).cloned().expect("a renamed kubeconfig has all three");
@@ -98,7 +100,15 @@ fn check_ours(there: &Map<String, Value>, key: &str, mark: &Value, config: &Valu
     if found.as_ref() == Some(mark) {
         return Ok(());
     }
-    let folder = found.as_ref().and_then(|found| found.as_array()?.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(EXTENSION))?.pointer("/extension/folder")?.as_str().map(str::to_owned));
+    let folder = found.as_ref().and_then(|found| {
+        found
+            .as_array()?
+            .iter()
+            .find(|one| one.get("name").and_then(Value::as_str) == Some(EXTENSION))?
+            .pointer("/extension/folder")?
+            .as_str()
+            .map(str::to_owned)
+    });
     Err(match folder {
         Some(folder) => format!("its {key} `{name}` is the cluster of the project {folder}"),
         None => format!("it has a {key} `{name}` that is not ours"),
@@ -196,7 +206,10 @@ users:
         let (_folder, file, result) = merged(Some(OTHERS), "work");
         let error = result.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Foreign);
-        assert_eq!(error.to_string(), format!("merge the context `work` into {}: it has a cluster `work` that is not ours", file.display()));
+        assert_eq!(
+            error.to_string(),
+            format!("merge the context `work` into {}: it has a cluster `work` that is not ours", file.display())
+        );
         assert_eq!(fs::read_to_string(&file).unwrap(), OTHERS);
         merge(&file, ADMIN, Some("dev"), Path::new("/projects/one")).unwrap();
         let other = merge(&file, ADMIN, Some("dev"), Path::new("/projects/two")).unwrap_err();

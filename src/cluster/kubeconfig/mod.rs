@@ -37,7 +37,9 @@ pub fn renamed(admin: &str, name: &str) -> Result<String> {
     let wrong = |cause: String| Error::new(ErrorKind::Kubeconfig, doing).because(cause);
     let admin = yaml::read(admin).map_err(wrong)?;
     let current = admin.get("current-context").and_then(Value::as_str).ok_or_else(|| wrong("it has no current-context".to_owned()))?;
-    let context = entry(&admin, "contexts", current).and_then(|entry| entry.get("context")).ok_or_else(|| wrong(format!("it has no context `{current}`")))?;
+    let context = entry(&admin, "contexts", current)
+        .and_then(|entry| entry.get("context"))
+        .ok_or_else(|| wrong(format!("it has no context `{current}`")))?;
     let part = |list: &str, key: &str| -> Result<Value> {
         let called = context.get(key).and_then(Value::as_str).ok_or_else(|| wrong(format!("context `{current}` names no {key}")))?;
         let found = entry(&admin, list, called).and_then(|entry| entry.get(key));

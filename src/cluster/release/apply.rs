@@ -22,7 +22,8 @@ impl Cluster {
         if plan.is_unchanged() {
             return Ok(plan.revision());
         }
-        let (mut coming, going): (Vec<&Change>, Vec<&Change>) = plan.changes.iter().filter(|change| change.verdict.is_change()).partition(|change| change.verdict != Verdict::Delete);
+        let (mut coming, going): (Vec<&Change>, Vec<&Change>) =
+            plan.changes.iter().filter(|change| change.verdict.is_change()).partition(|change| change.verdict != Verdict::Delete);
         if plan.removal {
             self.go(plan, &going, told).await?;
             return Ok(plan.revision());
@@ -81,7 +82,8 @@ impl Cluster {
     }
 
     async fn go(&self, plan: &ReleasePlan, going: &[&Change], told: &mut (dyn FnMut(&Change) + Send)) -> Result<()> {
-        let namespaces: Vec<&str> = going.iter().filter(|change| change.object.kind == "Namespace").map(|change| &*change.object.name).collect();
+        let namespaces: Vec<&str> =
+            going.iter().filter(|change| change.object.kind == "Namespace").map(|change| &*change.object.name).collect();
         for change in going {
             // It goes with its namespace.
             let falls = change.object.namespace.as_deref().is_some_and(|namespace| namespaces.contains(&namespace));
@@ -122,13 +124,21 @@ impl Cluster {
 fn refusal(plan: &ReleasePlan) -> Option<Error> {
     let problems: Vec<&Change> = plan.problems().collect();
     let first = problems.first()?;
-    let kind = if problems.iter().any(|change| matches!(change.verdict, Verdict::Refused(_))) { ErrorKind::Refused } else { ErrorKind::Conflict };
+    let kind =
+        if problems.iter().any(|change| matches!(change.verdict, Verdict::Refused(_))) { ErrorKind::Refused } else { ErrorKind::Conflict };
     let error = Error::new(kind, format!("apply release `{}`", plan.owner.release));
     let error = problems.iter().fold(error, |error, change| error.because(change.to_string().trim_start_matches("! ")));
     let hint = match &first.verdict {
-        Verdict::Conflict(_) => format!("leave the field out of the chart, or give it up: `provision kubectl get {} -o yaml --show-managed-fields` shows who set it", first.object.for_kubectl()),
-        Verdict::Refused(reason) if reason.starts_with("it exists already") => format!("name it otherwise in the chart, or remove it: `provision kubectl delete {}`", first.object.for_kubectl()),
-        Verdict::Refused(reason) if reason.contains("field is immutable") => format!("it must be made anew: `provision kubectl delete {}`, then `provision up`", first.object.for_kubectl()),
+        Verdict::Conflict(_) => format!(
+            "leave the field out of the chart, or give it up: `provision kubectl get {} -o yaml --show-managed-fields` shows who set it",
+            first.object.for_kubectl()
+        ),
+        Verdict::Refused(reason) if reason.starts_with("it exists already") => {
+            format!("name it otherwise in the chart, or remove it: `provision kubectl delete {}`", first.object.for_kubectl())
+        }
+        Verdict::Refused(reason) if reason.contains("field is immutable") => {
+            format!("it must be made anew: `provision kubectl delete {}`, then `provision up`", first.object.for_kubectl())
+        }
         _ => "mend the chart or its values".to_owned(),
     };
     Some(error.hint(hint))

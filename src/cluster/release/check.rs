@@ -42,9 +42,19 @@ impl Cluster {
 
     async fn checked(&self, mut value: Value, release: &Release, owner: &Owner, definitions: &[Definition]) -> Result<Wanted> {
         let part = |path: &[&str]| text(&value, path).unwrap_or_default().to_owned();
-        let mut object = ObjectId { api_version: part(&["apiVersion"]), kind: part(&["kind"]), namespace: text(&value, &["metadata", "namespace"]).map(str::to_owned), name: part(&["metadata", "name"]) };
-        let refused = |object: ObjectId, value: Value, mistake: String| Ok(Wanted { object, value, mistake: Some(mistake), kind_to_come: false });
-        let missing: Vec<&str> = [("apiVersion", &object.api_version), ("kind", &object.kind), ("metadata.name", &object.name)].iter().filter(|(_, text)| text.is_empty()).map(|(key, _)| *key).collect();
+        let mut object = ObjectId {
+            api_version: part(&["apiVersion"]),
+            kind: part(&["kind"]),
+            namespace: text(&value, &["metadata", "namespace"]).map(str::to_owned),
+            name: part(&["metadata", "name"]),
+        };
+        let refused =
+            |object: ObjectId, value: Value, mistake: String| Ok(Wanted { object, value, mistake: Some(mistake), kind_to_come: false });
+        let missing: Vec<&str> = [("apiVersion", &object.api_version), ("kind", &object.kind), ("metadata.name", &object.name)]
+            .iter()
+            .filter(|(_, text)| text.is_empty())
+            .map(|(key, _)| *key)
+            .collect();
         if !missing.is_empty() {
             return refused(object, value, format!("the chart renders it without {}", missing.join(" and ")));
         }
@@ -78,7 +88,11 @@ impl Cluster {
 
 /// Whose a live object is, in words; None: nobody's that we know.
 pub(super) fn owner_in_words(live: &Value) -> String {
-    match (label(live, RELEASE_LABEL), text(live, &["metadata", "labels", super::super::object::ENVIRONMENT_LABEL]), label(live, super::super::object::MANAGED_BY_LABEL)) {
+    match (
+        label(live, RELEASE_LABEL),
+        text(live, &["metadata", "labels", super::super::object::ENVIRONMENT_LABEL]),
+        label(live, super::super::object::MANAGED_BY_LABEL),
+    ) {
         (Some(release), Some(environment), _) => format!("it belongs to release `{release}` of environment `{environment}`"),
         (_, _, Some(manager)) => format!("it is managed by {manager}"),
         _ => "it is not ours".to_owned(),

@@ -89,7 +89,8 @@ impl fmt::Display for Change {
             Verdict::Unchanged => write!(f, "= {}", self.object),
             Verdict::Delete => write!(f, "- {}", self.object),
             Verdict::Conflict(fields) => {
-                let fields: Vec<String> = fields.iter().map(|conflict| format!("{} is managed by `{}`", conflict.field, conflict.manager)).collect();
+                let fields: Vec<String> =
+                    fields.iter().map(|conflict| format!("{} is managed by `{}`", conflict.field, conflict.manager)).collect();
                 write!(f, "! {}: {}", self.object, fields.join(", "))
             }
             Verdict::Refused(reason) => write!(f, "! {}: {reason}", self.object),

@@ -20,7 +20,10 @@ impl Cluster {
         let mut wanted = self.wanted(release, &owner).await?;
         // Where the namespace is somebody else's, it is used and left alone, unless the chart itself wants it.
         let own = self.live(&namespace_object(&release.namespace)).await?;
-        let chart_has_it = release.objects.iter().any(|object| text(object, &["kind"]) == Some("Namespace") && text(object, &["metadata", "name"]) == Some(&release.namespace));
+        let chart_has_it = release
+            .objects
+            .iter()
+            .any(|object| text(object, &["kind"]) == Some("Namespace") && text(object, &["metadata", "name"]) == Some(&release.namespace));
         if own.as_ref().is_some_and(|live| !owner.owns(live)) && !chart_has_it {
             wanted.retain(|wanted| wanted.object != namespace_object(&release.namespace));
         }
@@ -81,7 +84,9 @@ impl Cluster {
     /// A server-side apply; `dry` asks only what would come of it. The answer is the whole object.
     pub(super) async fn send(&self, object: &ObjectId, value: &Value, conflicts: Conflicts, dry: bool) -> kube::Result<Value> {
         let api = self.api_of(object).await.map_err(|error| match error.kind {
-            ErrorKind::Missing => kube::Error::Api(kube::core::Status::failure(&error.causes.join(": "), "NotFound").with_code(404).boxed()),
+            ErrorKind::Missing => {
+                kube::Error::Api(kube::core::Status::failure(&error.causes.join(": "), "NotFound").with_code(404).boxed())
+            }
             _ => kube::Error::Service(Box::new(error)),
         })?;
         let how = PatchParams { dry_run: dry, force: conflicts == Conflicts::Take, ..PatchParams::apply(MANAGER).validation_strict() };
@@ -104,7 +109,9 @@ impl Cluster {
     /// Namespaces that the plan itself makes.
     async fn namespaces_to_come(&self, wanted: &[Wanted], own: bool, release: &Release) -> Result<Vec<String>> {
         let mut to_come: Vec<String> = own.then(|| release.namespace.clone()).into_iter().collect();
-        let others = wanted.iter().filter(|wanted| wanted.object.kind == "Namespace" && wanted.object.group().is_empty() && wanted.object.name != release.namespace);
+        let others = wanted.iter().filter(|wanted| {
+            wanted.object.kind == "Namespace" && wanted.object.group().is_empty() && wanted.object.name != release.namespace
+        });
         for other in others {
             if self.live(&other.object).await?.is_none() {
                 to_come.push(other.object.name.clone());
@@ -134,15 +141,27 @@ impl Cluster {
             owner.owns(live) && !stays && text(live, &["metadata", "deletionTimestamp"]).is_none()
         };
         let live = self.live(object).await?.filter(goes);
-        Ok(live.map(|live| Change { object: object.clone(), verdict: Verdict::Delete, wanted: Value::Null, uid: text(&live, &["metadata", "uid"]).map(str::to_owned) }))
+        Ok(live.map(|live| Change {
+            object: object.clone(),
+            verdict: Verdict::Delete,
+            wanted: Value::Null,
+            uid: text(&live, &["metadata", "uid"]).map(str::to_owned),
+        }))
     }
 
     /// Without a record (the first time, or it was removed): what carries our labels, of the kinds that a release of this
     /// shape has. What a controller made and labelled after its owner goes with that owner.
     async fn labelled(&self, owner: &Owner, wanted: &[Change]) -> Result<Vec<ObjectId>> {
         const ALWAYS: [(&str, &str); 9] = [
-            ("v1", "Namespace"), ("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("v1", "ServiceAccount"),
-            ("apps/v1", "Deployment"), ("apps/v1", "DaemonSet"), ("apps/v1", "StatefulSet"), ("policy/v1", "PodDisruptionBudget"),
+            ("v1", "Namespace"),
+            ("v1", "ConfigMap"),
+            ("v1", "Secret"),
+            ("v1", "Service"),
+            ("v1", "ServiceAccount"),
+            ("apps/v1", "Deployment"),
+            ("apps/v1", "DaemonSet"),
+            ("apps/v1", "StatefulSet"),
+            ("policy/v1", "PodDisruptionBudget"),
         ];
         let mut kinds: Vec<(&str, &str)> = ALWAYS.to_vec();
         for change in wanted {
@@ -156,9 +175,16 @@ impl Cluster {
         for (api_version, kind) in kinds {
             let Some(served) = self.served(api_version, kind).await? else { continue };
             let api = self.dynamic(&served, None);
-            let list = patiently(|| api.list(&selector)).await.map_err(|error| Error::api(format!("list the {kind}s of release `{}`", owner.release), &error))?;
+            let list = patiently(|| api.list(&selector))
+                .await
+                .map_err(|error| Error::api(format!("list the {kind}s of release `{}`", owner.release), &error))?;
             let ours = list.items.into_iter().filter(|item| item.metadata.owner_references.as_ref().is_none_or(Vec::is_empty));
-            let ours = ours.map(|item| ObjectId { api_version: api_version.to_owned(), kind: kind.to_owned(), namespace: item.metadata.namespace, name: item.metadata.name.unwrap_or_default() });
+            let ours = ours.map(|item| ObjectId {
+                api_version: api_version.to_owned(),
+                kind: kind.to_owned(),
+                namespace: item.metadata.namespace,
+                name: item.metadata.name.unwrap_or_default(),
+            });
             found.extend(ours.filter(|object| object.name != owner.record() || object.namespace.as_deref() != Some(&owner.namespace)));
         }
         Ok(found)
@@ -172,5 +198,10 @@ pub(super) fn namespace_object(name: &str) -> ObjectId {
 /// The fields of a refusal by server-side apply; its messages read: conflict with "kubectl-edit" using apps/v1.
 fn field_conflicts(status: &kube::core::Status) -> Vec<FieldConflict> {
     let causes = status.details.iter().flat_map(|details| &details.causes).filter(|cause| cause.reason == "FieldManagerConflict");
-    causes.map(|cause| FieldConflict { field: cause.field.clone(), manager: cause.message.split('"').nth(1).unwrap_or(&cause.message).to_owned() }).collect()
+    causes
+        .map(|cause| FieldConflict {
+            field: cause.field.clone(),
+            manager: cause.message.split('"').nth(1).unwrap_or(&cause.message).to_owned(),
+        })
+        .collect()
 }

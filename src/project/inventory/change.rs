@@ -32,7 +32,9 @@ impl Inventory {
             changed |= self.add_to_group(files, &name, group, &[]);
         }
         let host = self.hosts.get_mut(&name).expect("it was just added");
-        let known = |layer: &Layer| layer.variables.iter().map(|variable| (Arc::clone(&variable.name), format!("{:?}", variable.value))).collect::<Vec<_>>();
+        let known = |layer: &Layer| {
+            layer.variables.iter().map(|variable| (Arc::clone(&variable.name), format!("{:?}", variable.value))).collect::<Vec<_>>()
+        };
         if !variables.variables.is_empty() && host.vars.last().is_none_or(|last| known(last) != known(&variables)) {
             host.vars.push(variables);
             changed = true;
@@ -58,7 +60,12 @@ impl Inventory {
         if let Some(ungrouped) = self.groups.get_mut("ungrouped") {
             ungrouped.hosts.retain(|known| *known != host);
         }
-        let mut names: Vec<Arc<str>> = self.groups.values().filter(|group| &*group.name != "all" && group.hosts.contains(&host)).map(|group| Arc::clone(&group.name)).collect();
+        let mut names: Vec<Arc<str>> = self
+            .groups
+            .values()
+            .filter(|group| &*group.name != "all" && group.hosts.contains(&host))
+            .map(|group| Arc::clone(&group.name))
+            .collect();
         names.sort_by_key(|name| self.groups.get(name).map(|group| (group.depth, group.priority, Arc::clone(&group.name))));
         if let Some(known) = self.hosts.get_mut(&host) {
             known.groups = names;
@@ -77,7 +84,15 @@ impl Inventory {
             }
             group.depth = group.depth.max(depth);
         } else {
-            let group = Group { name: Arc::clone(&key), span: NOWHERE, hosts: Vec::new(), children: Vec::new(), depth, priority: 1, vars: Vec::new() };
+            let group = Group {
+                name: Arc::clone(&key),
+                span: NOWHERE,
+                hosts: Vec::new(),
+                children: Vec::new(),
+                depth,
+                priority: 1,
+                vars: Vec::new(),
+            };
             self.groups.insert(Arc::clone(&key), group);
             self.read_more(files, Some(&key), None);
             changed = true;
@@ -122,7 +137,14 @@ impl Inventory {
     fn read_more(&mut self, files: &mut Files, group: Option<&Arc<str>>, host: Option<&Arc<str>>) {
         // What is in these folders was warned of when they were read first.
         let diagnostics = files.diagnostics.clone();
-        let read = |files: &mut Files, folder: &Path| vars::read(files, folder, group.map(std::slice::from_ref).unwrap_or_default(), host.map(std::slice::from_ref).unwrap_or_default());
+        let read = |files: &mut Files, folder: &Path| {
+            vars::read(
+                files,
+                folder,
+                group.map(std::slice::from_ref).unwrap_or_default(),
+                host.map(std::slice::from_ref).unwrap_or_default(),
+            )
+        };
         let folders: Vec<PathBuf> = self.source_folders.clone();
         for (known, folder) in self.beside_sources.iter_mut().zip(&folders) {
             extend(known, read(files, folder));

@@ -64,7 +64,14 @@ impl Graph {
     }
 
     pub fn add_group(&mut self, name: &str, span: Span) {
-        let new = || RawGroup { span, hosts: IndexSet::new(), children: IndexSet::new(), parents: IndexSet::new(), vars: Vec::new(), priority: 1 };
+        let new = || RawGroup {
+            span,
+            hosts: IndexSet::new(),
+            children: IndexSet::new(),
+            parents: IndexSet::new(),
+            vars: Vec::new(),
+            priority: 1,
+        };
         self.groups.entry(name.to_owned()).or_insert_with(new);
     }
 
@@ -106,7 +113,8 @@ impl Graph {
 
     fn ancestors(&self, group: &str) -> HashSet<&str> {
         let mut seen = HashSet::new();
-        let mut open: Vec<&str> = self.groups.get(group).map(|group| group.parents.iter().map(String::as_str).collect()).unwrap_or_default();
+        let mut open: Vec<&str> =
+            self.groups.get(group).map(|group| group.parents.iter().map(String::as_str).collect()).unwrap_or_default();
         while let Some(name) = open.pop() {
             if seen.insert(name)
                 && let Some(group) = self.groups.get(name)
@@ -149,7 +157,8 @@ impl Graph {
             }
         }
         for host in self.hosts.keys() {
-            let elsewhere = self.groups.iter().any(|(name, group)| !matches!(name.as_str(), "all" | "ungrouped") && group.hosts.contains(host));
+            let elsewhere =
+                self.groups.iter().any(|(name, group)| !matches!(name.as_str(), "all" | "ungrouped") && group.hosts.contains(host));
             let ungrouped = self.groups.get_mut("ungrouped").expect("made in `new`");
             if elsewhere {
                 ungrouped.hosts.shift_remove(host);
@@ -187,7 +196,10 @@ impl Graph {
             groups.sort_by_key(|name| order(name));
             let groups = groups.into_iter().map(Arc::from).collect();
             let name: Arc<str> = name.as_str().into();
-            (Arc::clone(&name), Host { name, span: host.span, groups, vars: host.vars.clone(), source: host.source.clone(), implicit: false })
+            (
+                Arc::clone(&name),
+                Host { name, span: host.span, groups, vars: host.vars.clone(), source: host.source.clone(), implicit: false },
+            )
         });
         let groups = self.groups.iter().map(|(name, group)| {
             let key: Arc<str> = name.as_str().into();

@@ -38,7 +38,8 @@ pub(super) struct Origin<'file> {
 
 /// Adds a file's hosts and groups.
 pub(super) fn read(graph: &mut Graph, origin: Origin, text: &str, diagnostics: &mut Diagnostics) {
-    let mut reader = Reader { graph, origin, diagnostics, group: "ungrouped".to_owned(), section: Section::Hosts, pending: IndexMap::new() };
+    let mut reader =
+        Reader { graph, origin, diagnostics, group: "ungrouped".to_owned(), section: Section::Hosts, pending: IndexMap::new() };
     for (index, line) in text.lines().enumerate() {
         reader.line(index as u32 + 1, line);
     }
@@ -175,7 +176,8 @@ impl Reader<'_> {
             }
         };
         if host.text == "---" {
-            self.diagnostics.push(Diagnostic::error("`---` begins YAML, and this inventory is read as INI", span, 3).hint("name the file `.yml`"));
+            self.diagnostics
+                .push(Diagnostic::error("`---` begins YAML, and this inventory is read as INI", span, 3).hint("name the file `.yml`"));
             return;
         }
         let group = self.group.clone();
@@ -186,7 +188,8 @@ impl Reader<'_> {
             let place = |column: usize| Span { column: span.column + column as u32, ..span };
             let Some((name, value)) = word.text.split_once('=') else {
                 let start = word.columns.first().copied().unwrap_or(0);
-                let mut mistake = Diagnostic::error(format!("`{}` is neither a host nor `name=value`", word.text), place(start), width(&word.text));
+                let mut mistake =
+                    Diagnostic::error(format!("`{}` is neither a host nor `name=value`", word.text), place(start), width(&word.text));
                 if self.pending.contains_key(&word.text) || names.len() == 1 && address::parse(&word.text).is_some() {
                     mistake = mistake.label("one host a line; what follows it are its variables");
                 }
@@ -209,7 +212,8 @@ impl Reader<'_> {
             } else {
                 format!("the group `{name}` is a child of `{}`, and is not declared", pending.parents.join("`, `"))
             };
-            let mistake = Diagnostic::error(message, pending.span, width(name)).hint(format!("declare it: a line `[{name}]`, with hosts or without"));
+            let mistake =
+                Diagnostic::error(message, pending.span, width(name)).hint(format!("declare it: a line `[{name}]`, with hosts or without"));
             self.diagnostics.push(mistake.suggest(name, known));
         }
     }

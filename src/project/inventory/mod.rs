@@ -186,7 +186,8 @@ impl Inventory {
 }
 
 fn implicit(name: &str) -> Host {
-    let variable = |name: &str, value: &str| Variable { name: name.into(), value: Arc::new(Tree::Literal(Value::text(value))), span: NOWHERE };
+    let variable =
+        |name: &str, value: &str| Variable { name: name.into(), value: Arc::new(Tree::Literal(Value::text(value))), span: NOWHERE };
     let vars = Layer { origin: "implicit localhost".into(), variables: vec![variable("ansible_connection", "local")] };
     Host { name: name.into(), span: NOWHERE, groups: Vec::new(), vars: vec![vars], source: None, implicit: true }
 }

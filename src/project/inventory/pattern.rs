@@ -49,7 +49,8 @@ impl Inventory {
                 None => parts.push(part),
                 Some(file) => {
                     let path = base.join(file);
-                    let text = std::fs::read_to_string(&path).map_err(|error| format!("read the limit file `{file}`: {}", crate::project::vault::plain(&error)))?;
+                    let text = std::fs::read_to_string(&path)
+                        .map_err(|error| format!("read the limit file `{file}`: {}", crate::project::vault::plain(&error)))?;
                     parts.extend(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()));
                 }
             }
@@ -209,7 +210,8 @@ enum Matcher {
 
 impl Matcher {
     fn new(pattern: &str) -> Result<Self, String> {
-        let regex = |pattern: &str| Regex::new(pattern).map(Self::Regex).map_err(|error| format!("`{pattern}` is no regular expression: {error}"));
+        let regex =
+            |pattern: &str| Regex::new(pattern).map(Self::Regex).map_err(|error| format!("`{pattern}` is no regular expression: {error}"));
         match pattern.strip_prefix('~') {
             // Python's `match`: from the start.
             Some(inner) => regex(&format!("^(?:{inner})")),

@@ -26,7 +26,8 @@ pub(super) fn read(graph: &mut Graph, files: &mut Files, base: &Path, source: &s
     if !path.exists() {
         let name = files.name(&path);
         files.diagnostics.push(
-            Diagnostic::nowhere(format!("read the inventory `{name}`: no such file or folder")).hint("a list of hosts has a comma: `-i web1,web2` or `-i web1,`"),
+            Diagnostic::nowhere(format!("read the inventory `{name}`: no such file or folder"))
+                .hint("a list of hosts has a comma: `-i web1,web2` or `-i web1,`"),
         );
         return None;
     }
@@ -109,7 +110,8 @@ fn as_yaml(graph: &mut Graph, files: &mut Files, file: u32, path: &Path) {
 /// Runs an inventory script: it prints JSON for `--list`.
 fn run(graph: &mut Graph, files: &mut Files, path: &Path) {
     let name = files.name(path);
-    let mut fail = |cause: String| files.diagnostics.push(Diagnostic::nowhere(format!("run the inventory script `{name} --list`: {cause}")));
+    let mut fail =
+        |cause: String| files.diagnostics.push(Diagnostic::nowhere(format!("run the inventory script `{name} --list`: {cause}")));
     let output = match Command::new(path).arg("--list").stdin(Stdio::null()).output() {
         Ok(output) => output,
         Err(error) => return fail(vault::plain(&error)),

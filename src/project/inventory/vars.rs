@@ -31,7 +31,10 @@ impl Adjacent {
 /// Reads both folders below `folder` for the names that exist. A file that nearly has a name is warned of: Ansible would
 /// leave it out in silence.
 pub(super) fn read(files: &mut Files, folder: &Path, groups: &[Arc<str>], hosts: &[Arc<str>]) -> Adjacent {
-    Adjacent { groups: of_kind(files, &folder.join("group_vars"), "group", groups), hosts: of_kind(files, &folder.join("host_vars"), "host", hosts) }
+    Adjacent {
+        groups: of_kind(files, &folder.join("group_vars"), "group", groups),
+        hosts: of_kind(files, &folder.join("host_vars"), "host", hosts),
+    }
 }
 
 fn of_kind(files: &mut Files, folder: &Path, kind: &str, names: &[Arc<str>]) -> BTreeMap<Arc<str>, Vec<Layer>> {
@@ -45,7 +48,11 @@ fn of_kind(files: &mut Files, folder: &Path, kind: &str, names: &[Arc<str>]) -> 
         return found;
     }
     for name in names.iter().filter(|name| !name.starts_with('/')) {
-        let layers: Vec<Layer> = paths(files, folder, name).iter().filter_map(|path| files.vars_file(path)).filter(|layer| !layer.variables.is_empty()).collect();
+        let layers: Vec<Layer> = paths(files, folder, name)
+            .iter()
+            .filter_map(|path| files.vars_file(path))
+            .filter(|layer| !layer.variables.is_empty())
+            .collect();
         if !layers.is_empty() {
             found.insert(Arc::clone(name), layers);
         }
@@ -77,7 +84,9 @@ fn paths(files: &mut Files, folder: &Path, name: &str) -> Vec<PathBuf> {
     for other in others {
         let (read, unread) = (files.name(first), files.name(other));
         files.diagnostics.push(
-            Diagnostic::nowhere(format!("`{unread}` is not read, because `{read}` exists")).hint("Ansible takes the first of them only: move all into one folder").as_warning(),
+            Diagnostic::nowhere(format!("`{unread}` is not read, because `{read}` exists"))
+                .hint("Ansible takes the first of them only: move all into one folder")
+                .as_warning(),
         );
     }
     if first.is_dir() { inside(first) } else { vec![first.clone()] }

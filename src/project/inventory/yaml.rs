@@ -40,7 +40,10 @@ impl Reader<'_> {
             return;
         }
         if body.as_map().is_none() && !body.is_null() {
-            self.mistake(Diagnostic::at(body, format!("a group is a mapping of `hosts`, `vars` and `children`, this is {}", body.describe())));
+            self.mistake(Diagnostic::at(
+                body,
+                format!("a group is a mapping of `hosts`, `vars` and `children`, this is {}", body.describe()),
+            ));
             return;
         }
         self.graph.add_group(name, key.span);
@@ -79,11 +82,15 @@ impl Reader<'_> {
             NodeKind::Map(entries) => entries.iter().for_each(|(key, value)| each(self, key, value)),
             NodeKind::Scalar(_) if content.is_null() => {}
             NodeKind::Scalar(scalar) => {
-                let nothing = Node { kind: NodeKind::Scalar(crate::source::Scalar { text: "".into(), plain: true, ..scalar.clone() }), ..content.clone() };
+                let nothing = Node {
+                    kind: NodeKind::Scalar(crate::source::Scalar { text: "".into(), plain: true, ..scalar.clone() }),
+                    ..content.clone()
+                };
                 each(self, content, &nothing);
             }
             NodeKind::List(_) => {
-                let mistake = Diagnostic::at(content, "a mapping of names is expected, this is a list").hint("write `name:` on each line instead of `- name`");
+                let mistake = Diagnostic::at(content, "a mapping of names is expected, this is a list")
+                    .hint("write `name:` on each line instead of `- name`");
                 self.mistake(mistake);
             }
         }
@@ -92,7 +99,9 @@ impl Reader<'_> {
     fn host(&mut self, group: &str, key: &Node, variables: &Node) {
         let written = key.text().unwrap_or_default();
         if !matches!(key.value(), crate::program::Value::Text(_)) {
-            self.mistake(Diagnostic::at(key, format!("the host name `{written}` is not read as a text")).label(format!("write \"{written}\"")));
+            self.mistake(
+                Diagnostic::at(key, format!("the host name `{written}` is not read as a text")).label(format!("write \"{written}\"")),
+            );
             return;
         }
         let (names, port) = match address::expand(written) {
@@ -103,7 +112,10 @@ impl Reader<'_> {
             self.graph.add_host(name, group, port, key.span, Some(self.path));
         }
         if variables.as_map().is_none() && !variables.is_null() {
-            self.mistake(Diagnostic::at(variables, format!("the variables of `{written}` must be a mapping, this is {}", variables.describe())));
+            self.mistake(Diagnostic::at(
+                variables,
+                format!("the variables of `{written}` must be a mapping, this is {}", variables.describe()),
+            ));
             return;
         }
         for (key, value) in variables.entries() {

@@ -16,16 +16,14 @@ pub(super) fn make_directory(path: &Path, wanted: &Ownership) -> Result<()> {
 
 /// Replaces what is there in one step; a directory only if it is empty.
 pub(super) fn symlink(path: &Path, target: &Path, wanted: &Ownership) -> Result<()> {
-    replace(path, |place| std::os::unix::fs::symlink(target, place)).map_err(|error| {
-        Error::io(format_args!("link {} -> {}", path.display(), target.display()), &error)
-    })?;
+    replace(path, |place| std::os::unix::fs::symlink(target, place))
+        .map_err(|error| Error::io(format_args!("link {} -> {}", path.display(), target.display()), &error))?;
     ownership::set(path, wanted, false)
 }
 
 pub(super) fn hard_link(path: &Path, target: &Path) -> Result<()> {
-    replace(path, |place| std::fs::hard_link(target, place)).map_err(|error| {
-        Error::io(format_args!("hard link {} -> {}", path.display(), target.display()), &error)
-    })
+    replace(path, |place| std::fs::hard_link(target, place))
+        .map_err(|error| Error::io(format_args!("hard link {} -> {}", path.display(), target.display()), &error))
 }
 
 fn replace(path: &Path, make: impl Fn(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
@@ -56,7 +54,9 @@ pub(super) fn beside(path: &Path) -> PathBuf {
 pub(super) fn set_times(path: &Path, accessed: Option<f64>, modified: Option<f64>) -> Result<()> {
     use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
     let time = |seconds: Option<f64>| match seconds {
-        Some(seconds) => Timespec { tv_sec: seconds.floor() as i64, tv_nsec: (((seconds - seconds.floor()) * 1e9).round() as i64).min(999_999_999) },
+        Some(seconds) => {
+            Timespec { tv_sec: seconds.floor() as i64, tv_nsec: (((seconds - seconds.floor()) * 1e9).round() as i64).min(999_999_999) }
+        }
         None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
     };
     let times = Timestamps { last_access: time(accessed), last_modification: time(modified) };

@@ -74,8 +74,7 @@ pub struct Child {
 impl Child {
     /// Whether that very process (not another of the same id) still runs.
     pub fn is_alive(&self) -> bool {
-        command::start_time(self.group).ok() == Some(self.start_time)
-            && super::real::boot_id().is_ok_and(|boot| boot == self.boot_id)
+        command::start_time(self.group).ok() == Some(self.start_time) && super::real::boot_id().is_ok_and(|boot| boot == self.boot_id)
     }
 
     /// TERM to its group, KILL after 1.5 s; answers whether there was anything to end.

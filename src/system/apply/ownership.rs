@@ -54,11 +54,16 @@ fn ids(wanted: &Ownership) -> Result<(Option<u32>, Option<u32>)> {
     let system = Real::default();
     let uid = wanted.owner.as_deref().map(|owner| match owner.parse() {
         Ok(uid) => Ok(uid),
-        Err(_) => system.user(owner)?.map(|user| user.uid).ok_or_else(|| Error::failed(format!("chown failed: failed to look up user {owner}"))),
+        Err(_) => {
+            system.user(owner)?.map(|user| user.uid).ok_or_else(|| Error::failed(format!("chown failed: failed to look up user {owner}")))
+        }
     });
     let gid = wanted.group.as_deref().map(|group| match group.parse() {
         Ok(gid) => Ok(gid),
-        Err(_) => system.group(group)?.map(|group| group.gid).ok_or_else(|| Error::failed(format!("chgrp failed: failed to look up group {group}"))),
+        Err(_) => system
+            .group(group)?
+            .map(|group| group.gid)
+            .ok_or_else(|| Error::failed(format!("chgrp failed: failed to look up group {group}"))),
     });
     Ok((uid.transpose()?, gid.transpose()?))
 }
@@ -152,7 +157,9 @@ pub(super) fn preserved_copy(former: &Path, copy: &Path) -> Result<PathBuf> {
     std::io::copy(&mut from, &mut to).map_err(|error| failed(&error))?;
     inherit(&to, copy, former)?;
     let found = from.metadata().map_err(|error| failed(&error))?;
-    let times = std::fs::FileTimes::new().set_accessed(found.accessed().map_err(|error| failed(&error))?).set_modified(found.modified().map_err(|error| failed(&error))?);
+    let times = std::fs::FileTimes::new()
+        .set_accessed(found.accessed().map_err(|error| failed(&error))?)
+        .set_modified(found.modified().map_err(|error| failed(&error))?);
     to.set_times(times).map_err(|error| failed(&error))?;
     to.sync_all().map_err(|error| failed(&error))?;
     Ok(copy.to_owned())

@@ -129,7 +129,8 @@ impl Applier<'_> {
             Err(error) => return Err(Error::io(format_args!("write {}", path.display()), &error)),
         };
         if *backup && path.exists() {
-            let name = format!("{}.{}.{}~", path.display(), std::process::id(), crate::system::clock::format(now() as i64, "%Y-%m-%d@%H:%M:%S"));
+            let name =
+                format!("{}.{}.{}~", path.display(), std::process::id(), crate::system::clock::format(now() as i64, "%Y-%m-%d@%H:%M:%S"));
             outcome.backup = Some(ownership::preserved_copy(path, Path::new(&name))?);
         }
         let (temporary, guard, mut file) = match temporary(path) {
@@ -145,7 +146,8 @@ impl Applier<'_> {
             _ => {
                 let mode = 0o666 & !umask();
                 let permissions = std::fs::Permissions::from_mode(ownership.mode.unwrap_or(mode));
-                file.set_permissions(permissions).map_err(|error| Error::io(format_args!("change the mode of {}", temporary.display()), &error))?;
+                file.set_permissions(permissions)
+                    .map_err(|error| Error::io(format_args!("change the mode of {}", temporary.display()), &error))?;
             }
         }
         ownership::set_open(&file, &temporary, ownership)?;

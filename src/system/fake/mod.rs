@@ -14,9 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use files::{Kind, Node};
 pub use script::Script;
 
-use super::{
-    Access, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, System, Unit, UnitScope, User,
-};
+use super::{Access, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, System, Unit, UnitScope, User};
 use crate::program::{Map, Value};
 use script::{CommandScript, PackageScript, PortScript, UnitScript};
 
@@ -46,7 +44,14 @@ impl Fake {
     pub fn new(script: Script) -> Result<Self> {
         let mut fake = Self {
             nodes: BTreeMap::new(),
-            users: vec![User { name: "root".into(), uid: 0, gid: 0, gecos: "root".into(), home: "/root".into(), shell: "/bin/bash".into() }],
+            users: vec![User {
+                name: "root".into(),
+                uid: 0,
+                gid: 0,
+                gecos: "root".into(),
+                home: "/root".into(),
+                shell: "/bin/bash".into(),
+            }],
             groups: vec![Group { name: "root".into(), gid: 0 }],
             contents: BTreeMap::new(),
             next_inode: 1,
@@ -151,7 +156,13 @@ impl System for Fake {
         if user.uid == 0 {
             return Ok(Access { read: true, write: true, execute: directory || any(0o111) });
         }
-        let shift = if user.uid == node.uid { 6 } else if user.gid == node.gid { 3 } else { 0 };
+        let shift = if user.uid == node.uid {
+            6
+        } else if user.gid == node.gid {
+            3
+        } else {
+            0
+        };
         Ok(Access { read: any(4 << shift), write: any(2 << shift), execute: any(1 << shift) })
     }
 
@@ -357,7 +368,15 @@ fn unit_of(key: &str, script: &UnitScript) -> Unit {
 fn sysctl_key(name: &str) -> String {
     let path = super::real::sysctl_path(name);
     let relative = path.strip_prefix("/proc/sys").unwrap_or(&path);
-    relative.to_string_lossy().chars().map(|letter| match letter { '/' => '.', '.' => '/', other => other }).collect()
+    relative
+        .to_string_lossy()
+        .chars()
+        .map(|letter| match letter {
+            '/' => '.',
+            '.' => '/',
+            other => other,
+        })
+        .collect()
 }
 
 impl CommandScript {

@@ -14,8 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use super::paths::{Last, resolve};
 use super::{
-    Access, Action, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, System, Unit,
-    UnitScope, User,
+    Access, Action, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, System, Unit, UnitScope, User,
 };
 use crate::program::Map;
 
@@ -305,7 +304,13 @@ impl System for Overlay<'_> {
         if user.uid == 0 {
             return Ok(Access { read: true, write: true, execute: metadata.kind == FileKind::Directory || any(0o111) });
         }
-        let shift = if user.uid == metadata.uid { 6 } else if user.gid == metadata.gid { 3 } else { 0 };
+        let shift = if user.uid == metadata.uid {
+            6
+        } else if user.gid == metadata.gid {
+            3
+        } else {
+            0
+        };
         Ok(Access { read: any(4 << shift), write: any(2 << shift), execute: any(1 << shift) })
     }
 
@@ -352,14 +357,22 @@ impl System for Overlay<'_> {
         let known = self.users.get(name_or_uid);
         let made = |name: &str| {
             let uid = Self::unknown_id(&self.users, name);
-            User { name: name.to_owned(), uid, gid: uid, gecos: String::new(), home: Path::new("/home").join(name), shell: "/bin/sh".into() }
+            User {
+                name: name.to_owned(),
+                uid,
+                gid: uid,
+                gecos: String::new(),
+                home: Path::new("/home").join(name),
+                shell: "/bin/sh".into(),
+            }
         };
         match (known, self.base.user(name_or_uid)?) {
             (Some(false), _) => Ok(None),
             (_, Some(user)) if self.users.get(&user.name) != Some(&false) => Ok(Some(user)),
             (Some(true), _) => Ok(Some(made(name_or_uid))),
             (None, _) => {
-                let by_id = self.users.iter().find(|(name, present)| **present && Self::unknown_id(&self.users, name).to_string() == name_or_uid);
+                let by_id =
+                    self.users.iter().find(|(name, present)| **present && Self::unknown_id(&self.users, name).to_string() == name_or_uid);
                 match by_id {
                     Some((name, _)) => Ok(Some(made(name))),
                     None => self.absence(),
@@ -376,7 +389,8 @@ impl System for Overlay<'_> {
             (_, Some(group)) if self.groups.get(&group.name) != Some(&false) => Ok(Some(group)),
             (Some(true), _) => Ok(Some(made(name_or_gid))),
             (None, _) => {
-                let by_id = self.groups.iter().find(|(name, present)| **present && Self::unknown_id(&self.groups, name).to_string() == name_or_gid);
+                let by_id =
+                    self.groups.iter().find(|(name, present)| **present && Self::unknown_id(&self.groups, name).to_string() == name_or_gid);
                 match by_id {
                     Some((name, _)) => Ok(Some(made(name))),
                     None => self.absence(),
@@ -395,11 +409,8 @@ impl System for Overlay<'_> {
 
     fn executable(&self, name: &str) -> Result<Option<PathBuf>> {
         let path = self.environment("PATH").unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
-        let candidates: Vec<PathBuf> = if name.starts_with('/') {
-            vec![name.into()]
-        } else {
-            path.split(':').map(|folder| Path::new(folder).join(name)).collect()
-        };
+        let candidates: Vec<PathBuf> =
+            if name.starts_with('/') { vec![name.into()] } else { path.split(':').map(|folder| Path::new(folder).join(name)).collect() };
         for candidate in candidates {
             if let Some(Entry { object: Object::Node(node), .. }) = self.entries.get(&candidate)
                 && node.metadata.mode & 0o111 != 0
@@ -443,7 +454,11 @@ impl System for Overlay<'_> {
             Some(None) => Ok(None),
             Some(Some(version)) => {
                 let former = self.base.package(name)?;
-                let version = if version.is_empty() { former.as_ref().map(|former| former.version.clone()).unwrap_or_default() } else { version.clone() };
+                let version = if version.is_empty() {
+                    former.as_ref().map(|former| former.version.clone()).unwrap_or_default()
+                } else {
+                    version.clone()
+                };
                 Ok(Some(Package { version, held: former.is_some_and(|former| former.held), automatic: false }))
             }
             None => {
@@ -725,7 +740,8 @@ mod tests {
     fn units_accounts_kernel_and_name_are_as_planned() {
         let fake = fake();
         let mut overlay = Overlay::new(&fake);
-        let started = Effect::Unit { name: "a.service".into(), active_state: Some("active".into()), unit_file_state: None, load_state: None };
+        let started =
+            Effect::Unit { name: "a.service".into(), active_state: Some("active".into()), unit_file_state: None, load_state: None };
         for action in [
             run(started),
             write("/etc/systemd/system/new.service", "[Service]\n[Install]\n", None),
@@ -759,7 +775,14 @@ mod tests {
     fn a_reboot_makes_everything_that_was_not_there_unknown() {
         let fake = fake();
         let mut overlay = Overlay::new(&fake);
-        let reboot = Action::Reboot { delay: Duration::ZERO, message: String::new(), command: None, boot_time_command: None, test_command: None, timeout: Duration::ZERO };
+        let reboot = Action::Reboot {
+            delay: Duration::ZERO,
+            message: String::new(),
+            command: None,
+            boot_time_command: None,
+            test_command: None,
+            timeout: Duration::ZERO,
+        };
         overlay.absorb(&reboot, "reboot");
         assert_eq!(cause(overlay.boot_id()), "reboot");
         assert_eq!(cause(overlay.kernel_module("overlay")), "reboot");

@@ -34,7 +34,8 @@ pub(super) fn facts(request: &FactRequest) -> Result<Map> {
     if let Some(Ok(Some(systemd))) = systemd.map(std::thread::JoinHandle::join) {
         facts.insert("systemd".into(), systemd);
     }
-    let mut named: Map = facts.into_iter().map(|(name, value)| (Key::from(format!("ansible_{}", name.text().replace('-', "_"))), value)).collect();
+    let mut named: Map =
+        facts.into_iter().map(|(name, value)| (Key::from(format!("ansible_{}", name.text().replace('-', "_"))), value)).collect();
     named.insert("gather_subset".into(), if request.subset.is_empty() { vec!["all"].into() } else { request.subset.clone().into() });
     named.insert("module_setup".into(), true.into());
     Ok(filtered(named, &request.filter))
@@ -86,7 +87,9 @@ fn filtered(facts: Map, patterns: &[String]) -> Map {
     let fits = |name: &str| {
         patterns.iter().any(|pattern| {
             let prefixed = ["ansible_", "facter", "ohai"].iter().any(|prefix| pattern.starts_with(prefix));
-            pattern.is_empty() || crate::system::names::matches(pattern, name) || (!prefixed && crate::system::names::matches(&format!("ansible_{pattern}"), name))
+            pattern.is_empty()
+                || crate::system::names::matches(pattern, name)
+                || (!prefixed && crate::system::names::matches(&format!("ansible_{pattern}"), name))
         })
     };
     facts.into_iter().filter(|(name, _)| fits(&name.text())).collect()

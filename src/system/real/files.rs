@@ -187,7 +187,8 @@ pub(super) fn security_context(path: &Path) -> Result<Option<String>> {
 /// The program knows hundreds of formats; without it Ansible says `unknown` too.
 pub(super) fn mime(path: &Path) -> Result<Option<(String, String)>> {
     let Some(program) = executable("file") else { return Ok(None) };
-    let output = std::process::Command::new(program).args(["--mime-type", "--mime-encoding"]).arg(path).stdin(std::process::Stdio::null()).output();
+    let output =
+        std::process::Command::new(program).args(["--mime-type", "--mime-encoding"]).arg(path).stdin(std::process::Stdio::null()).output();
     let Ok(output) = output.as_ref().map(|output| String::from_utf8_lossy(&output.stdout)) else { return Ok(None) };
     let answer = output.rsplit_once(':').and_then(|(_, answer)| answer.split_once(';'));
     Ok(answer.and_then(|(kind, rest)| Some((kind.trim().to_owned(), rest.split_once('=')?.1.trim().to_owned()))))
@@ -199,10 +200,7 @@ pub(super) fn executable(name: &str) -> Option<PathBuf> {
         return Some(PathBuf::from(name)).filter(|path| runs(path));
     }
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    std::env::split_paths(&path)
-        .chain(USUAL_FOLDERS.iter().map(PathBuf::from))
-        .map(|folder| folder.join(name))
-        .find(|path| runs(path))
+    std::env::split_paths(&path).chain(USUAL_FOLDERS.iter().map(PathBuf::from)).map(|folder| folder.join(name)).find(|path| runs(path))
 }
 
 /// `None` where nothing is (or a file stands where a directory is named).

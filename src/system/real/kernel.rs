@@ -19,7 +19,13 @@ pub(super) fn sysctl(name: &str) -> Result<Option<String>> {
 pub(in crate::system) fn sysctl_path(name: &str) -> PathBuf {
     let dotted = name.find(['.', '/']).is_some_and(|index| name.as_bytes()[index] == b'.');
     let relative: String = if dotted {
-        name.chars().map(|letter| match letter { '.' => '/', '/' => '.', other => other }).collect()
+        name.chars()
+            .map(|letter| match letter {
+                '.' => '/',
+                '/' => '.',
+                other => other,
+            })
+            .collect()
     } else {
         name.to_owned()
     };
@@ -35,7 +41,11 @@ pub(super) fn module(name: &str) -> Result<KernelModule> {
     let release = text(Path::new("/proc/sys/kernel/osrelease"))?.unwrap_or_default();
     let built_in = text(&Path::new("/lib/modules").join(release).join("modules.builtin"))?.unwrap_or_default();
     let named = |line: &str| {
-        Path::new(line).file_name().and_then(|file| file.to_str()).and_then(|file| file.split(".ko").next()).is_some_and(|stem| stem.replace('-', "_") == wanted)
+        Path::new(line)
+            .file_name()
+            .and_then(|file| file.to_str())
+            .and_then(|file| file.split(".ko").next())
+            .is_some_and(|stem| stem.replace('-', "_") == wanted)
     };
     if built_in.lines().any(named) {
         return Ok(KernelModule::BuiltIn);

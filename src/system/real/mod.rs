@@ -9,17 +9,15 @@ mod packages;
 mod units;
 
 pub(in crate::system) use files::flags;
-pub(in crate::system) use units::forget as forget_units;
 pub(in crate::system) use kernel::{boot_id, sysctl_path};
+pub(in crate::system) use units::forget as forget_units;
 pub(in crate::system) use units::forget;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::apply::Cancel;
-use super::{
-    Access, Digest, Error, FactRequest, Group, KernelModule, Metadata, Package, Result, System, Unit, UnitScope, User,
-};
+use super::{Access, Digest, Error, FactRequest, Group, KernelModule, Metadata, Package, Result, System, Unit, UnitScope, User};
 use crate::program::Map;
 
 /// This machine, as the user of this process sees it.

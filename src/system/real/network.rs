@@ -14,7 +14,10 @@ pub(super) fn connects(host: &str, port: u16, timeout: Duration) -> Result<bool>
 /// One attempt to connect, then reading until the pattern shows, the other end closes or the timeout passes.
 pub(super) fn port_says(host: &str, port: u16, pattern: &str, timeout: Duration) -> Result<bool> {
     // As `re.MULTILINE`: `^` and `$` match at every line.
-    let pattern = fancy_regex::RegexBuilder::new(pattern).multi_line(true).build().map_err(|error| Error::failed(format!("search_regex {pattern:?}: {error}")))?;
+    let pattern = fancy_regex::RegexBuilder::new(pattern)
+        .multi_line(true)
+        .build()
+        .map_err(|error| Error::failed(format!("search_regex {pattern:?}: {error}")))?;
     let until = Instant::now() + timeout;
     let Some(mut stream) = connection(host, port, timeout) else { return Ok(false) };
     let (mut said, mut buffer) = (Vec::new(), [0u8; 1024]);

@@ -155,7 +155,9 @@ fn parse_policies(text: &str) -> HashMap<String, Policy> {
         policy.known = true;
         if let Some(candidate) = line.trim_start().strip_prefix("Candidate: ") {
             policy.candidate = Some(candidate.to_owned()).filter(|candidate| candidate != "(none)");
-        } else if let Some(version) = line.strip_prefix(" *** ").or_else(|| line.strip_prefix("     ").filter(|rest| !rest.starts_with(' '))) {
+        } else if let Some(version) =
+            line.strip_prefix(" *** ").or_else(|| line.strip_prefix("     ").filter(|rest| !rest.starts_with(' ')))
+        {
             policy.versions.extend(version.split(' ').next().map(str::to_owned));
         }
     }
@@ -207,7 +209,8 @@ mod tests {
 
     #[test]
     fn simulations_name_what_changes() {
-        let text = "Reading package lists...\nInst base-files [12.4] (12.5 Debian:12.5/stable [amd64])\nConf base-files (12.5)\nRemv old [1]\n";
+        let text =
+            "Reading package lists...\nInst base-files [12.4] (12.5 Debian:12.5/stable [amd64])\nConf base-files (12.5)\nRemv old [1]\n";
         assert_eq!(simulated(text), ["base-files", "old"]);
     }
 

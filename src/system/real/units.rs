@@ -67,7 +67,8 @@ fn offline(name: &str, scope: UnitScope, said: &str) -> Result<Unit> {
 fn global(name: &str) -> Result<Unit> {
     let state = file_state(name, UnitScope::Global)?;
     let load_state = if state.is_empty() { "not-found" } else { "loaded" }.to_owned();
-    let properties = vec![("Id".to_owned(), name.to_owned()), ("LoadState".to_owned(), load_state.clone()), ("UnitFileState".to_owned(), state.clone())];
+    let properties =
+        vec![("Id".to_owned(), name.to_owned()), ("LoadState".to_owned(), load_state.clone()), ("UnitFileState".to_owned(), state.clone())];
     Ok(Unit { load_state, active_state: String::new(), unit_file_state: state, properties })
 }
 

@@ -94,7 +94,8 @@ fn merge(low: &Map, high: &Map, recursive: bool, how: ListMerge) -> Map {
             (Some(Value::Map(low)), Value::Map(high)) if recursive => Value::map(merge(low, high, recursive, how)),
             (Some(Value::Map(_)), value) => value.clone(),
             (Some(Value::List(low)), Value::List(high)) => {
-                let without = |items: &[Value], other: &[Value]| items.iter().filter(|item| !other.contains(item)).cloned().collect::<Vec<_>>();
+                let without =
+                    |items: &[Value], other: &[Value]| items.iter().filter(|item| !other.contains(item)).cloned().collect::<Vec<_>>();
                 Value::list(match how {
                     ListMerge::Replace => high.to_vec(),
                     ListMerge::Keep => low.to_vec(),
@@ -218,9 +219,9 @@ fn rekey(_: &Context, input: Value, given: Bound) -> Result<Value> {
     let mut map = Map::new();
     for item in items {
         let Value::Map(entries) = &item else { return Err(Error::failed("List item is not a valid dict")) };
-        let member = Key::from_value(&key).and_then(|key| entries.get(&key)).ok_or_else(|| {
-            Error::failed(format!("Key {} was not found.", python::repr(&key).unwrap_or_default()))
-        })?;
+        let member = Key::from_value(&key)
+            .and_then(|key| entries.get(&key))
+            .ok_or_else(|| Error::failed(format!("Key {} was not found.", python::repr(&key).unwrap_or_default())))?;
         let name = Key::from_value(member).ok_or_else(|| Error::failed(format!("unhashable type: '{}'", member.type_name())))?;
         if !overwrite && map.contains_key(&name) {
             return Err(Error::failed(format!("Key {} is not unique, cannot convert to dict.", python::key_repr(&name))));
@@ -245,4 +246,3 @@ fn xmlattr(_: &Context, input: Value, given: Bound) -> Result<Value> {
     }
     Ok(Value::text(output))
 }
-

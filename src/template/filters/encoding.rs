@@ -1,9 +1,9 @@
 //! Encodings and digests: base64, hashes, UUIDs, passwords.
 
 use base64::Engine;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE};
-use base64::engine::DecodePaddingMode;
 use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
@@ -33,7 +33,9 @@ fn bytes(text: &str, encoding: &str) -> Result<Vec<u8>> {
         "utf-16" => Ok([0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect()),
         "latin-1" | "iso-8859-1" | "latin1" => text
             .chars()
-            .map(|letter| u8::try_from(letter as u32).map_err(|_| Error::failed(format!("'latin-1' codec can't encode character {letter:?}"))))
+            .map(|letter| {
+                u8::try_from(letter as u32).map_err(|_| Error::failed(format!("'latin-1' codec can't encode character {letter:?}")))
+            })
             .collect(),
         other => Err(Error::failed(format!("unknown encoding: {other}")).hint("utf-8, utf-16-le, utf-16-be, utf-16 and latin-1 are known")),
     }
@@ -87,7 +89,11 @@ fn digest(input: &Value, kind: &str) -> Result<Value> {
         "sha256" => hex::encode(Sha256::digest(data)),
         "sha384" => hex::encode(Sha384::digest(data)),
         "sha512" => hex::encode(Sha512::digest(data)),
-        _ => return Err(Error::failed(format!("unsupported hash type {kind}")).hint("md5, sha1, sha224, sha256, sha384 and sha512 are supported")),
+        _ => {
+            return Err(
+                Error::failed(format!("unsupported hash type {kind}")).hint("md5, sha1, sha224, sha256, sha384 and sha512 are supported")
+            );
+        }
     }))
 }
 
@@ -160,12 +166,40 @@ fn password_hash(context: &Context, input: Value, given: Bound) -> Result<Value>
 
 /// Bytes of the digest in the order they are written, three by three; 255 stands for none.
 const ORDER_512: [[u8; 3]; 22] = [
-    [0, 21, 42], [22, 43, 1], [44, 2, 23], [3, 24, 45], [25, 46, 4], [47, 5, 26], [6, 27, 48], [28, 49, 7], [50, 8, 29], [9, 30, 51],
-    [31, 52, 10], [53, 11, 32], [12, 33, 54], [34, 55, 13], [56, 14, 35], [15, 36, 57], [37, 58, 16], [59, 17, 38], [18, 39, 60],
-    [40, 61, 19], [62, 20, 41], [255, 255, 63],
+    [0, 21, 42],
+    [22, 43, 1],
+    [44, 2, 23],
+    [3, 24, 45],
+    [25, 46, 4],
+    [47, 5, 26],
+    [6, 27, 48],
+    [28, 49, 7],
+    [50, 8, 29],
+    [9, 30, 51],
+    [31, 52, 10],
+    [53, 11, 32],
+    [12, 33, 54],
+    [34, 55, 13],
+    [56, 14, 35],
+    [15, 36, 57],
+    [37, 58, 16],
+    [59, 17, 38],
+    [18, 39, 60],
+    [40, 61, 19],
+    [62, 20, 41],
+    [255, 255, 63],
 ];
 const ORDER_256: [[u8; 3]; 11] = [
-    [0, 10, 20], [21, 1, 11], [12, 22, 2], [3, 13, 23], [24, 4, 14], [15, 25, 5], [6, 16, 26], [27, 7, 17], [18, 28, 8], [9, 19, 29],
+    [0, 10, 20],
+    [21, 1, 11],
+    [12, 22, 2],
+    [3, 13, 23],
+    [24, 4, 14],
+    [15, 25, 5],
+    [6, 16, 26],
+    [27, 7, 17],
+    [18, 28, 8],
+    [9, 19, 29],
     [255, 31, 30],
 ];
 
@@ -177,7 +211,11 @@ fn crypt<D: Digest>(password: &[u8], salt: &[u8], rounds: u32, prefix: &str, ord
     first.extend(repeated(&alternate, password.len()));
     let mut length = password.len();
     while length > 0 {
-        if length & 1 == 1 { first.extend_from_slice(&alternate) } else { first.extend_from_slice(password) }
+        if length & 1 == 1 {
+            first.extend_from_slice(&alternate)
+        } else {
+            first.extend_from_slice(password)
+        }
         length >>= 1;
     }
     let mut current = D::digest(first).to_vec();
@@ -185,14 +223,22 @@ fn crypt<D: Digest>(password: &[u8], salt: &[u8], rounds: u32, prefix: &str, ord
     let salts = repeated(&D::digest(salt.repeat(16 + usize::from(current[0]))), salt.len());
     for round in 0..rounds {
         let mut next = Vec::new();
-        if round % 2 == 1 { next.extend_from_slice(&sequence) } else { next.extend_from_slice(&current) }
+        if round % 2 == 1 {
+            next.extend_from_slice(&sequence)
+        } else {
+            next.extend_from_slice(&current)
+        }
         if round % 3 != 0 {
             next.extend_from_slice(&salts);
         }
         if round % 7 != 0 {
             next.extend_from_slice(&sequence);
         }
-        if round % 2 == 1 { next.extend_from_slice(&current) } else { next.extend_from_slice(&sequence) }
+        if round % 2 == 1 {
+            next.extend_from_slice(&current)
+        } else {
+            next.extend_from_slice(&sequence)
+        }
         current = D::digest(next).to_vec();
     }
     let mut output = prefix.to_owned();

@@ -7,7 +7,16 @@ use super::Filter;
 use crate::program::{Key, Map, Value};
 
 const DUMPS: &[&str] = &[
-    "profile", "vault_to_text", "preprocess_unsafe", "indent", "sort_keys", "separators", "ensure_ascii", "skipkeys", "check_circular", "allow_nan",
+    "profile",
+    "vault_to_text",
+    "preprocess_unsafe",
+    "indent",
+    "sort_keys",
+    "separators",
+    "ensure_ascii",
+    "skipkeys",
+    "check_circular",
+    "allow_nan",
     "default",
 ];
 
@@ -19,7 +28,8 @@ pub const FILTERS: &[Filter] = &[
     Filter::new("pprint", &[], |_, input, _| python::repr(&input).map(Value::text)),
 ];
 
-const NICE: &[&str] = &["indent", "sort_keys", "ensure_ascii", "separators", "skipkeys", "check_circular", "allow_nan", "default", "profile"];
+const NICE: &[&str] =
+    &["indent", "sort_keys", "ensure_ascii", "separators", "skipkeys", "check_circular", "allow_nan", "default", "profile"];
 
 /// How JSON is written.
 struct Style {

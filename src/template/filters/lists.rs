@@ -117,7 +117,8 @@ fn reverse(_: &Context, input: Value, _: Bound) -> Result<Value> {
 
 fn join(context: &Context, input: Value, given: Bound) -> Result<Value> {
     let separator = given.text(0, "")?;
-    let parts = operators::items(&input)?.iter().map(|item| text(&key_of(context, item, given.some(1), None)?)).collect::<Result<Vec<_>>>()?;
+    let parts =
+        operators::items(&input)?.iter().map(|item| text(&key_of(context, item, given.some(1), None)?)).collect::<Result<Vec<_>>>()?;
     Ok(Value::text(parts.join(&separator)))
 }
 
@@ -178,7 +179,8 @@ fn select(context: &Context, input: &Value, mut given: Bound, by_attribute: bool
         };
         let holds = match &test {
             Some(test) => {
-                let outcome = tests::apply(context, &super::short_name(strict_text(test)?), value, arguments.clone()).map_err(super::at_run_time)?;
+                let outcome =
+                    tests::apply(context, &super::short_name(strict_text(test)?), value, arguments.clone()).map_err(super::at_run_time)?;
                 operators::known(&outcome)?;
                 outcome.is_truthy()
             }
@@ -397,7 +399,9 @@ fn permutations(_: &Context, input: Value, given: Bound) -> Result<Value> {
     for _ in 0..size {
         rows = rows
             .into_iter()
-            .flat_map(|row| (0..items.len()).filter(|index| !row.contains(index)).map(|index| [&row[..], &[index]].concat()).collect::<Vec<_>>())
+            .flat_map(|row| {
+                (0..items.len()).filter(|index| !row.contains(index)).map(|index| [&row[..], &[index]].concat()).collect::<Vec<_>>()
+            })
             .collect();
     }
     Ok(Value::list(rows.into_iter().map(|row| tuple(row.into_iter().map(|index| items[index].clone()).collect())).collect()))
@@ -451,7 +455,11 @@ fn subelements(_: &Context, input: Value, given: Bound) -> Result<Value> {
         let mut values = element.clone();
         for step in &path {
             let Value::Map(entries) = &values else {
-                return Err(Error::failed(format!("the key {} should point to a dictionary, got '{}'", python::text(step)?, python::text(&values)?)));
+                return Err(Error::failed(format!(
+                    "the key {} should point to a dictionary, got '{}'",
+                    python::text(step)?,
+                    python::text(&values)?
+                )));
             };
             match Key::from_value(step).and_then(|key| entries.get(&key).cloned()) {
                 Some(found) => values = found,
@@ -460,12 +468,20 @@ fn subelements(_: &Context, input: Value, given: Bound) -> Result<Value> {
                     break;
                 }
                 None => {
-                    return Err(Error::failed(format!("could not find {} key in iterated item {}", python::repr(step)?, python::repr(&values)?)));
+                    return Err(Error::failed(format!(
+                        "could not find {} key in iterated item {}",
+                        python::repr(step)?,
+                        python::repr(&values)?
+                    )));
                 }
             }
         }
         let Value::List(items) = &values else {
-            return Err(Error::failed(format!("the key {} should point to a list, got {}", python::repr(path.last().unwrap_or(&Value::Null))?, python::repr(&values)?)));
+            return Err(Error::failed(format!(
+                "the key {} should point to a list, got {}",
+                python::repr(path.last().unwrap_or(&Value::Null))?,
+                python::repr(&values)?
+            )));
         };
         rows.extend(items.iter().map(|item| tuple(vec![element.clone(), item.clone()])));
     }

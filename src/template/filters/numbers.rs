@@ -105,7 +105,8 @@ fn human_readable(_: &Context, input: Value, given: Bound) -> Result<Value> {
             None => size >= *limit,
         })
         .unwrap_or(('B', 1.0));
-    let name = if limit > 1.0 { format!("{letter}{}", if bits { 'b' } else { 'B' }) } else { (if bits { "bits" } else { "Bytes" }).to_owned() };
+    let name =
+        if limit > 1.0 { format!("{letter}{}", if bits { 'b' } else { 'B' }) } else { (if bits { "bits" } else { "Bytes" }).to_owned() };
     Ok(Value::text(format!("{:.2} {name}", size / limit)))
 }
 
@@ -142,7 +143,8 @@ fn human_to_bytes(_: &Context, input: Value, given: Bound) -> Result<Value> {
             _ => "yotta",
         };
         let word = format!("{long}{}", if bits { "bit" } else { "byte" });
-        let short = if letter == 'B' { (if bits { "b" } else { "B" }).to_owned() } else { format!("{letter}{}", if bits { 'b' } else { 'B' }) };
+        let short =
+            if letter == 'B' { (if bits { "b" } else { "B" }).to_owned() } else { format!("{letter}{}", if bits { 'b' } else { 'B' }) };
         if unit.to_lowercase() != word && unit != short {
             return Err(Error::failed(format!(
                 "human_to_bytes() failed to convert {whole}. Value is not a valid string (expect {short} or {letter})"

@@ -184,7 +184,9 @@ fn percent_encoded(text: &str, safe: &str, plus: bool) -> String {
     for byte in text.bytes() {
         match byte {
             b' ' if plus => output.push('+'),
-            _ if byte.is_ascii_alphanumeric() || b"_.-~".contains(&byte) || safe.as_bytes().contains(&byte) => output.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() || b"_.-~".contains(&byte) || safe.as_bytes().contains(&byte) => {
+                output.push(char::from(byte))
+            }
             _ => output.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -255,9 +257,9 @@ fn urlsplit(_: &Context, input: Value, given: Bound) -> Result<Value> {
         None => host.split_once(':').map_or((host, None), |(host, port)| (host, Some(port))),
     };
     let port = match port.filter(|port| !port.is_empty()) {
-        Some(port) => {
-            Value::Int(port.parse::<u16>().map_err(|_| Error::failed(format!("Port could not be cast to integer value as '{port}'")))?.into())
-        }
+        Some(port) => Value::Int(
+            port.parse::<u16>().map_err(|_| Error::failed(format!("Port could not be cast to integer value as '{port}'")))?.into(),
+        ),
         None => Value::Null,
     };
     let parts = crate::map! {

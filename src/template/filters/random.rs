@@ -8,10 +8,7 @@ use super::super::{Error, Result, operators};
 use super::Filter;
 use crate::program::Value;
 
-pub const FILTERS: &[Filter] = &[
-    Filter::new("random", &["start", "step", "seed"], random),
-    Filter::new("shuffle", &["seed"], shuffle),
-];
+pub const FILTERS: &[Filter] = &[Filter::new("random", &["start", "step", "seed"], random), Filter::new("shuffle", &["seed"], shuffle)];
 
 /// MT19937 (Matsumoto and Nishimura), seeded and read as CPython's `random.Random` does.
 struct Twister {
@@ -28,7 +25,8 @@ impl Twister {
         }
         let (mut i, mut j) = (1, 0);
         for _ in 0..key.len().max(624) {
-            state[i] = (state[i] ^ (state[i - 1] ^ (state[i - 1] >> 30)).wrapping_mul(1_664_525)).wrapping_add(key[j]).wrapping_add(j as u32);
+            state[i] =
+                (state[i] ^ (state[i - 1] ^ (state[i - 1] >> 30)).wrapping_mul(1_664_525)).wrapping_add(key[j]).wrapping_add(j as u32);
             i += 1;
             j += 1;
             if i >= 624 {
@@ -60,10 +58,8 @@ impl Twister {
             }
             other => integer(other)?.unsigned_abs().to_le_bytes().to_vec(),
         };
-        let mut words: Vec<u32> = bytes
-            .chunks(4)
-            .map(|chunk| chunk.iter().rev().fold(0u32, |word, byte| (word << 8) | u32::from(*byte)))
-            .collect();
+        let mut words: Vec<u32> =
+            bytes.chunks(4).map(|chunk| chunk.iter().rev().fold(0u32, |word, byte| (word << 8) | u32::from(*byte))).collect();
         while words.len() > 1 && words.last() == Some(&0) {
             words.pop();
         }

@@ -14,11 +14,7 @@ use crate::program::Value;
 pub const FILTERS: &[Filter] = &[
     Filter::new("regex_escape", &["re_type"], escape),
     Filter::new("regex_findall", &["regex!", "multiline", "ignorecase"], findall),
-    Filter::new(
-        "regex_replace",
-        &["pattern", "replacement", "ignorecase", "multiline", "count", "mandatory_count"],
-        replace,
-    ),
+    Filter::new("regex_replace", &["pattern", "replacement", "ignorecase", "multiline", "count", "mandatory_count"], replace),
     Filter::new("regex_search", &["regex!", "*", "**"], search),
 ];
 
@@ -40,8 +36,9 @@ pub fn compile(pattern: &str, ignore_case: bool, multiline: bool) -> Result<Arc<
     }
     let translated = translate(pattern);
     let whole = if flags.is_empty() { translated } else { format!("(?{flags}){translated}") };
-    let regex = Regex::new(&whole)
-        .map_err(|error| Error::failed(format!("the regular expression {} is malformed: {error}", super::super::python::quoted(pattern))))?;
+    let regex = Regex::new(&whole).map_err(|error| {
+        Error::failed(format!("the regular expression {} is malformed: {error}", super::super::python::quoted(pattern)))
+    })?;
     let regex = Arc::new(regex);
     if let Ok(mut cache) = cache.lock() {
         if cache.len() > 2000 {

@@ -155,7 +155,9 @@ fn wrap(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String
     for letter in line.chars() {
         let space = letter.is_whitespace();
         match chunks.last_mut() {
-            Some(chunk) if chunk.starts_with(char::is_whitespace) == space && !(hyphens && !space && breaks_after(chunk, letter)) => chunk.push(letter),
+            Some(chunk) if chunk.starts_with(char::is_whitespace) == space && !(hyphens && !space && breaks_after(chunk, letter)) => {
+                chunk.push(letter)
+            }
             _ => chunks.push(letter.to_string()),
         }
     }
@@ -223,7 +225,8 @@ fn file_size(_: &Context, input: Value, given: Bound) -> Result<Value> {
     };
     let binary = given.truth(0, false)?;
     let base: f64 = if binary { 1024.0 } else { 1000.0 };
-    let units = if binary { ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"] } else { ["kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"] };
+    let units =
+        if binary { ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"] } else { ["kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"] };
     if bytes == 1.0 {
         return Ok("1 Byte".into());
     }

@@ -9,10 +9,8 @@ use super::super::{Error, Result, python};
 use super::Filter;
 use crate::program::{Key, Map, Value};
 
-pub const FILTERS: &[Filter] = &[
-    Filter::new("strftime", &["second", "utc"], strftime),
-    Filter::new("to_datetime", &["format"], to_datetime),
-];
+pub const FILTERS: &[Filter] =
+    &[Filter::new("strftime", &["second", "utc"], strftime), Filter::new("to_datetime", &["format"], to_datetime)];
 
 /// The methods of times and spans of time.
 pub const METHODS: &[&str] = &["date", "isoformat", "isoweekday", "replace", "strftime", "timestamp", "total_seconds", "weekday"];
@@ -149,7 +147,13 @@ impl Moment {
                 Some('y') => number(year.rem_euclid(100), 2),
                 Some('m') => number(month, 2),
                 Some('d') => number(day, 2),
-                Some('e') => if flag == Some('-') { day.to_string() } else { format!("{day:2}") },
+                Some('e') => {
+                    if flag == Some('-') {
+                        day.to_string()
+                    } else {
+                        format!("{day:2}")
+                    }
+                }
                 Some('H') => number(hour, 2),
                 Some('I') => number(twelve, 2),
                 Some('k') => format!("{hour:2}"),
@@ -178,7 +182,9 @@ impl Moment {
                 Some('r') => format!("{twelve:02}:{minute:02}:{second:02} {}", if hour < 12 { "AM" } else { "PM" }),
                 Some('D' | 'x') => format!("{month:02}/{day:02}/{:02}", year.rem_euclid(100)),
                 Some('c') => format!("{} {} {day:2} {hour:02}:{minute:02}:{second:02} {year}", &weekday_name[..3], &month_name[..3]),
-                Some('z') => format!("{}{:02}{:02}", if self.offset < 0 { '-' } else { '+' }, self.offset.abs() / 3600, self.offset.abs() / 60 % 60),
+                Some('z') => {
+                    format!("{}{:02}{:02}", if self.offset < 0 { '-' } else { '+' }, self.offset.abs() / 3600, self.offset.abs() / 60 % 60)
+                }
                 Some('Z') => (if self.offset == 0 { "UTC" } else { "" }).to_owned(),
                 Some('n') => "\n".to_owned(),
                 Some('t') => "\t".to_owned(),
@@ -199,7 +205,14 @@ impl Moment {
         let mut of_year = None;
         let mut zone = 0i64;
         let mut rest = text;
-        let mut letters = format.replace("%T", "%H:%M:%S").replace("%F", "%Y-%m-%d").replace("%D", "%m/%d/%y").replace("%R", "%H:%M").chars().collect::<Vec<_>>().into_iter();
+        let mut letters = format
+            .replace("%T", "%H:%M:%S")
+            .replace("%F", "%Y-%m-%d")
+            .replace("%D", "%m/%d/%y")
+            .replace("%R", "%H:%M")
+            .chars()
+            .collect::<Vec<_>>()
+            .into_iter();
         while let Some(letter) = letters.next() {
             if letter.is_whitespace() {
                 rest = rest.trim_start();
@@ -245,7 +258,8 @@ impl Moment {
                     let names: &[&str] = if matches!(kind, 'a' | 'A') { &WEEKDAYS } else { &MONTHS };
                     let lower = rest.to_lowercase();
                     let length = |name: &str| if matches!(kind, 'A' | 'B') { name.len() } else { 3 };
-                    let index = names.iter().position(|name| lower.starts_with(&name[..length(name)].to_lowercase())).ok_or_else(mismatch)?;
+                    let index =
+                        names.iter().position(|name| lower.starts_with(&name[..length(name)].to_lowercase())).ok_or_else(mismatch)?;
                     rest = &rest[length(names[index])..];
                     if !matches!(kind, 'a' | 'A') {
                         month = index as i64 + 1;
@@ -409,7 +423,9 @@ fn strftime(context: &Context, input: Value, given: Bound) -> Result<Value> {
         Some(Value::Text(text)) => {
             text.as_str().trim().parse::<f64>().map_err(|_| Error::failed(format!("Invalid value for epoch value ({})", text.as_str())))?
         }
-        Some(number) => as_float(number).map_err(|_| Error::failed(format!("Invalid value for epoch value ({})", super::types::shown(number))))?,
+        Some(number) => {
+            as_float(number).map_err(|_| Error::failed(format!("Invalid value for epoch value ({})", super::types::shown(number))))?
+        }
         None => clock.seconds as f64,
     };
     Ok(Value::text(Moment::from_epoch(seconds.floor() as i64, 0, offset).strftime(format)?))

@@ -4,8 +4,8 @@ use super::super::arguments::{Bound, text};
 use super::super::evaluate::Context;
 use super::super::{Error, Result, operators, python};
 use super::Filter;
-use crate::program::value::Number;
 use crate::program::Value;
+use crate::program::value::Number;
 
 pub const FILTERS: &[Filter] = &[
     Filter::new("bool", &[], boolean).top(),

@@ -10,7 +10,8 @@ use super::super::{Error, Result, operators, python};
 use super::Filter;
 use crate::program::{Key, Map, Value};
 
-const DUMP: &[&str] = &["indent", "width", "sort_keys", "default_flow_style", "allow_unicode", "explicit_start", "explicit_end", "line_break", "canonical"];
+const DUMP: &[&str] =
+    &["indent", "width", "sort_keys", "default_flow_style", "allow_unicode", "explicit_start", "explicit_end", "line_break", "canonical"];
 
 pub const FILTERS: &[Filter] = &[
     Filter::new("from_yaml", &[], from_yaml),
@@ -219,7 +220,11 @@ fn sexagesimal(text: &str) -> Option<Value> {
     let mut total = 0i64;
     for (index, head) in heads.iter().enumerate() {
         let number: i64 = head.parse().ok()?;
-        if head.is_empty() || head.starts_with(['+', '-']) || (index > 0 && number > 59) || (index == 0 && head.len() > 1 && head.starts_with('0') && !last.contains('.')) {
+        if head.is_empty()
+            || head.starts_with(['+', '-'])
+            || (index > 0 && number > 59)
+            || (index == 0 && head.len() > 1 && head.starts_with('0') && !last.contains('.'))
+        {
             return None;
         }
         total = total.checked_mul(60)?.checked_add(number)?;
@@ -530,7 +535,7 @@ impl Emitter {
         let resolves_to_text = !special(text);
         let plain_fits = if self.flow_level > 0 { analysis.flow_plain } else { analysis.block_plain };
         if resolves_to_text && plain_fits && !(key && (analysis.empty || analysis.multiline)) {
-                self.write_plain(text, !key);
+            self.write_plain(text, !key);
         } else if analysis.single_quoted && !(key && analysis.multiline) {
             self.write_single_quoted(text, !key);
         } else {
@@ -626,7 +631,12 @@ impl Emitter {
                 }
             }
             let last = letters.len().saturating_sub(1);
-            if end > 0 && end < last && (letter == Some(' ') || start >= end) && self.column + end.saturating_sub(start) > self.best_width && split {
+            if end > 0
+                && end < last
+                && (letter == Some(' ') || start >= end)
+                && self.column + end.saturating_sub(start) > self.best_width
+                && split
+            {
                 let part: String = letters[start.min(end)..end].iter().collect();
                 if start < end {
                     start = end;
@@ -646,7 +656,15 @@ impl Emitter {
 
 /// The text in runs of spaces, of line breaks, and of all else.
 fn runs(text: &str) -> Vec<&str> {
-    let kind = |letter: char| if letter == ' ' { 0 } else if BREAKS.contains(&letter) { 1 } else { 2 };
+    let kind = |letter: char| {
+        if letter == ' ' {
+            0
+        } else if BREAKS.contains(&letter) {
+            1
+        } else {
+            2
+        }
+    };
     let mut runs = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -659,9 +677,7 @@ fn runs(text: &str) -> Vec<&str> {
 
 fn simple_key(key: &Value, unicode: bool) -> bool {
     match key {
-        Value::Text(text) => {
-            text.as_str().len() <= 128 && !analyze(text.as_str(), unicode).multiline
-        }
+        Value::Text(text) => text.as_str().len() <= 128 && !analyze(text.as_str(), unicode).multiline,
         _ => true,
     }
 }
@@ -673,7 +689,8 @@ fn special(text: &str) -> bool {
 
 /// YAML 1.1's timestamps: `2001-01-01`, `2001-1-1 1:02:03.4 +1`.
 fn timestamp(text: &str) -> bool {
-    let digits = |text: &str, range: std::ops::RangeInclusive<usize>| range.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits =
+        |text: &str, range: std::ops::RangeInclusive<usize>| range.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     let mut parts = text.splitn(3, '-');
     let (Some(year), Some(month), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return false };
     if !digits(year, 4..=4) || !digits(month, 1..=2) {

@@ -197,7 +197,9 @@ fn recorded() -> BTreeMap<String, Results> {
 /// What differs, in words; nothing if all is the same.
 fn differences(case: &OracleCase, ours: &Results, theirs: &Results) -> Vec<String> {
     let mut lines = Vec::new();
-    for (run, ours, theirs) in [("check", &ours.check, &theirs.check), ("first", &ours.first, &theirs.first), ("second", &ours.second, &theirs.second)] {
+    for (run, ours, theirs) in
+        [("check", &ours.check, &theirs.check), ("first", &ours.first, &theirs.first), ("second", &ours.second, &theirs.second)]
+    {
         if run == "check" && case.check_differs.is_some() {
             continue;
         }

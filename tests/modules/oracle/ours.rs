@@ -97,10 +97,15 @@ fn drive(case: &OracleCase, place: &Place, mode: Mode) -> Result<Outcome> {
 }
 
 fn act(module: &str, arguments: Map, project: &Path, mode: Mode) -> Result<Outcome> {
-    let Some(ActionKind::System(make)) = find(module).map(|entry| &entry.action) else { return Err(Error::failed("no module of the machine")) };
+    let Some(ActionKind::System(make)) = find(module).map(|entry| &entry.action) else {
+        return Err(Error::failed("no module of the machine"));
+    };
     let system = Real::default();
     let mut files = Project::read(&project.join("files"));
-    let path = arguments.get("src").and_then(Value::as_str).map(|src| project.join("files").join(src.trim_end_matches('/')).to_string_lossy().into_owned());
+    let path = arguments
+        .get("src")
+        .and_then(Value::as_str)
+        .map(|src| project.join("files").join(src.trim_end_matches('/')).to_string_lossy().into_owned());
     let known = files.files.clone();
     let source = path.as_deref().and_then(|path| Some(Source { path, file: known.get(path)?, below: &known }));
     let context = Context { system: &system, mode, diff: false, source, environment: &[] };

@@ -6,11 +6,46 @@ use crate::program::{Map, Value};
 
 /// linux/capability.h, by number.
 const NAMES: [&str; 41] = [
-    "cap_chown", "cap_dac_override", "cap_dac_read_search", "cap_fowner", "cap_fsetid", "cap_kill", "cap_setgid", "cap_setuid", "cap_setpcap",
-    "cap_linux_immutable", "cap_net_bind_service", "cap_net_broadcast", "cap_net_admin", "cap_net_raw", "cap_ipc_lock", "cap_ipc_owner",
-    "cap_sys_module", "cap_sys_rawio", "cap_sys_chroot", "cap_sys_ptrace", "cap_sys_pacct", "cap_sys_admin", "cap_sys_boot", "cap_sys_nice",
-    "cap_sys_resource", "cap_sys_time", "cap_sys_tty_config", "cap_mknod", "cap_lease", "cap_audit_write", "cap_audit_control", "cap_setfcap",
-    "cap_mac_override", "cap_mac_admin", "cap_syslog", "cap_wake_alarm", "cap_block_suspend", "cap_audit_read", "cap_perfmon", "cap_bpf",
+    "cap_chown",
+    "cap_dac_override",
+    "cap_dac_read_search",
+    "cap_fowner",
+    "cap_fsetid",
+    "cap_kill",
+    "cap_setgid",
+    "cap_setuid",
+    "cap_setpcap",
+    "cap_linux_immutable",
+    "cap_net_bind_service",
+    "cap_net_broadcast",
+    "cap_net_admin",
+    "cap_net_raw",
+    "cap_ipc_lock",
+    "cap_ipc_owner",
+    "cap_sys_module",
+    "cap_sys_rawio",
+    "cap_sys_chroot",
+    "cap_sys_ptrace",
+    "cap_sys_pacct",
+    "cap_sys_admin",
+    "cap_sys_boot",
+    "cap_sys_nice",
+    "cap_sys_resource",
+    "cap_sys_time",
+    "cap_sys_tty_config",
+    "cap_mknod",
+    "cap_lease",
+    "cap_audit_write",
+    "cap_audit_control",
+    "cap_setfcap",
+    "cap_mac_override",
+    "cap_mac_admin",
+    "cap_syslog",
+    "cap_wake_alarm",
+    "cap_block_suspend",
+    "cap_audit_read",
+    "cap_perfmon",
+    "cap_bpf",
     "cap_checkpoint_restore",
 ];
 
@@ -46,12 +81,18 @@ fn words(effective: u64, permitted: u64, inheritable: u64, last: usize) -> Strin
     (0..=last).for_each(|number| count[state(number)] += 1);
     let most = (0..7).rev().fold(7, |most, flags| if count[flags] >= count[most] { flags } else { most });
     let letters = |flags: usize| {
-        [(EFFECTIVE, 'e'), (INHERITABLE, 'i'), (PERMITTED, 'p')].iter().filter(|(flag, _)| flags & flag != 0).map(|(_, letter)| *letter).collect::<String>()
+        [(EFFECTIVE, 'e'), (INHERITABLE, 'i'), (PERMITTED, 'p')]
+            .iter()
+            .filter(|(flag, _)| flags & flag != 0)
+            .map(|(_, letter)| *letter)
+            .collect::<String>()
     };
     let mut text = format!("={}", letters(most));
     for flags in (0..8).rev().filter(|flags| *flags != most && count[*flags] > 0) {
-        let names: Vec<String> =
-            (0..=last).filter(|number| state(*number) == flags).map(|number| NAMES.get(number).map_or(number.to_string(), ToString::to_string)).collect();
+        let names: Vec<String> = (0..=last)
+            .filter(|number| state(*number) == flags)
+            .map(|number| NAMES.get(number).map_or(number.to_string(), ToString::to_string))
+            .collect();
         let (raised, lowered) = (letters(flags & !most), letters(most & !flags));
         if text == "=" {
             // All lowered but these: said without the empty base.

@@ -11,15 +11,21 @@ use crate::program::{Map, Value};
 type Links = BTreeMap<String, Vec<String>>;
 
 pub(super) fn devices() -> Map {
-    let kinds: [(&str, Links); 4] =
-        [("ids", links("/dev/disk/by-id")), ("uuids", links("/dev/disk/by-uuid")), ("labels", links("/dev/disk/by-label")), ("masters", masters())];
+    let kinds: [(&str, Links); 4] = [
+        ("ids", links("/dev/disk/by-id")),
+        ("uuids", links("/dev/disk/by-uuid")),
+        ("labels", links("/dev/disk/by-label")),
+        ("masters", masters()),
+    ];
     let mut devices = Map::new();
     for name in names("/sys/block") {
         devices.insert(name.as_str().into(), device(&name, &kinds).into());
     }
     let all: Map = kinds
         .iter()
-        .map(|(kind, links)| ((*kind).into(), links.iter().map(|(device, names)| (device.as_str().into(), names.clone().into())).collect::<Map>().into()))
+        .map(|(kind, links)| {
+            ((*kind).into(), links.iter().map(|(device, names)| (device.as_str().into(), names.clone().into())).collect::<Map>().into())
+        })
         .collect();
     map! { "devices" => devices, "device_links" => all }
 }
@@ -36,7 +42,8 @@ fn device(name: &str, kinds: &[(&str, Links)]) -> Map {
     }
     facts.insert("removable".into(), optional(read("removable")));
     // A granularity says nothing where the device takes no discards at all.
-    let discards = if read("queue/discard_max_hw_bytes").as_deref() == Some("0") { Some("0".to_owned()) } else { read("queue/discard_granularity") };
+    let discards =
+        if read("queue/discard_max_hw_bytes").as_deref() == Some("0") { Some("0".to_owned()) } else { read("queue/discard_granularity") };
     facts.insert("support_discard".into(), optional(discards));
     let world_wide = kinds[0].1.get(name).and_then(|names| names.iter().find_map(|name| name.strip_prefix("wwn-")));
     if let Some(world_wide) = world_wide {

@@ -76,7 +76,8 @@ fn guessed_version(os: &OsRelease, debian_version: Option<&str>) -> Option<Strin
     let version = os.get("VERSION_ID").map(str::to_owned);
     match os.get("ID") {
         Some("debian") => {
-            let exact = debian_version.filter(|exact| exact.matches('.').count() > version.as_deref().unwrap_or_default().matches('.').count());
+            let exact =
+                debian_version.filter(|exact| exact.matches('.').count() > version.as_deref().unwrap_or_default().matches('.').count());
             exact.map(str::to_owned).or(version)
         }
         Some("centos") => {
@@ -91,10 +92,7 @@ fn guessed_version(os: &OsRelease, debian_version: Option<&str>) -> Option<Strin
 /// The files that tell distributions apart, in Ansible's order.
 fn find(os: &OsRelease, debian_version: Option<&str>) -> Found {
     let named = |name: &str, path, variety| Found { name: name.to_owned(), file: Some((path, variety)), parsed: true, ..Found::default() };
-    for (path, variety, search) in [
-        ("/etc/altlinux-release", "Altlinux", "ALT"),
-        ("/etc/oracle-release", "OracleLinux", "Oracle Linux"),
-    ] {
+    for (path, variety, search) in [("/etc/altlinux-release", "Altlinux", "ALT"), ("/etc/oracle-release", "OracleLinux", "Oracle Linux")] {
         if let Some(content) = text(path) {
             return searched(&content, path, variety, search);
         }
@@ -151,9 +149,16 @@ fn searched(content: &str, path: &'static str, variety: &'static str, search: &'
 }
 
 fn suse(os: &OsRelease, content: &str) -> Found {
-    let id: String = os.get("VERSION_ID").unwrap_or_default().chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
+    let id: String =
+        os.get("VERSION_ID").unwrap_or_default().chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
     let (major, minor) = id.split_once('.').unwrap_or((&id, ""));
-    let release = if content.to_lowercase().contains("open") { minor } else if minor.is_empty() { "0" } else { minor };
+    let release = if content.to_lowercase().contains("open") {
+        minor
+    } else if minor.is_empty() {
+        "0"
+    } else {
+        minor
+    };
     let name = match os.get("VARIANT_ID") {
         Some("server-sap" | "sles-sap") => "SLES_SAP",
         Some("transactional") => "SL-Micro",
@@ -178,9 +183,12 @@ fn debian(os: &OsRelease, content: &str, debian_version: Option<&str>) -> Option
     let major = version.as_deref().and_then(|version| version.split('.').next()).map(str::to_owned);
     let codename = os.get("VERSION_CODENAME").map(str::to_owned);
     let versioned = |name: &str| Found { version: version.clone(), major: major.clone(), ..plain(name) };
-    let parenthesised = os.get("PRETTY_NAME").and_then(|pretty| pretty.split_once('(')).map(|(_, rest)| rest.split(')').next().unwrap_or(rest).to_owned());
+    let parenthesised =
+        os.get("PRETTY_NAME").and_then(|pretty| pretty.split_once('(')).map(|(_, rest)| rest.split(')').next().unwrap_or(rest).to_owned());
     Some(if has("Debian") || has("Raspbian") {
-        let minor = debian_version.and_then(|exact| exact.split_once('.')).map(|(_, minor)| minor.chars().take_while(char::is_ascii_digit).collect());
+        let minor = debian_version
+            .and_then(|exact| exact.split_once('.'))
+            .map(|(_, minor)| minor.chars().take_while(char::is_ascii_digit).collect());
         Found { release: parenthesised, minor, ..plain("Debian") }
     } else if has("Ubuntu") {
         plain("Ubuntu")
@@ -213,22 +221,68 @@ fn family(name: &str) -> String {
         (
             "RedHat",
             &[
-                "RedHat", "RHEL", "Fedora", "CentOS", "Scientific", "SLC", "Ascendos", "CloudLinux", "PSBM", "OracleLinux", "OVS", "OEL", "Amazon",
-                "Amzn", "Virtuozzo", "XenServer", "Alibaba", "EulerOS", "openEuler", "AlmaLinux", "Rocky", "TencentOS", "EuroLinux",
-                "Kylin Linux Advanced Server", "MIRACLE",
+                "RedHat",
+                "RHEL",
+                "Fedora",
+                "CentOS",
+                "Scientific",
+                "SLC",
+                "Ascendos",
+                "CloudLinux",
+                "PSBM",
+                "OracleLinux",
+                "OVS",
+                "OEL",
+                "Amazon",
+                "Amzn",
+                "Virtuozzo",
+                "XenServer",
+                "Alibaba",
+                "EulerOS",
+                "openEuler",
+                "AlmaLinux",
+                "Rocky",
+                "TencentOS",
+                "EuroLinux",
+                "Kylin Linux Advanced Server",
+                "MIRACLE",
             ],
         ),
         (
             "Debian",
             &[
-                "Debian", "Ubuntu", "Raspbian", "Neon", "KDE neon", "Linux Mint", "SteamOS", "Devuan", "Kali", "Cumulus Linux", "Pop!_OS", "Parrot",
-                "Pardus GNU/Linux", "Uos", "Deepin", "OSMC", "Linux Mint Debian Edition",
+                "Debian",
+                "Ubuntu",
+                "Raspbian",
+                "Neon",
+                "KDE neon",
+                "Linux Mint",
+                "SteamOS",
+                "Devuan",
+                "Kali",
+                "Cumulus Linux",
+                "Pop!_OS",
+                "Parrot",
+                "Pardus GNU/Linux",
+                "Uos",
+                "Deepin",
+                "OSMC",
+                "Linux Mint Debian Edition",
             ],
         ),
         (
             "Suse",
             &[
-                "SuSE", "SLES", "SLED", "openSUSE", "openSUSE Tumbleweed", "SLES_SAP", "SUSE_LINUX", "openSUSE Leap", "ALP-Dolomite", "SL-Micro",
+                "SuSE",
+                "SLES",
+                "SLED",
+                "openSUSE",
+                "openSUSE Tumbleweed",
+                "SLES_SAP",
+                "SUSE_LINUX",
+                "openSUSE Leap",
+                "ALP-Dolomite",
+                "SL-Micro",
                 "openSUSE MicroOS",
             ],
         ),
@@ -293,10 +347,9 @@ pub(super) fn package_manager(distribution: &Map) -> Map {
     let manager = match distribution.get("os_family").and_then(Value::as_str) {
         Some("Debian") => "apt",
         Some("RedHat") if exists("/run/ostree-booted") => "atomic_container",
-        Some("RedHat") => ["/usr/bin/dnf", "/usr/bin/microdnf"]
-            .iter()
-            .find(|path| exists(path))
-            .map_or("unknown", |path| if std::fs::canonicalize(path).is_ok_and(|real| real == Path::new("/usr/bin/dnf5")) { "dnf5" } else { "dnf" }),
+        Some("RedHat") => ["/usr/bin/dnf", "/usr/bin/microdnf"].iter().find(|path| exists(path)).map_or("unknown", |path| {
+            if std::fs::canonicalize(path).is_ok_and(|real| real == Path::new("/usr/bin/dnf5")) { "dnf5" } else { "dnf" }
+        }),
         Some("Altlinux") if found() == "apt" => "apt_rpm",
         _ => found(),
     };

@@ -110,7 +110,9 @@ fn memory(content: &str) -> Map {
         Some(line.trim().split(' ').next()?.parse::<i64>().ok()? / 1024)
     };
     let mut facts = Map::new();
-    for (name, field) in [("memtotal_mb", "MemTotal"), ("memfree_mb", "MemFree"), ("swaptotal_mb", "SwapTotal"), ("swapfree_mb", "SwapFree")] {
+    for (name, field) in
+        [("memtotal_mb", "MemTotal"), ("memfree_mb", "MemFree"), ("swaptotal_mb", "SwapTotal"), ("swapfree_mb", "SwapFree")]
+    {
         if let Some(amount) = amount(field) {
             facts.insert(name.into(), amount.into());
         }
@@ -139,10 +141,42 @@ fn memory(content: &str) -> Map {
 /// What the firmware says of the board (DMI); `NA` where it says nothing or only root may read it.
 fn board() -> Map {
     const FORM_FACTORS: &[&str] = &[
-        "Unknown", "Other", "Unknown", "Desktop", "Low Profile Desktop", "Pizza Box", "Mini Tower", "Tower", "Portable", "Laptop", "Notebook",
-        "Hand Held", "Docking Station", "All In One", "Sub Notebook", "Space-saving", "Lunch Box", "Main Server Chassis", "Expansion Chassis",
-        "Sub Chassis", "Bus Expansion Chassis", "Peripheral Chassis", "RAID Chassis", "Rack Mount Chassis", "Sealed-case PC", "Multi-system",
-        "CompactPCI", "AdvancedTCA", "Blade", "Blade Enclosure", "Tablet", "Convertible", "Detachable", "IoT Gateway", "Embedded PC", "Mini PC",
+        "Unknown",
+        "Other",
+        "Unknown",
+        "Desktop",
+        "Low Profile Desktop",
+        "Pizza Box",
+        "Mini Tower",
+        "Tower",
+        "Portable",
+        "Laptop",
+        "Notebook",
+        "Hand Held",
+        "Docking Station",
+        "All In One",
+        "Sub Notebook",
+        "Space-saving",
+        "Lunch Box",
+        "Main Server Chassis",
+        "Expansion Chassis",
+        "Sub Chassis",
+        "Bus Expansion Chassis",
+        "Peripheral Chassis",
+        "RAID Chassis",
+        "Rack Mount Chassis",
+        "Sealed-case PC",
+        "Multi-system",
+        "CompactPCI",
+        "AdvancedTCA",
+        "Blade",
+        "Blade Enclosure",
+        "Tablet",
+        "Convertible",
+        "Detachable",
+        "IoT Gateway",
+        "Embedded PC",
+        "Mini PC",
         "Stick PC",
     ];
     const FIELDS: &[(&str, &str)] = &[
@@ -198,13 +232,21 @@ fn volumes() -> Map {
         .filter(|line| line.len() >= 7)
         .map(|line| {
             let (size, free) = (field(line, line.len() - 2), field(line, line.len() - 1));
-            (Key::from(line[0].as_str()), map! { "size_g" => size, "free_g" => free, "num_lvs" => field(line, 2), "num_pvs" => field(line, 1) }.into())
+            (
+                Key::from(line[0].as_str()),
+                map! { "size_g" => size, "free_g" => free, "num_lvs" => field(line, 2), "num_pvs" => field(line, 1) }.into(),
+            )
         })
         .collect();
-    let logical: Map = lines("lvs").iter().map(|line| (Key::from(line[0].as_str()), map! { "size_g" => field(line, 3), "vg" => field(line, 1) }.into())).collect();
+    let logical: Map = lines("lvs")
+        .iter()
+        .map(|line| (Key::from(line[0].as_str()), map! { "size_g" => field(line, 3), "vg" => field(line, 1) }.into()))
+        .collect();
     let physical: Map = lines("pvs")
         .iter()
-        .map(|line| (Key::from(line[0].as_str()), map! { "size_g" => field(line, 4), "free_g" => field(line, 5), "vg" => field(line, 1) }.into()))
+        .map(|line| {
+            (Key::from(line[0].as_str()), map! { "size_g" => field(line, 4), "free_g" => field(line, 5), "vg" => field(line, 1) }.into())
+        })
         .collect();
     map! { "lvm" => map! { "lvs" => logical, "vgs" => groups, "pvs" => physical } }
 }
@@ -223,7 +265,9 @@ mod tests {
     #[test]
     fn sockets_cores_and_threads_are_counted() {
         let one = |number: u32, socket: u32, core: u32| {
-            format!("processor\t: {number}\nvendor_id\t: GenuineIntel\nmodel name\t: Xeon\nphysical id\t: {socket}\nsiblings\t: 4\ncore id\t: {core}\ncpu cores\t: 2\nflags\t: fpu vme\n\n")
+            format!(
+                "processor\t: {number}\nvendor_id\t: GenuineIntel\nmodel name\t: Xeon\nphysical id\t: {socket}\nsiblings\t: 4\ncore id\t: {core}\ncpu cores\t: 2\nflags\t: fpu vme\n\n"
+            )
         };
         let content: String = (0..8).map(|number| one(number, number / 4, number % 2)).collect();
         assert_eq!(counts(&processors(&content, "x86_64", false)), [Some(2), Some(2), Some(2), Some(8)]);
@@ -237,7 +281,9 @@ mod tests {
 
     #[test]
     fn memory_is_in_mebibytes() {
-        let facts = memory("MemTotal: 2048 kB\nMemFree: 1024 kB\nBuffers: 0 kB\nCached: 1024 kB\nSwapCached: 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n");
+        let facts = memory(
+            "MemTotal: 2048 kB\nMemFree: 1024 kB\nBuffers: 0 kB\nCached: 1024 kB\nSwapCached: 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
+        );
         assert_eq!(facts.get("memtotal_mb"), Some(&Value::Int(2)));
         let used = facts.get("memory_mb").and_then(|memory| memory.get("nocache")).and_then(|real| real.get("used"));
         assert_eq!(used, Some(&Value::Int(0)));

@@ -87,7 +87,8 @@ fn sections(text: &str) -> Option<Map> {
         for (name, value) in &defaults {
             options.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        let values: Option<Map> = options.iter().map(|(name, value)| Some((Key::from(name.as_str()), interpolated(value, &options, 10)?.into()))).collect();
+        let values: Option<Map> =
+            options.iter().map(|(name, value)| Some((Key::from(name.as_str()), interpolated(value, &options, 10)?.into()))).collect();
         facts.insert(name.into(), values?.into());
     }
     Some(facts)

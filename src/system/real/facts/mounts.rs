@@ -132,7 +132,9 @@ fn identifier(device: &str) -> Option<String> {
         return Some(uuid.to_owned());
     }
     let real = std::fs::canonicalize(device).ok()?;
-    names("/dev/disk/by-uuid").into_iter().find(|name| std::fs::canonicalize(Path::new("/dev/disk/by-uuid").join(name)).is_ok_and(|target| target == real))
+    names("/dev/disk/by-uuid")
+        .into_iter()
+        .find(|name| std::fs::canonicalize(Path::new("/dev/disk/by-uuid").join(name)).is_ok_and(|target| target == real))
 }
 
 #[cfg(test)]

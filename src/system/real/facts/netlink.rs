@@ -86,7 +86,11 @@ pub(super) fn route_to(address: IpAddr) -> Option<Route> {
     body.extend(bytes);
     let message = ask(GET_ROUTE, 0, &body)?.into_iter().find(|message| message.kind == NEW_ROUTE)?;
     let attributes = Attributes(message.body.get(12..)?);
-    Some(Route { index: attributes.get(4).and_then(number), gateway: attributes.get(5).and_then(ip), source: attributes.get(7).and_then(ip) })
+    Some(Route {
+        index: attributes.get(4).and_then(number),
+        gateway: attributes.get(5).and_then(ip),
+        source: attributes.get(7).and_then(ip),
+    })
 }
 
 /// Destinations that are this machine itself (the table `local`), with their prefix length.

@@ -14,7 +14,8 @@ pub(super) fn network() -> Map {
     for device in names("/sys/class/net") {
         // `bonding_masters` is a file.
         if std::path::Path::new("/sys/class/net").join(&device).is_dir() {
-            numbers.push((text(format!("/sys/class/net/{device}/ifindex")).and_then(|text| text.parse().ok()).unwrap_or(0), device.clone()));
+            numbers
+                .push((text(format!("/sys/class/net/{device}/ifindex")).and_then(|text| text.parse().ok()).unwrap_or(0), device.clone()));
             interfaces.insert(device.clone(), interface(&device));
         }
     }
@@ -175,7 +176,9 @@ fn add_version_4(interfaces: &mut indexmap::IndexMap<String, Map>, device: &str,
 fn add_version_6(interfaces: &mut indexmap::IndexMap<String, Map>, device: &str, address: &Address) {
     let entry = interfaces.entry(device.to_owned()).or_default();
     let mut list = entry.get("ipv6").and_then(Value::as_list).unwrap_or_default().to_vec();
-    list.push(map! { "address" => address.own.to_string(), "prefix" => address.prefix.to_string(), "scope" => scope(address.scope) }.into());
+    list.push(
+        map! { "address" => address.own.to_string(), "prefix" => address.prefix.to_string(), "scope" => scope(address.scope) }.into(),
+    );
     entry.insert("ipv6".into(), list.into());
 }
 
@@ -265,7 +268,9 @@ pub(super) fn name_service() -> Map {
 
 pub(super) fn fibre_channel() -> Map {
     let ports = names("/sys/class/fc_host").into_iter().filter_map(|host| text(format!("/sys/class/fc_host/{host}/port_name")));
-    let ports: Vec<String> = ports.flat_map(|name| name.lines().map(|line| line.trim_end().get(2..).unwrap_or_default().to_owned()).collect::<Vec<_>>()).collect();
+    let ports: Vec<String> = ports
+        .flat_map(|name| name.lines().map(|line| line.trim_end().get(2..).unwrap_or_default().to_owned()).collect::<Vec<_>>())
+        .collect();
     map! { "fibre_channel_wwn" => ports }
 }
 

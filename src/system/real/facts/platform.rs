@@ -68,8 +68,9 @@ pub(super) fn user() -> Map {
 }
 
 pub(super) fn environment() -> Map {
-    let variables: Map =
-        std::env::vars_os().map(|(name, value)| (Key::from(name.to_string_lossy().into_owned()), value.to_string_lossy().into_owned().into())).collect();
+    let variables: Map = std::env::vars_os()
+        .map(|(name, value)| (Key::from(name.to_string_lossy().into_owned()), value.to_string_lossy().into_owned().into()))
+        .collect();
     map! { "env" => variables }
 }
 
@@ -85,7 +86,8 @@ pub(super) fn selinux() -> Map {
         return map! { "selinux_python_present" => true, "selinux" => map! { "status" => "disabled" } };
     };
     let config = text("/etc/selinux/config").unwrap_or_default();
-    let setting = |name: &str| config.lines().find_map(|line| line.trim().strip_prefix(name)?.trim_start().strip_prefix('=')).map(str::trim);
+    let setting =
+        |name: &str| config.lines().find_map(|line| line.trim().strip_prefix(name)?.trim_start().strip_prefix('=')).map(str::trim);
     let version = text("/sys/fs/selinux/policyvers").and_then(|version| version.parse::<i64>().ok());
     map! {
         "selinux_python_present" => true,
@@ -167,11 +169,8 @@ fn words(line: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
     while let Some(first) = rest.chars().next() {
-        let end = if matches!(first, '"' | '\'') {
-            rest[1..].find(first)? + 2
-        } else {
-            rest.find(char::is_whitespace).unwrap_or(rest.len())
-        };
+        let end =
+            if matches!(first, '"' | '\'') { rest[1..].find(first)? + 2 } else { rest.find(char::is_whitespace).unwrap_or(rest.len()) };
         words.push(rest[..end].to_owned());
         rest = rest[end..].trim_start();
     }

@@ -30,16 +30,53 @@ const COLLECTORS: &[(&str, &[&str])] = &[
     ("python", &[]),
     ("selinux", &[]),
     ("service_mgr", &[]),
-    ("ssh_pub_keys", &["ssh_host_pub_keys", "ssh_host_key_dsa_public", "ssh_host_key_rsa_public", "ssh_host_key_ecdsa_public", "ssh_host_key_ed25519_public"]),
+    (
+        "ssh_pub_keys",
+        &[
+            "ssh_host_pub_keys",
+            "ssh_host_key_dsa_public",
+            "ssh_host_key_rsa_public",
+            "ssh_host_key_ecdsa_public",
+            "ssh_host_key_ed25519_public",
+        ],
+    ),
     ("systemd", &[]),
-    ("user", &["user_id", "user_uid", "user_gid", "user_gecos", "user_dir", "user_shell", "real_user_id", "effective_user_id", "effective_group_ids"]),
+    (
+        "user",
+        &[
+            "user_id",
+            "user_uid",
+            "user_gid",
+            "user_gecos",
+            "user_dir",
+            "user_shell",
+            "real_user_id",
+            "effective_user_id",
+            "effective_group_ids",
+        ],
+    ),
     ("virtual", &["virtualization_type", "virtualization_role", "virtualization_tech_guest", "virtualization_tech_host"]),
 ];
 
 /// Always collected unless `!min` is said.
 const MINIMUM: &[&str] = &[
-    "apparmor", "caps", "cmdline", "date_time", "distribution", "dns", "env", "fips", "local", "lsb", "pkg_mgr", "platform", "python",
-    "selinux", "service_mgr", "ssh_pub_keys", "user",
+    "apparmor",
+    "caps",
+    "cmdline",
+    "date_time",
+    "distribution",
+    "dns",
+    "env",
+    "fips",
+    "local",
+    "lsb",
+    "pkg_mgr",
+    "platform",
+    "python",
+    "selinux",
+    "service_mgr",
+    "ssh_pub_keys",
+    "user",
 ];
 
 /// Facts that a collector's own facts depend on are collected with it.

@@ -230,7 +230,8 @@ impl Day {
             let (month, week, weekday) = (numbers.next()??, numbers.next()??, numbers.next()??);
             return Some(Self { month, week, weekday, number: None, second: time });
         }
-        let number = day.strip_prefix('J').map_or_else(|| day.parse::<i64>().ok().map(|number| number + 1), |number| number.parse().ok())?;
+        let number =
+            day.strip_prefix('J').map_or_else(|| day.parse::<i64>().ok().map(|number| number + 1), |number| number.parse().ok())?;
         Some(Self { month: 0, week: 0, weekday: 0, number: Some(number - 1), second: time })
     }
 

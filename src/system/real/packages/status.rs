@@ -34,7 +34,8 @@ impl Status {
         }
         let automatic = extended.split("\n\n").filter_map(|stanza| {
             let is_automatic = field(stanza, "Auto-Installed") == Some("1");
-            is_automatic.then(|| format!("{}:{}", field(stanza, "Package").unwrap_or_default(), field(stanza, "Architecture").unwrap_or_default()))
+            is_automatic
+                .then(|| format!("{}:{}", field(stanza, "Package").unwrap_or_default(), field(stanza, "Architecture").unwrap_or_default()))
         });
         let native = packages.get("dpkg").and_then(|entries| entries.first()).map(|entry| entry.architecture.clone()).unwrap_or_default();
         Self { automatic: automatic.collect(), packages, native }
@@ -63,7 +64,8 @@ impl Status {
     /// Installed packages that provide a virtual one, sorted.
     pub(super) fn providers(&self, name: &str) -> Vec<String> {
         let provides = |entry: &Entry| entry.state == "installed" && entry.provides.iter().any(|provided| provided == name);
-        let mut names: Vec<String> = self.packages.iter().filter(|(_, entries)| entries.iter().any(provides)).map(|(name, _)| name.clone()).collect();
+        let mut names: Vec<String> =
+            self.packages.iter().filter(|(_, entries)| entries.iter().any(provides)).map(|(name, _)| name.clone()).collect();
         names.sort();
         names
     }
