@@ -98,11 +98,13 @@ impl Performers {
             },
         };
         // What one user's plan does, the others see.
-        if planned && overlays && !matches!(target, Target::Host(_)) {
-            if let PerformReply::Planned(planned) = &reply {
-                let actions = planned.actions.clone();
-                self.spread(target, &actions, &cause);
-            }
+        if planned
+            && overlays
+            && !matches!(target, Target::Host(_))
+            && let PerformReply::Planned(planned) = &reply
+        {
+            let actions = planned.actions.clone();
+            self.spread(target, &actions, &cause);
         }
         Ok(reply)
     }
@@ -167,8 +169,7 @@ impl Performers {
                 };
                 self.password.iter().for_each(|password| self.masker.learn(password));
             }
-            let mut worker =
-                Worker::start(user, self.password.as_ref(), self.port.cancel(), self.has_lock).map_err(|error| Ended::Refused(error))?;
+            let mut worker = Worker::start(user, self.password.as_ref(), self.port.cancel(), self.has_lock).map_err(Ended::Refused)?;
             for (actions, cause) in &self.absorbed {
                 worker.perform(
                     Perform::Absorb { actions: actions.clone(), cause: Arc::clone(cause) },

@@ -140,7 +140,7 @@ impl Merged {
             }
             match kept {
                 Kept::File { mode, content } => {
-                    archive.append_data(&mut header(tar::EntryType::Regular, *mode, content.len() as u64), path, content.as_slice())?
+                    archive.append_data(&mut header(tar::EntryType::Regular, *mode, content.len() as u64), path, content.as_slice())?;
                 }
                 Kept::Link(target) => archive.append_link(&mut header(tar::EntryType::Symlink, 0o777, 0), path, target)?,
             }

@@ -115,7 +115,7 @@ impl Reader<'_> {
         for (word, node) in words {
             match SourceKind::ALL.into_iter().find(|kind| kind.word() == word) {
                 Some(kind) if sources.contains(&kind) => {
-                    self.diagnostics.push(Diagnostic::at(node, format!("the source `{word}` stands here twice")))
+                    self.diagnostics.push(Diagnostic::at(node, format!("the source `{word}` stands here twice")));
                 }
                 Some(kind) => sources.push(kind),
                 None => {

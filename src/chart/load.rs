@@ -345,7 +345,7 @@ pub fn read_values(files: &[(String, PathBuf)]) -> Result<serde_json::Value> {
                 }
             }
             Err(error) => {
-                loader.refuse(format!("read the values {name}: {error}"), Some("check `values:` of the release in provision.yaml"))
+                loader.refuse(format!("read the values {name}: {error}"), Some("check `values:` of the release in provision.yaml"));
             }
         }
     }

@@ -64,7 +64,7 @@ fn collect(schema: &Value, found: &mut Vec<String>) {
     for (keyword, value) in keywords {
         match (keyword.as_str(), value) {
             ("properties" | "patternProperties" | "definitions" | "$defs", Value::Object(inner)) => {
-                inner.values().for_each(|schema| collect(schema, found))
+                inner.values().for_each(|schema| collect(schema, found));
             }
             ("items" | "additionalProperties" | "not" | "if" | "then" | "else", inner) => collect(inner, found),
             ("allOf" | "anyOf" | "oneOf", Value::Array(inner)) => inner.iter().for_each(|schema| collect(schema, found)),
@@ -176,13 +176,13 @@ impl Checker<'_> {
                 }
             }
             ("minProperties", Value::Object(entries)) if entries.len() < size => {
-                self.fail(path, format!("must have {size} entries or more"))
+                self.fail(path, format!("must have {size} entries or more"));
             }
             ("maxProperties", Value::Object(entries)) if entries.len() > size => {
-                self.fail(path, format!("must have {size} entries at most"))
+                self.fail(path, format!("must have {size} entries at most"));
             }
             ("items", Value::Array(items)) => {
-                items.iter().enumerate().for_each(|(index, item)| self.value(rule, item, &format!("{path}[{index}]"), depth + 1))
+                items.iter().enumerate().for_each(|(index, item)| self.value(rule, item, &format!("{path}[{index}]"), depth + 1));
             }
             ("minItems", Value::Array(items)) if items.len() < size => self.fail(path, format!("must have {size} items or more")),
             ("maxItems", Value::Array(items)) if items.len() > size => self.fail(path, format!("must have {size} items at most")),
@@ -192,25 +192,25 @@ impl Checker<'_> {
                 self.fail(path, "must not have an item twice");
             }
             ("minimum", _) if number.is_some_and(|number| number < limit) => {
-                self.fail(path, format!("must be {rule} or more, not {value}"))
+                self.fail(path, format!("must be {rule} or more, not {value}"));
             }
             ("maximum", _) if number.is_some_and(|number| number > limit) => {
-                self.fail(path, format!("must be {rule} at most, not {value}"))
+                self.fail(path, format!("must be {rule} at most, not {value}"));
             }
             ("exclusiveMinimum", _) if number.is_some_and(|number| number <= limit) => {
-                self.fail(path, format!("must be more than {rule}, not {value}"))
+                self.fail(path, format!("must be more than {rule}, not {value}"));
             }
             ("exclusiveMaximum", _) if number.is_some_and(|number| number >= limit) => {
-                self.fail(path, format!("must be less than {rule}, not {value}"))
+                self.fail(path, format!("must be less than {rule}, not {value}"));
             }
             ("multipleOf", _) if number.is_some_and(|number| (number / limit).fract() != 0.0) => {
-                self.fail(path, format!("must be a multiple of {rule}, not {value}"))
+                self.fail(path, format!("must be a multiple of {rule}, not {value}"));
             }
             ("minLength", Value::String(text)) if text.chars().count() < size => {
-                self.fail(path, if size == 1 { "must not be empty".to_owned() } else { format!("must have {size} characters or more") })
+                self.fail(path, if size == 1 { "must not be empty".to_owned() } else { format!("must have {size} characters or more") });
             }
             ("maxLength", Value::String(text)) if text.chars().count() > size => {
-                self.fail(path, format!("must have {size} characters at most"))
+                self.fail(path, format!("must have {size} characters at most"));
             }
             ("pattern", Value::String(text)) if !matches(rule.as_str().unwrap_or_default(), text) => {
                 self.fail(path, format!("must match {}, not {value}", rule.as_str().unwrap_or_default()));
@@ -224,7 +224,7 @@ impl Checker<'_> {
             }
             ("allOf", _) => rule.as_array().into_iter().flatten().for_each(|inner| self.value(inner, value, path, depth + 1)),
             ("anyOf", _) if !rule.as_array().is_some_and(|all| all.iter().any(|inner| self.fits(inner, value, depth + 1))) => {
-                self.fail(path, "fits none of the forms that the schema allows")
+                self.fail(path, "fits none of the forms that the schema allows");
             }
             ("oneOf", _) => {
                 let count = rule.as_array().into_iter().flatten().filter(|inner| self.fits(inner, value, depth + 1)).count();

@@ -56,9 +56,9 @@ fn map(out: &mut String, value: &Value, indent: usize) {
         if key.len() > 128 || key.contains('\n') {
             out.push_str("? ");
             if key.contains('\n') {
-                text(out, &key, indent, indent)
+                text(out, &key, indent, indent);
             } else {
-                out.push_str(&written)
+                out.push_str(&written);
             }
             out.push('\n');
             pad(out, indent);

@@ -75,7 +75,7 @@ pub struct Lacking {
 impl Lacking {
     /// Asks sources only where something is lacking.
     pub async fn of(store: &Store, needed: &BTreeSet<Arc<str>>) -> Result<Self, Exit> {
-        let names: Vec<String> = needed.iter().map(|name| name.to_string()).collect();
+        let names: Vec<String> = needed.iter().map(ToString::to_string).collect();
         let lacks = store.lacking(&names).await.map_err(|error| told(&error))?;
         Ok(Self { names, lacks })
     }

@@ -119,14 +119,14 @@ impl Checked {
         if self.releases.is_empty() && !self.compiled.artifacts.contains("kubeadm") {
             return None;
         }
-        let group = |name: &str| self.project.inventory.select_all([name].into_iter()).hosts;
+        let group = |name: &str| self.project.inventory.select_all([name]).hosts;
         let mut nodes = group("control_plane");
         let control = nodes.first()?.clone();
         nodes.extend(group("workers"));
         Some(Delivery {
             environment: self.name.clone(),
             control,
-            nodes: nodes.iter().map(|node| node.to_string()).collect(),
+            nodes: nodes.iter().map(ToString::to_string).collect(),
             kubeconfig: kubeconfig::path(&self.folder),
             releases: self.releases.clone(),
             probe_image: self

@@ -108,7 +108,7 @@ impl Fetch {
         let here = Path::new(".");
         if self.names.is_empty() && (here.join("playbooks").is_dir() || here.join("provision.yaml").is_file()) {
             let checked = super::begin::check(&super::shared::Selection::default(), &[]).await?;
-            let needed: Vec<String> = checked.needed().iter().map(|name| name.to_string()).collect();
+            let needed: Vec<String> = checked.needed().iter().map(ToString::to_string).collect();
             if !needed.is_empty() {
                 return Ok((checked.store, needed));
             }

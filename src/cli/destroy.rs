@@ -33,7 +33,7 @@ impl Destroy {
         for name in &self.nodes {
             match NodeName::try_from(name.as_str()) {
                 Ok(known) if there.iter().any(|node| node.name == known) || ours.machines.iter().any(|machine| machine.name == known) => {
-                    named.push(known)
+                    named.push(known);
                 }
                 _ => {
                     let names: Vec<&str> = there.iter().map(|node| node.name.as_str()).collect();

@@ -66,7 +66,7 @@ impl SshConfig {
         let surroundings = Surroundings::current();
         let mut known = String::new();
         let mut targets = Vec::new();
-        for machine in ours.machines.iter() {
+        for machine in &ours.machines {
             let Some(request) = ours.request(machine.name.as_str()) else { continue };
             match Target::resolve(&request, &surroundings) {
                 Ok(target) => {

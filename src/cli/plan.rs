@@ -35,7 +35,7 @@ impl Plan {
         let checked = check(&self.selection, &[]).await?;
         let mut reader = Reader { format: Format::of(self.json) };
         let name = checked.name.clone();
-        let machines = checked.ours()?.map(|ours| ours.plan()).transpose()?;
+        let machines = checked.ours()?.map(super::machines::Ours::plan).transpose()?;
         let lacking = Lacking::of(&checked.store, &checked.needed()).await?;
         lacking.tell(reader.format, true);
         if let Some(machines) = &machines {

@@ -63,7 +63,7 @@ impl Up {
     /// on the fresh machines is confirmed too. Answers how to reach them.
     async fn foundations(&self, checked: &mut Checked, user: &mut User) -> Result<Vec<Reached>, Exit> {
         let lacking = Lacking::of(&checked.store, &checked.needed()).await?;
-        let machines = checked.ours()?.map(|ours| ours.plan()).transpose()?;
+        let machines = checked.ours()?.map(super::machines::Ours::plan).transpose()?;
         let unchanged = machines.as_ref().is_none_or(super::making::Planned::is_unchanged);
         if !lacking.is_empty() || !unchanged {
             if let Some(machines) = machines.as_ref().filter(|_| !unchanged) {

@@ -70,7 +70,7 @@ impl Cluster {
                     }
                     // A budget's refusal is what a user can mend: it is told before all else.
                     Err(kube::Error::Api(status)) if status.code == 429 => {
-                        waiting = Some(format!("pod {}: {}", called(pod), refusal(&status)))
+                        waiting = Some(format!("pod {}: {}", called(pod), refusal(&status)));
                     }
                     Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
                     // Its namespace is being deleted, and the pod with it.

@@ -116,7 +116,7 @@ pub fn of_program(cache: &mut Cache, program: &Program) -> Closure {
         &*task.module == "debug"
             && task.arguments.named.iter().any(|argument| &*argument.name == "var" && matches!(argument.value, Tree::Template(_)))
     };
-    closure.everything |= found.tasks.iter().any(|task| named_at_run_time(task));
+    closure.everything |= found.tasks.iter().any(named_at_run_time);
     // Handlebars, and templates with delimiters of their own: every word may be a name.
     let mut words = Vec::new();
     for (path, file) in &program.files {

@@ -134,7 +134,7 @@ impl Loader<'_> {
             "file" => terms.iter().for_each(|term| self.named_files(term, span, Use::TEXT, None, context, unsure)),
             "template" | "include" => terms.iter().for_each(|term| self.named_files(term, span, Use::TEMPLATE, None, context, unsure)),
             "unvault" => {
-                terms.iter().for_each(|term| self.named_files(term, span, Use { decrypt: true, ..Use::TEXT }, None, context, unsure))
+                terms.iter().for_each(|term| self.named_files(term, span, Use { decrypt: true, ..Use::TEXT }, None, context, unsure));
             }
             "fileglob" => {
                 for pattern in terms.iter().flat_map(|term| patterns(term, None)) {

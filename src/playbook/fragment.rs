@@ -301,10 +301,8 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
             let path = entry.path();
             let hidden = entry.file_name().to_string_lossy().starts_with('.');
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => {
-                    if !hidden && files.len() < 20_000 {
-                        open.push(path);
-                    }
+                Ok(kind) if kind.is_dir() && !hidden && files.len() < 20_000 => {
+                    open.push(path);
                 }
                 _ if path.is_file() => files.push(path),
                 _ => {}

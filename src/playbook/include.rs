@@ -102,7 +102,7 @@ impl Loader<'_> {
             match free {
                 Some(name) => options.entries.insert(0, (name.to_owned(), Given { node, text: Some(text.trim().to_owned()) })),
                 None => {
-                    self.mistake(Diagnostic::at(node, format!("`{}` takes no free text", action.name)).hint("write `name: ROLE` below it"))
+                    self.mistake(Diagnostic::at(node, format!("`{}` takes no free text", action.name)).hint("write `name: ROLE` below it"));
                 }
             }
         }

@@ -416,14 +416,14 @@ impl Loader<'_> {
         }
         if !found && !candidates.is_empty() {
             let name = entry.items().first().and_then(Node::text).unwrap_or_default();
-            if !open {
-                self.missing_file(&entry.items()[0], name, &vars_folders(folder));
-            } else {
+            if open {
                 let shown = name.to_owned();
                 self.mistake(
                     Diagnostic::at(&entry.items()[0], format!("no file matches `{shown}`"))
                         .hint("nothing that the template can become is there"),
                 );
+            } else {
+                self.missing_file(&entry.items()[0], name, &vars_folders(folder));
             }
         }
         play.vars_files.push(VarsFile { candidates, span: entry.span });

@@ -451,13 +451,14 @@ impl Loader<'_> {
                 },
                 Some("argument_specs") => role.argument_specs = Some(value.clone()),
                 Some("collections") => role.collections = self.collections(value),
-                Some(name) if !KEYS.contains(&name) => {
+                Some(name)
+                    if !KEYS.contains(&name)
                     // Ansible takes every keyword that a play has here, without any effect.
-                    if keyword::find(name).is_none() {
-                        self.mistake(
-                            Diagnostic::at(key, format!("unknown key `{name}` in a role's meta file")).suggest(name, KEYS.iter().copied()),
-                        );
-                    }
+                    && keyword::find(name).is_none() =>
+                {
+                    self.mistake(
+                        Diagnostic::at(key, format!("unknown key `{name}` in a role's meta file")).suggest(name, KEYS.iter().copied()),
+                    );
                 }
                 _ => {}
             }

@@ -394,7 +394,7 @@ impl Loader<'_> {
     }
 
     /// Which of a task's keys are neither keywords nor `with_…`: its module, or mistakes.
-    pub fn candidates<'node>(entries: &'node [(Node, Node)]) -> Vec<&'node (Node, Node)> {
+    pub fn candidates(entries: &[(Node, Node)]) -> Vec<&(Node, Node)> {
         entries
             .iter()
             .filter(|(key, _)| {

@@ -123,7 +123,7 @@ impl Story {
             Happening::Restarting { host } => text::note(host, "restarting"),
             Happening::Returned { host, seconds } => text::note(host, &format!("back after {seconds:.0} s")),
             Happening::Connected { host, hello } if self.verbosity > 1 => {
-                text::note(host, &format!("connected as {}, agent process {}", hello.user, hello.pid))
+                text::note(host, &format!("connected as {}, agent process {}", hello.user, hello.pid));
             }
             Happening::Connecting { .. } | Happening::Connected { .. } => {}
         }

@@ -101,12 +101,12 @@ pub fn result(host: &str, result: &ItemResult, verbosity: u8, sources: &[Arc<str
     }
     // An unchanged task's result is sent only where it is to be seen: `debug`, or with -v.
     let is_debug = result.status == Status::Ok && verbosity == 0 && result.diff.is_empty();
-    if is_bad || verbosity > 0 || is_debug {
-        if let Some(value) = &result.result {
-            let json = value.to_json(false);
-            let json = if verbosity == 0 { brief(json, is_debug) } else { json };
-            let _ = write!(text, " => {}", serde_json::to_string_pretty(&json).unwrap_or_default());
-        }
+    if (is_bad || verbosity > 0 || is_debug)
+        && let Some(value) = &result.result
+    {
+        let json = value.to_json(false);
+        let json = if verbosity == 0 { brief(json, is_debug) } else { json };
+        let _ = write!(text, " => {}", serde_json::to_string_pretty(&json).unwrap_or_default());
     }
     line(&text);
     if is_bad {

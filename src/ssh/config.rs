@@ -274,7 +274,7 @@ fn split_words(text: &str) -> Result<Vec<String>> {
                 '"' | '\'' if quote == Some(letter) => quote = None,
                 '"' | '\'' if quote.is_none() => quote = Some(letter),
                 '\\' if letters.peek().is_some_and(|next| "\"'\\".contains(*next) || quote.is_none() && *next == ' ') => {
-                    word.extend(letters.next())
+                    word.extend(letters.next());
                 }
                 letter => word.push(letter),
             }

@@ -102,7 +102,7 @@ impl Action {
                 ..Diff::default()
             }),
             Action::LoadKernelModule { name, parameters } => {
-                diffs.push(Diff { after: format!("{}\n", format!("{name} {parameters}").trim_end()), ..Diff::default() })
+                diffs.push(Diff { after: format!("{}\n", format!("{name} {parameters}").trim_end()), ..Diff::default() });
             }
             Action::UnloadKernelModule { name } => {
                 diffs.push(Diff { before: format!("{name}\n"), ..Diff::default() });

@@ -158,7 +158,7 @@ fn defined_if(node: &Node, holds: bool) -> BTreeSet<Arc<str>> {
             root(input).into_iter().cloned().collect()
         }
         Kind::Not(inner) => defined_if(inner, !holds),
-        Kind::Binary(BinOpKind::ScAnd, left, right) | Kind::Binary(BinOpKind::ScOr, left, right) => {
+        Kind::Binary(BinOpKind::ScAnd | BinOpKind::ScOr, left, right) => {
             let all = matches!(node.kind, Kind::Binary(BinOpKind::ScAnd, ..)) == holds;
             let (left, right) = (defined_if(left, holds), defined_if(right, holds));
             if all { left.union(&right).cloned().collect() } else { left.intersection(&right).cloned().collect() }
@@ -360,17 +360,18 @@ impl Walk<'_> {
             "map" if handed.as_ref().is_some_and(|(name, _)| &**name == "extract") => Some(1),
             _ => None,
         };
-        if let Some(first) = extract {
-            if positional.get(first).is_some_and(|node| is_hostvars(node)) && !self.is_local("hostvars") {
-                let variable = positional.get(first + 1).and_then(|node| match &node.kind {
-                    Kind::List(path) => path.first().and_then(literal),
-                    _ => literal(node),
-                });
-                let place = self.place(at);
-                let host = if first == 0 { input.and_then(literal) } else { None };
-                self.analysis.hosts.push(HostRead { host, variable, place });
-                skip = first + 1;
-            }
+        if let Some(first) = extract
+            && positional.get(first).is_some_and(|node| is_hostvars(node))
+            && !self.is_local("hostvars")
+        {
+            let variable = positional.get(first + 1).and_then(|node| match &node.kind {
+                Kind::List(path) => path.first().and_then(literal),
+                _ => literal(node),
+            });
+            let place = self.place(at);
+            let host = if first == 0 { input.and_then(literal) } else { None };
+            self.analysis.hosts.push(HostRead { host, variable, place });
+            skip = first + 1;
         }
         if let Some(input) = input {
             let hands_on = filters::find(name).is_some_and(|filter| filter.reads != filters::Reads::Nothing);
@@ -395,13 +396,12 @@ impl Walk<'_> {
         }
         if let Kind::Attribute(base, method) = &callee.kind {
             // `hostvars[host].get('name')`
-            if &**method == "get" {
-                if let Some(Argument::Positional(first)) = arguments.first() {
-                    if self.host_read(base, Some(literal(first))) {
-                        self.arguments(arguments, false);
-                        return;
-                    }
-                }
+            if &**method == "get"
+                && let Some(Argument::Positional(first)) = arguments.first()
+                && self.host_read(base, Some(literal(first)))
+            {
+                self.arguments(arguments, false);
+                return;
             }
             self.node(base, guarded);
         } else {

@@ -106,7 +106,7 @@ impl<'scope> Evaluator<'scope> {
 
     /// Runs one leaf: guards against loops, and marks the result secret where anything secret was read for it.
     fn leaf(&self, template: &Template, run: impl FnOnce(&Self) -> Result<Value>) -> Result<Value> {
-        if self.active.borrow().iter().any(|active| *active == template.source) {
+        if self.active.borrow().contains(&template.source) {
             let mut chain: Vec<String> = self.active.borrow().iter().map(ToString::to_string).collect();
             chain.push(template.source.to_string());
             return Err(Error::failed(format!("recursive loop detected in template: {}", chain.join(" → "))).at(template.span));
@@ -139,10 +139,10 @@ impl<'scope> Evaluator<'scope> {
 
     /// Notes that the value was read.
     pub fn note(&self, value: &Value) {
-        if let Value::Text(text) = value {
-            if text.is_secret() {
-                self.secret.set(true);
-            }
+        if let Value::Text(text) = value
+            && text.is_secret()
+        {
+            self.secret.set(true);
         }
     }
 
@@ -666,18 +666,16 @@ impl<'run, 'scope> Context<'run, 'scope> {
                         Some(Local::Namespace(entries)) => {
                             return self.evaluator.attribute(&Value::map(entries.borrow().clone()), text.as_str());
                         }
-                        None if &**name == "vars" => {
-                            if self.evaluator.scope.variable(name)?.is_none() {
-                                let key = text.shared();
-                                return match self.evaluator.scope.variable(&key)? {
-                                    Some(tree) => {
-                                        let value = self.evaluator.tree(&tree)?;
-                                        self.evaluator.note(&value);
-                                        Ok(value)
-                                    }
-                                    None => Ok(Value::Undefined(format!("object of type 'dict' has no attribute '{key}'").into())),
-                                };
-                            }
+                        None if &**name == "vars" && self.evaluator.scope.variable(name)?.is_none() => {
+                            let key = text.shared();
+                            return match self.evaluator.scope.variable(&key)? {
+                                Some(tree) => {
+                                    let value = self.evaluator.tree(&tree)?;
+                                    self.evaluator.note(&value);
+                                    Ok(value)
+                                }
+                                None => Ok(Value::Undefined(format!("object of type 'dict' has no attribute '{key}'").into())),
+                            };
                         }
                         _ => {}
                     }

@@ -326,12 +326,12 @@ pub fn formatted(value: &Value, specification: &str) -> Result<String> {
     let mut style = Style::default();
     let mut letters = specification.chars().peekable();
     let mut ahead = letters.clone();
-    if let (Some(fill), Some(align)) = (ahead.next(), ahead.next()) {
-        if "<>^=".contains(align) {
-            style.fill = Some(fill);
-            style.align = Some(align);
-            letters.nth(1);
-        }
+    if let (Some(fill), Some(align)) = (ahead.next(), ahead.next())
+        && "<>^=".contains(align)
+    {
+        style.fill = Some(fill);
+        style.align = Some(align);
+        letters.nth(1);
     }
     if style.align.is_none() {
         style.align = letters.next_if(|letter| "<>^=".contains(*letter));
@@ -361,11 +361,11 @@ pub fn formatted(value: &Value, specification: &str) -> Result<String> {
             if !"dxXobneEfFgG%\0".contains(kind) {
                 return Err(unknown(kind));
             }
-            if let (Number::Float(number), '\0') = (number, kind) {
-                if style.precision.is_none() {
-                    let text = python::float(number);
-                    return Ok(padded(&text, style.fill.unwrap_or(' '), style.align.unwrap_or('>'), style.width));
-                }
+            if let (Number::Float(number), '\0') = (number, kind)
+                && style.precision.is_none()
+            {
+                let text = python::float(number);
+                return Ok(padded(&text, style.fill.unwrap_or(' '), style.align.unwrap_or('>'), style.width));
             }
             Ok(numeric(number, kind, &style))
         }

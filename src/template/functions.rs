@@ -177,11 +177,11 @@ fn write_back(context: &Context, place: &Node, value: Value) -> Result<()> {
             Ok(())
         }
         Kind::Attribute(base, name) => {
-            if let Kind::Name(variable) = &base.kind {
-                if let Some(Local::Namespace(entries)) = context.local(variable) {
-                    entries.borrow_mut().insert(Arc::clone(name).into(), value);
-                    return Ok(());
-                }
+            if let Kind::Name(variable) = &base.kind
+                && let Some(Local::Namespace(entries)) = context.local(variable)
+            {
+                entries.borrow_mut().insert(Arc::clone(name).into(), value);
+                return Ok(());
             }
             member_back(context, base, &Value::text(Arc::clone(name)), value)
         }

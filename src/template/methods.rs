@@ -306,9 +306,9 @@ fn title(text: &str) -> String {
     for letter in text.chars() {
         if letter.is_alphabetic() {
             if inside {
-                output.extend(letter.to_lowercase())
+                output.extend(letter.to_lowercase());
             } else {
-                output.extend(letter.to_uppercase())
+                output.extend(letter.to_uppercase());
             }
             inside = true;
         } else {

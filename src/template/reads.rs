@@ -414,10 +414,7 @@ impl Reader<'_> {
 
     fn host(&mut self, host: Member<'_>, variable: Option<Member<'_>>) {
         let variable = match variable {
-            Some(member) => match member.literal() {
-                Some(name) => Some(name),
-                None => None,
-            },
+            Some(member) => member.literal().map(|name| name),
             None => None,
         };
         // `hostvars[inventory_hostname]` is this host itself.

@@ -234,13 +234,13 @@ fn matches(value: &Value, given: &Bound, how: &str) -> Result<bool> {
 }
 
 fn truthy(_: &Context, value: Value, given: Bound) -> Result<bool> {
-    if given.truth(0, false)? {
-        if let Value::Text(text) = &value {
-            match text.as_str().to_lowercase().as_str() {
-                "y" | "yes" | "on" | "1" | "true" | "t" | "1.0" => return Ok(true),
-                "n" | "no" | "off" | "0" | "false" | "f" | "0.0" => return Ok(false),
-                _ => {}
-            }
+    if given.truth(0, false)?
+        && let Value::Text(text) = &value
+    {
+        match text.as_str().to_lowercase().as_str() {
+            "y" | "yes" | "on" | "1" | "true" | "t" | "1.0" => return Ok(true),
+            "n" | "no" | "off" | "0" | "false" | "f" | "0.0" => return Ok(false),
+            _ => {}
         }
     }
     Ok(value.is_truthy())

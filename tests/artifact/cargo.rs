@@ -8,7 +8,7 @@ use provision::artifact::{ErrorKind, Progress};
 use super::{Lab, causes, run};
 
 const NAME: &str = "image/own";
-const MAIN: &str = r#"fn main() { let words: Vec<String> = std::env::args().collect(); std::fs::copy(&words[1], &words[2]).unwrap(); }"#;
+const MAIN: &str = r"fn main() { let words: Vec<String> = std::env::args().collect(); std::fs::copy(&words[1], &words[2]).unwrap(); }";
 
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().expect("it has one")).expect("made");

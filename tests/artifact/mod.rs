@@ -84,7 +84,7 @@ fn tool(server: &str, content: &[u8], sources: &str) -> String {
 
 /// Over a mebibyte: progress is told, and it comes in many pieces.
 fn content() -> Vec<u8> {
-    (0..3_000_000_u32).flat_map(|number| number.to_le_bytes()).take(3_000_000).collect()
+    (0..3_000_000_u32).flat_map(u32::to_le_bytes).take(3_000_000).collect()
 }
 
 fn causes(told: &[Progress]) -> Vec<String> {
@@ -331,7 +331,7 @@ fn a_cancelled_download_ends_at_once_and_leaves_nothing() {
                 &["tool"],
                 &mut |step| {
                     if matches!(step, Progress::Bytes { .. }) {
-                        word.cancel()
+                        word.cancel();
                     }
                 },
                 &cancel,

@@ -174,7 +174,7 @@ fn finish(mut child: Child) -> Said {
     Said { code: status.code().unwrap_or(-1), stdout: out.join().expect("read"), stderr: err.join().expect("read") }
 }
 
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+const LIMIT: std::time::Duration = std::time::Duration::from_mins(2);
 
 fn read(stream: &mut dyn std::io::Read) -> String {
     let mut bytes = Vec::new();

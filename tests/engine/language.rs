@@ -201,7 +201,7 @@ fn run_once_serves_all(lab: &Lab) {
     lab.write(
         "once.yaml",
         &format!(
-            r#"
+            r"
 - hosts: nodes
   gather_facts: false
   tasks:
@@ -211,7 +211,7 @@ fn run_once_serves_all(lab: &Lab) {
       run_once: true
       register: once
     - {{name: all know, assert: {{that: once.stdout == 'once'}}}}
-"#,
+",
             log = log.display()
         ),
     );

@@ -216,11 +216,11 @@ impl Lab {
         let mut value = json!({"name": name});
         match &task.act {
             Act::Folder { path: index, narrow } => {
-                value["file"] = json!({"path": path(*index), "state": "directory", "mode": mode(*narrow)})
+                value["file"] = json!({"path": path(*index), "state": "directory", "mode": mode(*narrow)});
             }
             Act::Gone { path: index } => value["file"] = json!({"path": path(*index), "state": "absent"}),
             Act::Link { path: index, to } => {
-                value["file"] = json!({"path": path(*index), "src": self.path(*to).display().to_string(), "state": "link", "force": true})
+                value["file"] = json!({"path": path(*index), "src": self.path(*to).display().to_string(), "state": "link", "force": true});
             }
             Act::Mode { path: index, narrow } => value["file"] = json!({"path": path(*index), "mode": mode(*narrow)}),
             Act::Copy { path: index, below, content } => {
@@ -228,7 +228,7 @@ impl Lab {
                 value["copy"] = json!({"content": content_of(*content), "dest": dest});
             }
             Act::Source { path: index, force } => {
-                value["copy"] = json!({"src": "source.txt", "dest": path(*index), "force": force, "mode": "0640"})
+                value["copy"] = json!({"src": "source.txt", "dest": path(*index), "force": force, "mode": "0640"});
             }
             Act::Template { path: index } => value["template"] = json!({"src": "text.j2", "dest": path(*index)}),
             Act::Command { path: index, kind } => {

@@ -195,14 +195,14 @@ fn restarts_in_a_handler_and_an_include(lab: &Lab) {
     lab.nodes.ssh("a", "rm -f /root/log");
     lab.write(
         "tasks/inner.yaml",
-        r#"
+        r"
 - name: in
   shell: echo in {{ item }} >> /root/log
   notify: [first, again, last]
 - {name: inner restart, reboot: , when: item == 2}
 - name: out
   shell: echo out {{ item }} >> /root/log
-"#,
+",
     );
     let text = r#"
 - hosts: a
@@ -236,7 +236,7 @@ fn restarts_in_a_handler_and_an_include(lab: &Lab) {
 
 fn restarts_in_a_loop_as_another_user(lab: &Lab) {
     lab.nodes.ssh("a", "useradd -m admin && mkdir -p /home/admin/.ssh && cp /root/.ssh/authorized_keys /home/admin/.ssh/ && chown -R admin /home/admin/.ssh && echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin");
-    let text = r#"
+    let text = r"
 - hosts: a
   gather_facts: false
   tasks:
@@ -261,7 +261,7 @@ fn restarts_in_a_loop_as_another_user(lab: &Lab) {
     - name: note
       shell: echo handled >> /root/looped
       become: true
-"#;
+";
     let said = played(lab, "looped.yaml", text, &["-e", "ansible_user=admin"]).expect(0);
     assert_eq!(said.statuses("a", "twice"), ["changed", "changed"]);
     assert_eq!(said.events("returned").len(), 2);
@@ -295,7 +295,7 @@ fn an_interrupt_ends_everything_and_the_next_run_repairs() {
     }
     lab.write(
         "slow.yaml",
-        r#"
+        r"
 - hosts: a
   gather_facts: false
   tasks:
@@ -313,7 +313,7 @@ fn an_interrupt_ends_everything_and_the_next_run_repairs() {
       shell: |
         trap '' TERM
         echo begun >> ~/log; test -e ~/quick || { sleep 302 & sleep 303 | cat; }; echo ended >> ~/log
-"#,
+",
     );
     // Plays follow each other: each host by itself.
     for (node, home) in [("a", "/root"), ("b", "/home/worker")] {

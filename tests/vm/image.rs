@@ -48,7 +48,7 @@ fn a_build_whose_asker_was_killed_is_waited_for_and_used() {
     let request = serde_json::to_vec(&Request::BuildImage(image.clone())).expect("a request");
     asker.stdin.take().expect("its input").write_all(&request).expect("asking");
     let unfinished = folder.with_file_name(format!(".building-{}", image.id()));
-    assert!(wait_until(Duration::from_secs(300), Duration::from_millis(20), || { unfinished.join("usr").exists() }), "it builds");
+    assert!(wait_until(Duration::from_mins(5), Duration::from_millis(20), || { unfinished.join("usr").exists() }), "it builds");
     asker.kill().expect("killing the asker");
     asker.wait().expect("its end");
     let begun = Instant::now();

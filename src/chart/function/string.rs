@@ -152,9 +152,9 @@ fn title(text: &str) -> String {
     let mut out = String::new();
     for letter in text.chars() {
         if start {
-            out.extend(letter.to_uppercase())
+            out.extend(letter.to_uppercase());
         } else {
-            out.push(letter)
+            out.push(letter);
         }
         start = !letter.is_alphanumeric() && letter != '_' && letter != '\'';
     }

@@ -53,7 +53,7 @@ impl Held {
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock) {
                 Ok(_) => return Ok(Self(lock)),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && begun.elapsed() < PATIENCE => {
-                    std::thread::sleep(Duration::from_millis(50))
+                    std::thread::sleep(Duration::from_millis(50));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                     let held =

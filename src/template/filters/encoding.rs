@@ -212,9 +212,9 @@ fn crypt<D: Digest>(password: &[u8], salt: &[u8], rounds: u32, prefix: &str, ord
     let mut length = password.len();
     while length > 0 {
         if length & 1 == 1 {
-            first.extend_from_slice(&alternate)
+            first.extend_from_slice(&alternate);
         } else {
-            first.extend_from_slice(password)
+            first.extend_from_slice(password);
         }
         length >>= 1;
     }
@@ -224,9 +224,9 @@ fn crypt<D: Digest>(password: &[u8], salt: &[u8], rounds: u32, prefix: &str, ord
     for round in 0..rounds {
         let mut next = Vec::new();
         if round % 2 == 1 {
-            next.extend_from_slice(&sequence)
+            next.extend_from_slice(&sequence);
         } else {
-            next.extend_from_slice(&current)
+            next.extend_from_slice(&current);
         }
         if round % 3 != 0 {
             next.extend_from_slice(&salts);
@@ -235,9 +235,9 @@ fn crypt<D: Digest>(password: &[u8], salt: &[u8], rounds: u32, prefix: &str, ord
             next.extend_from_slice(&sequence);
         }
         if round % 2 == 1 {
-            next.extend_from_slice(&current)
+            next.extend_from_slice(&current);
         } else {
-            next.extend_from_slice(&sequence)
+            next.extend_from_slice(&sequence);
         }
         current = D::digest(next).to_vec();
     }

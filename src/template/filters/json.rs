@@ -58,11 +58,11 @@ fn dumps(input: &Value, given: &Bound, default_indent: Option<usize>, default_so
         sort_keys: given.truth(4, default_sort)?,
         ensure_ascii: given.truth(6, true)?,
     };
-    if let Some(separators) = given.some(5).and_then(Value::as_list) {
-        if let [item, member] = separators {
-            strict_text(item)?.clone_into(&mut style.item);
-            strict_text(member)?.clone_into(&mut style.member);
-        }
+    if let Some(separators) = given.some(5).and_then(Value::as_list)
+        && let [item, member] = separators
+    {
+        strict_text(item)?.clone_into(&mut style.item);
+        strict_text(member)?.clone_into(&mut style.member);
     }
     written(input, &style)
 }

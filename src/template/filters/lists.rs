@@ -337,10 +337,11 @@ fn slices(_: &Context, input: Value, given: Bound) -> Result<Value> {
     for row in 0..count {
         let end = start + each + usize::from(row < longer);
         let mut part = items[start..end].to_vec();
-        if let Some(fill) = given.some(1) {
-            if row >= longer && longer > 0 {
-                part.push(fill.clone());
-            }
+        if let Some(fill) = given.some(1)
+            && row >= longer
+            && longer > 0
+        {
+            part.push(fill.clone());
         }
         rows.push(Value::list(part));
         start = end;

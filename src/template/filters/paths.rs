@@ -185,7 +185,7 @@ fn percent_encoded(text: &str, safe: &str, plus: bool) -> String {
         match byte {
             b' ' if plus => output.push('+'),
             _ if byte.is_ascii_alphanumeric() || b"_.-~".contains(&byte) || safe.as_bytes().contains(&byte) => {
-                output.push(char::from(byte))
+                output.push(char::from(byte));
             }
             _ => output.push_str(&format!("%{byte:02X}")),
         }

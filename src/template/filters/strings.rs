@@ -156,7 +156,7 @@ fn wrap(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String
         let space = letter.is_whitespace();
         match chunks.last_mut() {
             Some(chunk) if chunk.starts_with(char::is_whitespace) == space && !(hyphens && !space && breaks_after(chunk, letter)) => {
-                chunk.push(letter)
+                chunk.push(letter);
             }
             _ => chunks.push(letter.to_string()),
         }

@@ -45,12 +45,12 @@ fn mandatory(_: &Context, input: Value, given: Bound) -> Result<Value> {
 fn ternary(context: &Context, input: Value, given: Bound) -> Result<Value> {
     let input = context.evaluator.resolve(input)?;
     operators::known(&input)?;
-    if matches!(input, Value::Null) {
-        if let Some(value) = given.some(2) {
-            return Ok(value.clone());
-        }
+    if matches!(input, Value::Null)
+        && let Some(value) = given.some(2)
+    {
+        return Ok(value.clone());
     }
-    Ok(given.value(if input.is_truthy() { 0 } else { 1 }, Value::Null))
+    Ok(given.value(usize::from(!input.is_truthy()), Value::Null))
 }
 
 fn type_debug(_: &Context, input: Value, _: Bound) -> Result<Value> {
