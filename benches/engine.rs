@@ -74,11 +74,11 @@ impl Place<'_> {
         let playbook = format!("{tasks}.yaml");
         std::fs::write(self.folder.join(&playbook), text(tasks)).expect("written");
         // The first of each changes, and brings what stays (our agent, their ControlMaster).
-        self.run(&mut self.ours(&playbook), tasks, false);
+        self.run(&mut Self::ours(&playbook), tasks, false);
         self.run(&mut self.theirs(&playbook), tasks, false);
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..PAIRS {
-            ours.push(self.run(&mut self.ours(&playbook), tasks, true));
+            ours.push(self.run(&mut Self::ours(&playbook), tasks, true));
             theirs.push(self.run(&mut self.theirs(&playbook), tasks, true));
         }
         row(tasks, "provision", &ours);
@@ -94,7 +94,7 @@ impl Place<'_> {
         ));
     }
 
-    fn ours(&self, playbook: &str) -> Command {
+    fn ours(playbook: &str) -> Command {
         // What is measured is the program, not this harness: a release build of it may be named.
         let program = std::env::var_os("PROVISION").unwrap_or_else(|| env!("CARGO_BIN_EXE_provision").into());
         let mut command = Command::new(program);

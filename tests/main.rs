@@ -1,5 +1,7 @@
 //! Integration tests: one binary, a module a subject.
 
+#![allow(clippy::print_stderr, reason = "what a failed test saw stands beside its failure")]
+
 mod apply;
 mod architecture;
 #[cfg(feature = "controller")]

@@ -258,11 +258,8 @@ impl Executor {
             let mut found = None;
             let mut names = Vec::new();
             for candidate in &entry.candidates {
-                let name = match self.text_of(candidate, context, &Map::new(), at) {
-                    Ok(Some(name)) => name,
-                    // Not yet, or not at all: what needs it will say what is missing.
-                    Ok(None) | Err(_) => continue,
-                };
+                // Not yet, or not at all: what needs it will say what is missing.
+                let Ok(Some(name)) = self.text_of(candidate, context, &Map::new(), at) else { continue };
                 let folder = play.magic.get("playbook_dir").and_then(Value::as_str).map(Arc::from);
                 let search: Vec<Arc<str>> =
                     folder.into_iter().flat_map(|folder: Arc<str>| [Arc::from(format!("{folder}/vars")), folder]).collect();

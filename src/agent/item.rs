@@ -117,7 +117,7 @@ impl ItemRun {
     pub fn decorate(&mut self, control: &LoopControl, item: &Value, index: usize, locals: &Map) {
         self.index = index as u32;
         self.in_loop = true;
-        self.locals = locals.clone();
+        self.locals.clone_from(locals);
         if let Value::Map(entries) = &self.value {
             let mut entries = (**entries).clone();
             entries.insert(Key::from(&*control.variable), item.clone());

@@ -683,7 +683,7 @@ mod tests {
         first.done(&"a".into(), &Outcome::changed(), false, false).expect("written");
         first.intend(&intent("b")).expect("written");
         first.child(&child, "ill", Some(repair.clone())).expect("written");
-        assert_eq!(journal(folder.path()).repairs(), [repair.clone()], "killed");
+        assert_eq!(journal(folder.path()).repairs(), std::slice::from_ref(&repair), "killed");
         first.done(&"b".into(), &Outcome::failed("interrupted"), false, true).expect("written");
         let mut second = journal(folder.path());
         assert_eq!(second.repairs(), [repair]);

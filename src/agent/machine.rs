@@ -129,6 +129,7 @@ impl Machine {
     }
 
     /// The module's plan, or what to answer instead.
+    #[expect(clippy::result_large_err, reason = "the error is an answer on its way to the link, made once a call")]
     fn planned(&self, call: &Call) -> Result<Plan, PerformReply> {
         let failed = |outcome: Outcome| PerformReply::Failed { outcome, interrupted: false };
         let Some(entry) = crate::module::find(&call.module) else {

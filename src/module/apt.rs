@@ -326,7 +326,6 @@ impl Apt {
 
     /// Asks apt-get what it would do; does it only if that is something. `sign` in its answer says so, or (`found` false)
     /// says that it is nothing.
-    #[expect(clippy::too_many_arguments, reason = "one helper for three verbs that differ in nothing else")]
     fn simulated(&self, label: &str, verb: &[&str], names: &[String], sign: &'static str, found: bool, progress: Progress) -> Plan {
         let purge: &[&str] = if self.purge { &["--purge"] } else { &[] };
         let options: Vec<&str> = if found { purge.to_vec() } else { self.install_options() };

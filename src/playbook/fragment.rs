@@ -139,7 +139,7 @@ impl Loader<'_> {
                 call.public = false;
                 call.validate = validate;
                 call.allow_duplicates = Some(true);
-                self.role_fragment(call, context, &path);
+                self.role_fragment(call, context, path.as_deref());
             }
             let Some(path) = path else { continue };
             let shown = name.as_str();
@@ -161,7 +161,7 @@ impl Loader<'_> {
         }
     }
 
-    fn role_fragment(&mut self, call: Call, context: &Context, path: &Option<PathBuf>) {
+    fn role_fragment(&mut self, call: Call, context: &Context, path: Option<&Path>) {
         let (name, tasks_from, handlers_from) = (call.name.clone(), call.tasks_from.clone(), call.handlers_from.clone());
         let entry_point: Arc<str> = tasks_from.as_deref().map_or("main", stem).into();
         let owner: Arc<str> = format!("role {name}").into();
@@ -187,8 +187,7 @@ impl Loader<'_> {
         imported.extend(self.play.import_handlers.split_off(known));
         imported.extend(handlers);
         let key = |folder: &str, from: Option<&str>, loader: &Self| -> Arc<str> {
-            path.as_deref()
-                .and_then(|path| loader.role_file(path, folder, from))
+            path.and_then(|path| loader.role_file(path, folder, from))
                 .map_or_else(|| format!("{name}/{folder}").into(), |file| file.display().to_string().into())
         };
         let tasks_key = key("tasks", tasks_from.as_deref(), self);

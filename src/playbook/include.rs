@@ -187,10 +187,7 @@ impl Loader<'_> {
         call.allow_duplicates = Some(self.literal_bool(&options, "allow_duplicates").unwrap_or(true));
         call.public = self.literal_bool(&options, "public").unwrap_or(true);
         call.validate = self.literal_bool(&options, "rolespec_validate").unwrap_or(true);
-        let mut block = match self.role_block(call, &inside) {
-            Some(block) => block,
-            None => return Vec::new(),
-        };
+        let Some(mut block) = self.role_block(call, &inside) else { return Vec::new() };
         block.name = name;
         block.span = node.span;
         vec![Step::Block(Box::new(block))]

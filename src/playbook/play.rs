@@ -84,7 +84,7 @@ impl Loader<'_> {
                 Some((key, value)) => self.import_playbook(top, &folder, entries, key, value, inherited, plays, document.secret),
                 None => {
                     if let Some(mut play) = self.play(item, entries, path, &folder, document.secret, inherited) {
-                        play.playbook = top.to_owned();
+                        top.clone_into(&mut play.playbook);
                         plays.push(play);
                     }
                 }

@@ -282,8 +282,8 @@ impl Loader<'_> {
             inside.known.push(Arc::new(self.layer(id).clone()));
         }
         inside.known.push(Arc::new(call.keywords.vars.clone()));
-        for layer in inside.known[context.known.len()..].to_vec() {
-            self.lookups_of_layer(&layer, &inside);
+        for layer in &inside.known[context.known.len()..] {
+            self.lookups_of_layer(layer, &inside);
         }
 
         let mut tasks = Vec::new();

@@ -322,6 +322,7 @@ pub struct Include {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a few in a program, each made once")]
 pub enum Included {
     /// A task file's name.
     Tasks(Tree),

@@ -444,6 +444,7 @@ impl Walk<'_> {
     }
 
     /// `hostvars[host].name` in its spellings. With `called`, the node is `hostvars[host]` and the variable is known or not.
+    #[expect(clippy::option_option, reason = "called or not, and if so with a name that is written out or not")]
     fn host_read(&mut self, node: &Node, called: Option<Option<Arc<str>>>) -> bool {
         if self.is_local("hostvars") {
             return false;
@@ -515,7 +516,7 @@ impl Walk<'_> {
     fn inner(&mut self, text: &Arc<str>, at: u32) {
         let place = self.place(at);
         let inner = analyze(text, Form::Template);
-        let analysis = &mut self.analysis;
+        let analysis = &mut *self.analysis;
         analysis.names.extend(inner.names.into_iter().map(|read| Read { place, ..read }));
         analysis.hosts.extend(inner.hosts.into_iter().map(|read| HostRead { place, ..read }));
         analysis.lookups.extend(inner.lookups.into_iter().map(|lookup| Lookup { place, ..lookup }));

@@ -158,13 +158,13 @@ impl<'scope> Evaluator<'scope> {
         match value {
             Value::Lazy(tree) => match &*tree {
                 Tree::List(items) => {
-                    let items: Vec<Value> = items.iter().map(|item| self.postponed(item)).collect::<Result<_>>()?;
+                    let items: Vec<Value> = items.iter().map(Self::postponed).collect();
                     Ok(Value::list(items))
                 }
                 Tree::Map(entries) => {
                     let mut map = Map::with_capacity(entries.len());
                     for (key, value) in entries {
-                        map.insert(self.key(key)?, self.postponed(value)?);
+                        map.insert(self.key(key)?, Self::postponed(value));
                     }
                     Ok(Value::map(map))
                 }
@@ -190,10 +190,10 @@ impl<'scope> Evaluator<'scope> {
     }
 
     /// A member of a lazy container: literal, or lazy still.
-    fn postponed(&self, tree: &Tree) -> Result<Value> {
+    fn postponed(tree: &Tree) -> Value {
         match tree {
-            Tree::Literal(value) => Ok(value.clone()),
-            other => Ok(Value::Lazy(Arc::new(other.clone()))),
+            Tree::Literal(value) => value.clone(),
+            other => Value::Lazy(Arc::new(other.clone())),
         }
     }
 

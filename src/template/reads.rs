@@ -414,7 +414,7 @@ impl Reader<'_> {
 
     fn host(&mut self, host: Member<'_>, variable: Option<Member<'_>>) {
         let variable = match variable {
-            Some(member) => member.literal().map(|name| name),
+            Some(member) => member.literal(),
             None => None,
         };
         // `hostvars[inventory_hostname]` is this host itself.
@@ -521,19 +521,19 @@ impl Reader<'_> {
             Kind::Map(entries) => Tree::Map(entries.iter().map(|(key, value)| (self.term(key), self.term(value))).collect()),
             Kind::Binary(BinOpKind::Concat | BinOpKind::Add, ..) => {
                 let mut text = String::new();
-                self.pieces(node, &mut text);
+                Self::pieces(node, &mut text);
                 Tree::Template(Template { source: text.into(), span: self.at(node) })
             }
             _ => Tree::Template(Template { source: "{{ }}".into(), span: self.at(node) }),
         }
     }
 
-    fn pieces(&self, node: &Node, text: &mut String) {
+    fn pieces(node: &Node, text: &mut String) {
         match &node.kind {
             Kind::Const(Value::Text(part)) => text.push_str(part.as_str()),
             Kind::Binary(BinOpKind::Concat | BinOpKind::Add, left, right) => {
-                self.pieces(left, text);
-                self.pieces(right, text);
+                Self::pieces(left, text);
+                Self::pieces(right, text);
             }
             _ => text.push_str("{{ }}"),
         }

@@ -250,7 +250,7 @@ fn crypt<D: Digest>(password: &[u8], salt: &[u8], rounds: u32, prefix: &str, ord
     for group in order {
         let byte = |index: u8| if index == 255 { 0 } else { u32::from(current[usize::from(index)]) };
         let mut word = (byte(group[0]) << 16) | (byte(group[1]) << 8) | byte(group[2]);
-        let letters = match group.iter().filter(|index| **index == 255).count() {
+        let letters = match group.iter().map(|index| usize::from(*index == 255)).sum() {
             0 => 4,
             1 => 3,
             _ => 2,
