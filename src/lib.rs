@@ -54,8 +54,8 @@
 //! cluster    program source
 //! run        program module template agent playbook ssh
 //! delivery   program project playbook run chart cluster
-//! up         program run delivery
-//! report     program agent project playbook run cluster delivery up
+//! up         program run cluster delivery
+//! report     program agent artifact project playbook run vm cluster delivery up
 //! cli        program agent artifact source project playbook run vm ssh cluster chart delivery report up
 //! ```
 

@@ -1,9 +1,11 @@
 //! What `provision up` does above the machines, in order. Each line's result is the next line's argument.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use crate::cluster::ReleasePlan;
 use crate::delivery::{self, Delivery, Failure, Step};
-use crate::run::plan::{Gathering, Plan};
+use crate::run::plan::{Gathering, HostPlan, Plan, Word};
 use crate::run::prepare::Prepared;
 use crate::run::session::{Results, Session, interrupted};
 use crate::run::{Happening, Inputs, RunMode};
@@ -13,7 +15,7 @@ pub trait Audience: Send {
     fn planning(&mut self, happening: &Happening);
     fn planned(&mut self, planned: &Planned);
     /// Asked only where something may change.
-    fn confirm(&mut self) -> impl Future<Output = bool>;
+    fn confirm(&mut self, planned: &Planned) -> impl Future<Output = bool>;
     fn applying(&mut self, happening: &Happening);
     fn delivering(&mut self, step: Step);
 }
@@ -29,6 +31,13 @@ pub struct Planned {
 impl Planned {
     pub fn proves_no_change(&self) -> bool {
         self.hosts.proves_no_change() && self.delivery.as_ref().is_none_or(delivery::Planned::proves_no_change)
+    }
+
+    /// Whether all that would change is on these hosts: nothing on others, nothing in a cluster that is there.
+    pub fn changes_only(&self, hosts: &[Arc<str>]) -> bool {
+        let changes = |plan: &HostPlan| plan.count(Word::Change) + plan.count(Word::Unknown) > 0;
+        let above = self.delivery.as_ref().is_none_or(|delivery| delivery.releases.iter().all(ReleasePlan::is_unchanged));
+        above && self.hosts.hosts.iter().all(|(name, plan)| !changes(plan) || hosts.contains(name))
     }
 
     /// It ends well, as far as can be seen.
@@ -63,7 +72,7 @@ pub async fn up(prepared: Prepared, delivery: Option<&Delivery>, audience: &mut 
         Outcome::Unchanged
     } else if !planned.is_good() {
         Outcome::Refused(planned)
-    } else if !audience.confirm().await {
+    } else if !audience.confirm(&planned).await {
         Outcome::NotConfirmed
     } else {
         session.apply(); // in the sessions that planned: each host does what it predicted, or stops
@@ -87,7 +96,7 @@ pub async fn up(prepared: Prepared, delivery: Option<&Delivery>, audience: &mut 
 pub async fn plan(mut inputs: Inputs, delivery: Option<&Delivery>, audience: &mut impl Audience) -> (Session, Planned) {
     let start = Instant::now();
     inputs.mode = RunMode::Plan;
-    let names: Vec<_> = inputs.programs.iter().map(|(name, _)| std::sync::Arc::clone(name)).collect();
+    let names: Vec<_> = inputs.programs.iter().map(|(name, _)| Arc::clone(name)).collect();
     let mut session = Session::begin(inputs);
     let mut gathering = Gathering::default();
     let mut hear = |happening: &Happening| {

@@ -21,24 +21,15 @@ pub(super) fn release() -> String {
 
 /// Fetches the packages and writes the layer. An error is a phrase.
 pub(super) async fn layer(packages: &Packages, architecture: Architecture, folder: &Path, out: PathBuf) -> Result<(), String> {
-    let wanted: Vec<String> = packages.names.iter().map(|name| format!("{name}:{architecture}")).collect();
-    let mut words =
-        vec!["depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"];
-    words.extend(wanted.iter().map(String::as_str));
-    let said = apt("apt-cache", &words, folder).await?;
-    // A line without indentation is a package; `<name>` is a virtual one.
-    let all: BTreeSet<&str> =
-        said.lines().filter(|line| !line.starts_with([' ', '|', '<'])).map(str::trim).filter(|name| !name.is_empty()).collect();
-    let mut words = vec!["download"];
-    words.extend(all.iter().copied());
-    apt("apt-get", &words, folder).await?;
-    let mut debs: Vec<PathBuf> = std::fs::read_dir(folder)
-        .map_err(|error| format!("list {}: {error}", folder.display()))?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .collect();
-    debs.sort();
+    // A machine whose lists were never fetched, or are older than the mirror's packages, gets lists of its own for this.
+    let debs = match fetch(packages, architecture, folder, &[]).await {
+        Ok(debs) => debs,
+        Err(first) => {
+            let own = folder.join("own-lists");
+            let lists = lists(&own).await.map_err(|error| format!("{first}; and with fresh lists: {error}"))?;
+            fetch(packages, architecture, &own, &lists).await?
+        }
+    };
     let packages = packages.clone();
     tokio::task::spawn_blocking(move || {
         let mut layer = Merged { entries: BTreeMap::new(), leave_out: packages.leave_out };
@@ -52,6 +43,45 @@ pub(super) async fn layer(packages: &Packages, architecture: Architecture, folde
     })
     .await
     .unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// Downloads the packages and all that they depend on into the folder.
+async fn fetch(packages: &Packages, architecture: Architecture, folder: &Path, options: &[String]) -> Result<Vec<PathBuf>, String> {
+    let wanted: Vec<String> = packages.names.iter().map(|name| format!("{name}:{architecture}")).collect();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let mut words =
+        vec!["depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"];
+    words.extend(&options);
+    words.extend(wanted.iter().map(String::as_str));
+    let said = apt("apt-cache", &words, folder).await?;
+    // A line without indentation is a package; `<name>` is a virtual one.
+    let all: BTreeSet<&str> =
+        said.lines().filter(|line| !line.starts_with([' ', '|', '<'])).map(str::trim).filter(|name| !name.is_empty()).collect();
+    let mut words = vec!["download"];
+    words.extend(&options);
+    words.extend(all.iter().copied());
+    apt("apt-get", &words, folder).await?;
+    let files = std::fs::read_dir(folder).map_err(|error| format!("list {}: {error}", folder.display()))?;
+    let mut debs: Vec<PathBuf> =
+        files.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect();
+    debs.sort();
+    Ok(debs)
+}
+
+/// Fetches the lists of the machine's sources into a folder, which needs no root; the options by which apt uses them.
+async fn lists(folder: &Path) -> Result<Vec<String>, String> {
+    let partial = folder.join("lists/partial");
+    std::fs::create_dir_all(&partial).map_err(|error| format!("make {}: {error}", partial.display()))?;
+    let settings = [
+        format!("Dir::State::Lists={}", folder.join("lists").display()),
+        "Dir::Cache::pkgcache=".to_owned(),
+        "Dir::Cache::srcpkgcache=".to_owned(),
+        "Debug::NoLocking=1".to_owned(),
+    ];
+    let options: Vec<String> = settings.into_iter().flat_map(|setting| ["-o".to_owned(), setting]).collect();
+    let words: Vec<&str> = ["update"].into_iter().chain(options.iter().map(String::as_str)).collect();
+    apt("apt-get", &words, folder).await?;
+    Ok(options)
 }
 
 async fn apt(program: &str, words: &[&str], folder: &Path) -> Result<String, String> {
@@ -187,6 +217,21 @@ fn matches(pattern: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Needs apt and Debian's packages.
+    #[tokio::test]
+    async fn a_machine_without_lists_gets_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let packages = Packages { names: vec!["libmnl0".to_owned()], ..Packages::default() };
+        // Lists that do not exist, as on a machine that never ran `apt-get update`.
+        let none = ["-o".to_owned(), format!("Dir::State::Lists={}", folder.path().join("none").display())];
+        let architecture = Architecture::of_this_machine().expect("known");
+        fetch(&packages, architecture, folder.path(), &none).await.expect_err("there are no lists");
+        let own = folder.path().join("own");
+        let options = lists(&own).await.expect("fetched");
+        let debs = fetch(&packages, architecture, &own, &options).await.expect("fetched");
+        assert!(debs.iter().any(|deb| deb.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libmnl0_"))), "{debs:?}");
+    }
 
     #[test]
     fn paths_are_those_of_the_merged_layout() {

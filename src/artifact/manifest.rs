@@ -78,7 +78,7 @@ pub struct Module {
 }
 
 /// Debian packages as a layer of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packages {
     pub names: Vec<String>,
     /// Paths without a leading slash; a `*` stands for any text.

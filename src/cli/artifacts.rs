@@ -88,10 +88,7 @@ impl Lacking {
     pub fn tell(&self, format: Format, as_data: bool) {
         for (index, lack) in self.lacks.iter().enumerate() {
             if format == Format::Json {
-                report::data(
-                    &serde_json::json!({"event": "plan", "layer": "artifacts", "name": lack.name, "version": lack.version, "source": lack.source, "bytes": lack.size, "note": lack.note})
-                        .to_string(),
-                );
+                report::data(&report::entry::artifact(lack).to_string());
                 continue;
             }
             let size = lack.size.map(|bytes| format!(", {:.1} MB", bytes as f64 / 1e6)).unwrap_or_default();

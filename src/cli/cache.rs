@@ -227,7 +227,7 @@ fn line(step: &Progress) -> serde_json::Value {
             json!({"event": "source-failed", "name": tried.artifact, "source": tried.source.word(), "place": tried.place, "cause": tried.cause})
         }
         Progress::Finished { name, version, source, bytes, milliseconds } => {
-            json!({"event": "finished", "name": name, "version": version, "source": source, "bytes": bytes, "milliseconds": milliseconds})
+            report::entry::artifact_fetched(name, version, source, *bytes, *milliseconds)
         }
     }
 }

@@ -1,16 +1,19 @@
 //! The machines' part of a plan, told and done.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::Exit;
 use super::machines::{Ours, told};
 use crate::delivery::Delivery;
 use crate::playbook::compile::Compiled;
-use crate::report::{self, Format};
+use crate::report::{self, Format, entry};
 use crate::run::reach::Reached;
 use crate::vm::{Change, Container, Event, Nodes, Package, Provider};
 use crate::vm::{NodeName, Outcome};
+
+/// Why nothing is said of what stands on the machines.
+const LATER: &str = "its machines do not run yet";
 
 /// What is to be done to machines.
 pub struct Planned {
@@ -40,21 +43,25 @@ impl Planned {
         self.ours.reached()
     }
 
+    /// Nodes that are not there yet or not any more: what was confirmed for them needs no second question.
+    pub fn fresh(&self) -> Vec<Arc<str>> {
+        let fresh = self.changes.iter().filter(|(_, change)| matches!(change, Change::Make | Change::Replace(_)));
+        fresh.map(|(name, _)| name.as_str().into()).collect()
+    }
+
     /// The plan's lines: `+`, `~`, `-/+`, `-`. `as_data`: on stdout, for `provision plan`.
-    pub fn tell(&self, format: Format, compiled: &Compiled, as_data: bool) {
-        if format == Format::Json {
-            for package in &self.packages {
-                report::data(&serde_json::json!({"event": "plan", "layer": "workstation", "package": package.name}).to_string());
-            }
-            for (name, change) in &self.changes {
-                report::data(
-                    &serde_json::json!({"event": "plan", "layer": "machines", "machine": name.as_str(), "change": change}).to_string(),
-                );
-            }
+    pub fn tell(&self, format: Format, compiled: &Compiled, delivery: Option<&Delivery>, as_data: bool) {
+        if self.is_unchanged() {
             return;
         }
         let line = |text: &str| if as_data { report::data(text) } else { report::line(text) };
-        if self.is_unchanged() {
+        let above = delivery.map(|delivery| delivery.unknown(LATER.to_owned()));
+        if format == Format::Json {
+            let packages = self.packages.iter().map(|package| entry::package(&package.name));
+            let machines = self.changes.iter().filter_map(|(name, change)| entry::machine(name.as_str(), change));
+            let hosts = compiled.programs.iter().map(|(name, _)| entry::host_unknown(name, LATER));
+            let above = above.iter().flat_map(report::delivery::plan_json);
+            packages.chain(machines).chain(hosts).chain(above).for_each(|entry| report::data(&entry.to_string()));
             return;
         }
         for (index, package) in self.packages.iter().enumerate() {
@@ -80,7 +87,8 @@ impl Planned {
         }
         let counts: Vec<String> =
             compiled.programs.iter().map(|(name, program)| format!("{} plays on {name}", program.plays.len())).collect();
-        line(&format!("  {:<12} {}     (fresh machines: facts are known after boot)", "hosts", counts.join(", ")));
+        line(&format!("  {:<12} {}     (planned when all machines run)", "hosts", counts.join(", ")));
+        above.iter().flat_map(report::delivery::plan_text).for_each(|text| line(&text));
     }
 
     /// Takes nodes that go out of the cluster first: their pods move, their Node objects go. What does not succeed is told and
@@ -103,12 +111,19 @@ impl Planned {
                 self.packages.iter().map(|package| package.name.clone()).collect::<Vec<_>>().join(", ")
             ));
             self.container.install(&self.packages).map_err(|error| told(&error))?;
+            if format == Format::Json {
+                self.packages.iter().for_each(|package| report::data(&entry::package_installed(&package.name).to_string()));
+            }
         }
         let going =
             self.changes.iter().filter(|(_, change)| matches!(change, Change::Replace(_) | Change::Remove)).map(|(name, _)| name.clone());
         let going: Vec<NodeName> = going.collect();
         if !going.is_empty() {
             self.container.destroy(&Nodes::Named(going)).map_err(|error| told(&error))?;
+            if format == Format::Json {
+                let removed = self.changes.iter().filter(|(_, change)| *change == Change::Remove);
+                removed.for_each(|(name, _)| report::data(&entry::machine_changed(name.as_str(), "removed").to_string()));
+            }
         }
         let told_of = Mutex::new(());
         let nodes = self
@@ -127,18 +142,22 @@ impl Planned {
 
 fn tell(format: Format, event: &Event) {
     let (what, name) = match event {
-        Event::ImageBuilding { image } => ("building the base image (once, about a minute)", image.clone()),
-        Event::ImageReady { image, .. } => ("base image is there", image.clone()),
-        Event::NodeStarting { name } => ("starting", name.as_str().to_owned()),
-        Event::NodeReady(node) => (
-            match node.outcome {
+        Event::ImageBuilding { image } => ("building the base image (once, about a minute)", image.as_str()),
+        Event::ImageReady { image, .. } => ("base image is there", image.as_str()),
+        Event::NodeStarting { name } => ("starting", name.as_str()),
+        Event::NodeReady(node) => {
+            let outcome = match node.outcome {
                 Outcome::Running => "runs",
                 Outcome::Resized => "resized",
                 Outcome::Started => "started",
                 Outcome::Made => "made",
-            },
-            node.name.as_str().to_owned(),
-        ),
+            };
+            if format == Format::Json && node.outcome != Outcome::Running {
+                report::data(&entry::machine_changed(node.name.as_str(), outcome).to_string());
+                return;
+            }
+            (outcome, node.name.as_str())
+        }
     };
     match format {
         Format::Json => report::data(&serde_json::json!({"event": "machine", "what": what, "name": name}).to_string()),

@@ -39,7 +39,7 @@ impl Plan {
         let lacking = Lacking::of(&checked.store, &checked.needed()).await?;
         lacking.tell(reader.format, true);
         if let Some(machines) = &machines {
-            machines.tell(reader.format, &checked.compiled, true);
+            machines.tell(reader.format, &checked.compiled, checked.delivery().as_ref(), true);
             if !machines.is_unchanged() {
                 // Hosts that do not run yet cannot be planned: their facts are known after boot.
                 return Ok(if self.detailed_exitcode { Exit::Changes } else { Exit::Success });
@@ -77,7 +77,7 @@ impl Audience for Reader {
 
     fn planned(&mut self, _: &Planned) {}
 
-    async fn confirm(&mut self) -> bool {
+    async fn confirm(&mut self, _: &Planned) -> bool {
         false
     }
 

@@ -1,5 +1,6 @@
 //! `provision up`: plan, ask, do it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -48,6 +49,7 @@ impl Up {
             format,
             yes: self.yes,
             story: Story::new(format, self.selection.verbose).brief(),
+            fresh: Vec::new(),
             hosts: None,
         };
         let reached = self.foundations(&mut checked, &mut user).await?; // artifacts in the cache, machines that answer
@@ -67,13 +69,13 @@ impl Up {
         let unchanged = machines.as_ref().is_none_or(super::making::Planned::is_unchanged);
         if !lacking.is_empty() || !unchanged {
             if let Some(machines) = machines.as_ref().filter(|_| !unchanged) {
-                machines.tell(user.format, &checked.compiled, false);
+                machines.tell(user.format, &checked.compiled, checked.delivery().as_ref(), false);
             }
             lacking.tell(user.format, false);
-            if !user.confirm().await {
+            if !user.asked().await {
                 return Err(Exit::NotConfirmed);
             }
-            user.yes = true;
+            user.fresh = machines.as_ref().map(super::making::Planned::fresh).unwrap_or_default();
         }
         let format = user.format;
         let delivery = checked.delivery();
@@ -101,11 +103,25 @@ struct User {
     format: Format,
     yes: bool,
     story: Story,
+    /// Machines that were confirmed and made: what a fresh one gets is confirmed too.
+    fresh: Vec<Arc<str>>,
     /// When the hosts' apply began.
     hosts: Option<Instant>,
 }
 
 impl User {
+    /// `--yes`, or a yes.
+    async fn asked(&self) -> bool {
+        if self.yes {
+            return true;
+        }
+        let answer = report::confirm("Apply? [y/N] ").await;
+        if answer.is_none() {
+            report::error("not applied: there is no terminal to ask on", Some("give --yes"));
+        }
+        answer.unwrap_or(false)
+    }
+
     /// Says how it ended, and what to type next.
     fn end(&mut self, outcome: Outcome, machines: usize, delivery: Option<&Delivery>, begun: Instant) -> Exit {
         match outcome {
@@ -203,15 +219,8 @@ impl Audience for User {
         report::plan::told(self.format, &self.name, planned, &mut |line| report::line(line));
     }
 
-    async fn confirm(&mut self) -> bool {
-        if self.yes {
-            return true;
-        }
-        let answer = report::confirm("Apply? [y/N] ").await;
-        if answer.is_none() {
-            report::error("not applied: there is no terminal to ask on", Some("give --yes"));
-        }
-        answer.unwrap_or(false)
+    async fn confirm(&mut self, planned: &Planned) -> bool {
+        !self.fresh.is_empty() && planned.changes_only(&self.fresh) || self.asked().await
     }
 
     fn applying(&mut self, happening: &Happening) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use render::{Rendered, page, render};
 
-use crate::cluster::{self, Cluster, Condition, Conflicts, Probe, Release, ReleasePlan, kubeconfig};
+use crate::cluster::{self, Change, Cluster, Condition, Conflicts, ObjectId, Probe, Release, ReleasePlan, kubeconfig};
 use crate::run::reach::{Placed, Reach};
 
 /// Where kubeadm leaves the administrator's kubeconfig.
@@ -29,6 +29,9 @@ const ROLLOUT: Duration = Duration::from_secs(300);
 /// From ready pods to rules on every node.
 const PAGE: Duration = Duration::from_secs(60);
 const NETWORK: Duration = Duration::from_secs(120);
+
+/// The condition that a proof of the pods' network shows.
+pub const NETWORK_PROVEN: &str = "pods reach each other on all nodes";
 
 /// What one environment has above its hosts.
 pub struct Delivery {
@@ -53,7 +56,22 @@ pub struct Planned {
     /// Why the network would be proven (again).
     pub doubt: Option<String>,
     /// Workloads that are as they should be written and do not run so: they would be waited for.
-    pub waits: Vec<String>,
+    pub waits: Vec<Wait>,
+    /// The objects of each release, where the cluster could not be asked.
+    pub expected: Vec<(String, Vec<ObjectId>)>,
+}
+
+/// A condition that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    pub condition: String,
+    pub reason: String,
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.condition, self.reason)
+    }
 }
 
 impl Planned {
@@ -80,7 +98,7 @@ pub enum Step {
     /// It holds.
     Holds { condition: String, elapsed: Duration },
     /// An object was written.
-    Object { release: String, change: String },
+    Object { release: String, change: Box<Change> },
     /// A release is in the cluster and runs.
     Released { release: String, revision: u64, changed: usize, objects: usize, elapsed: Duration },
 }
@@ -109,7 +127,13 @@ impl From<cluster::Error> for Failure {
 impl Delivery {
     /// Compares with the cluster, if there is one; writes nothing.
     pub async fn plan(&self) -> Planned {
-        self.compare().await.unwrap_or_else(|unknown| Planned { unknown: Some(unknown), ..Planned::default() })
+        self.compare().await.unwrap_or_else(|cause| self.unknown(cause))
+    }
+
+    /// What can be said before the cluster can be asked.
+    pub fn unknown(&self, cause: String) -> Planned {
+        let expected = self.releases.iter().map(|rendered| (rendered.name.clone(), self.release(rendered).expected()));
+        Planned { unknown: Some(cause), expected: expected.collect(), ..Planned::default() }
     }
 
     async fn compare(&self) -> Result<Planned, String> {
@@ -123,8 +147,8 @@ impl Delivery {
             Err(_) => return Err(format!("the API server does not answer within {} s", GLANCE.as_secs())),
         }
         for condition in self.conditions() {
-            if let Some(why) = fails(&cluster, &condition).await {
-                return Err(why);
+            if let Some(wait) = fails(&cluster, &condition).await {
+                return Err(wait.to_string());
             }
         }
         let mut planned = Planned::default();
@@ -182,7 +206,7 @@ impl Delivery {
             && cluster.network_doubt(&probe).await?.is_some()
         {
             let begun = Instant::now();
-            let condition = "pods reach each other on all nodes".to_owned();
+            let condition = NETWORK_PROVEN.to_owned();
             let name = condition.clone();
             cluster
                 .prove_network(&probe, NETWORK, &mut |reason| told(Step::Waiting { condition: name.clone(), reason: reason.to_owned() }))
@@ -200,7 +224,7 @@ impl Delivery {
             let revision = cluster
                 .apply(&plan, &mut |change| {
                     changed += 1;
-                    told(Step::Object { release: rendered.name.clone(), change: change.to_string() });
+                    told(Step::Object { release: rendered.name.clone(), change: Box::new(change.clone()) });
                 })
                 .await?;
             for condition in plan.conditions() {
@@ -281,10 +305,10 @@ fn as_shown(plan: &ReleasePlan, shown: &ReleasePlan) -> Result<(), Failure> {
 }
 
 /// Why a condition does not hold now; one look.
-async fn fails(cluster: &Cluster, condition: &Condition) -> Option<String> {
-    let mut why = String::new();
-    let error = cluster.wait(condition, LOOK, &mut |reason| reason.clone_into(&mut why)).await.err()?;
-    Some(if why.is_empty() { error.to_string() } else { format!("{condition}: {why}") })
+async fn fails(cluster: &Cluster, condition: &Condition) -> Option<Wait> {
+    let mut reason = String::new();
+    let error = cluster.wait(condition, LOOK, &mut |last| last.clone_into(&mut reason)).await.err()?;
+    Some(Wait { condition: condition.to_string(), reason: if reason.is_empty() { error.to_string() } else { reason } })
 }
 
 /// An error's last cause says most: `connection refused`.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::data;
-use crate::agent::frame::{Event, Recap, Status};
+use super::{data, entry};
+use crate::agent::frame::{Event, Recap};
 use crate::run::{Happening, HostResult};
 
 /// One happening, one line.
@@ -30,43 +30,10 @@ pub fn line(happening: &Happening) {
                 json!({"event": "included", "host": host, "position": position.to_string(), "file": name})
             }
             Event::Warning { message } => json!({"event": "warning", "host": host, "message": message}),
-            Event::Item(result) => {
-                let (status, cause) = status(&result.status);
-                json!({
-                    "event": "result",
-                    "host": host,
-                    "position": result.position.to_string(),
-                    "task": result.name,
-                    "role": result.role,
-                    "handler": result.handler,
-                    "item": result.label.as_ref().map(|label| label.to_json(false)),
-                    "status": status,
-                    "because": cause,
-                    "ignored": result.ignored,
-                    "actions": result.actions,
-                    "delegated_to": result.delegated_to,
-                    "attempts": result.attempts,
-                    "milliseconds": result.elapsed,
-                    "result": result.result.as_ref().map(|value| value.to_json(false)),
-                    "diff": result.diff.iter().map(|(before, after, before_header, after_header)| json!({
-                        "before": before, "after": after, "before_header": before_header, "after_header": after_header,
-                    })).collect::<Vec<_>>(),
-                })
-            }
+            Event::Item(result) => entry::task_done(host, result),
         },
     };
     data(&value.to_string());
-}
-
-fn status(status: &Status) -> (&'static str, Option<&str>) {
-    match status {
-        Status::Ok => ("ok", None),
-        Status::Changed => ("changed", None),
-        Status::Skipped => ("skipped", None),
-        Status::Failed => ("failed", None),
-        Status::Unreachable => ("unreachable", None),
-        Status::Unknown(cause) => ("unknown", Some(cause)),
-    }
 }
 
 fn counts(recap: &Recap) -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! What a person or a program sees: events → text, JSON lines. stdout is data, stderr is the story.
 
 pub mod delivery;
+pub mod entry;
 mod json;
 pub mod plan;
 mod story;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use super::{Format, data, json as story, text};
+use super::{Format, data, entry, json as story, text};
 use crate::agent::frame::{Event, ItemResult, Status};
 use crate::run::Happening;
 use crate::run::plan::{HostPlan, Word};
@@ -39,7 +39,7 @@ fn json(planned: &Planned) {
     let plan = &planned.hosts;
     for (host, of_host) in &plan.hosts {
         for item in &of_host.items {
-            data(&entry(host, item).to_string());
+            data(&entry::task(host, item).to_string());
         }
     }
     if let Some(delivery) = &planned.delivery {
@@ -49,29 +49,6 @@ fn json(planned: &Planned) {
         plan.hosts.iter().map(|(host, of_host)| (host.to_string(), counts(of_host))).collect();
     let objects = planned.delivery.as_ref().map(crate::delivery::Planned::objects);
     data(&json!({"event": "plan", "hosts": hosts, "objects": objects, "proves_no_change": planned.proves_no_change(), "seconds": plan.elapsed.as_secs_f64()}).to_string());
-}
-
-fn entry(host: &str, item: &ItemResult) -> serde_json::Value {
-    let word = match Word::of(item) {
-        Word::Change => "change",
-        Word::Unknown => "unknown",
-        Word::Failure => "failure",
-        Word::Ran => "ran",
-        Word::Unchanged => "unchanged",
-    };
-    json!({
-        "event": "planned",
-        "host": host,
-        "position": item.position.to_string(),
-        "task": item.name,
-        "role": item.role,
-        "handler": item.handler,
-        "item": item.label.as_ref().map(|label| label.to_json(false)),
-        "plan": word,
-        "because": because(item),
-        "actions": item.actions,
-        "delegated_to": item.delegated_to,
-    })
 }
 
 fn because(item: &ItemResult) -> Option<&str> {

@@ -332,6 +332,17 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     bundled.proves_no_change();
     bundled.answers();
 
+    // A node's file and a value of the release drift: `up` does what `plan` says, entry by entry.
+    bundled.on("worker-1", "echo '# drift' >> /etc/containerd/config.toml");
+    bundled.write("values.yaml", &format!("service: {{externalIPs: [{}]}}\nreplicaCount: 3\n", bundled.address("2")));
+    let (plan, _) = bundled.expect(2, &["plan", "--json", "--detailed-exitcode"]);
+    let (up, _) = bundled.expect(0, &["up", "--yes", "--json"]);
+    super::entries::agree(&plan, &up);
+    for entry in [r#""host":"worker-1","position""#, r#""layer":"releases","release":"phishing","object":"Deployment phishing/phishing""#] {
+        assert!(plan.contains(entry) && up.contains(entry), "{plan}");
+    }
+    bundled.proves_no_change();
+
     bundled.expect(0, &["destroy", "--yes"]);
     assert_eq!(difference(&own, &before), Vec::<String>::new());
 }

@@ -1,6 +1,7 @@
 //! A user's folder from nothing to nodes and back, by the program that the user types.
 
 mod cluster;
+mod entries;
 
 use std::fs;
 use std::path::Path;

@@ -18,6 +18,51 @@ pub(super) struct Wanted {
     pub kind_to_come: bool,
 }
 
+/// Kinds of Kubernetes' own that belong to no namespace (`kubectl api-resources --namespaced=false`, 1.36).
+const CLUSTER_WIDE: [&str; 17] = [
+    "APIService",
+    "CSIDriver",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "DeviceClass",
+    "FlowSchema",
+    "IngressClass",
+    "MutatingWebhookConfiguration",
+    "Namespace",
+    "PersistentVolume",
+    "PriorityClass",
+    "PriorityLevelConfiguration",
+    "RuntimeClass",
+    "StorageClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingWebhookConfiguration",
+];
+
+impl Release {
+    /// Its objects as far as they are known without a cluster, in the order in which they come.
+    pub fn expected(&self) -> Vec<ObjectId> {
+        let mut objects = Vec::new();
+        self.objects.iter().for_each(|object| flatten(object, &mut objects));
+        let definitions = definitions(&objects);
+        let mut expected = vec![super::plan::namespace_object(&self.namespace)];
+        for value in &objects {
+            let part = |path: &[&str]| text(value, path).unwrap_or_default().to_owned();
+            let (api_version, kind, name) = (part(&["apiVersion"]), part(&["kind"]), part(&["metadata", "name"]));
+            let cluster_wide =
+                CLUSTER_WIDE.contains(&&*kind) || definitions.iter().any(|definition| definition.kind == kind && !definition.namespaced);
+            let namespace = text(value, &["metadata", "namespace"]).unwrap_or(&self.namespace);
+            let namespace = (!cluster_wide).then(|| namespace.to_owned());
+            let object = ObjectId { api_version, kind, namespace, name };
+            if !expected.iter().any(|other| other.is_same(&object)) {
+                expected.push(object);
+            }
+        }
+        expected.sort_by_key(|object| rank(&object.kind));
+        expected
+    }
+}
+
 impl Cluster {
     /// The objects of a release in the order in which they are applied, its namespace first.
     pub(super) async fn wanted(&self, release: &Release, owner: &Owner) -> Result<Vec<Wanted>> {
