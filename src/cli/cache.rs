@@ -196,7 +196,21 @@ impl Teller {
             }
             self.last.insert(name, Instant::now());
         }
-        if self.json { report::data(&line(&step).to_string()) } else { report::line(&sentence(&step)) }
+        let passing = matches!(
+            step,
+            Progress::Started { .. }
+                | Progress::Bytes { .. }
+                | Progress::Modules { .. }
+                | Progress::Packages { .. }
+                | Progress::Waiting { .. }
+        );
+        if self.json {
+            report::data(&line(&step).to_string());
+        } else if passing && report::live::is_shown() {
+            report::live::show("artifacts", sentence(&step).trim());
+        } else {
+            report::line(&sentence(&step));
+        }
     }
 }
 

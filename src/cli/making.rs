@@ -134,6 +134,7 @@ impl Planned {
             })
             .map_err(|error| told(&error))?;
         if format == Format::Text {
+            report::live::clear();
             report::line(&format!("  ✔ machines   {} ready{:>40.1} s", nodes.len(), begun.elapsed().as_secs_f64()));
         }
         Ok(self.reached())
@@ -161,6 +162,7 @@ fn tell(format: Format, event: &Event) {
     };
     match format {
         Format::Json => report::data(&serde_json::json!({"event": "machine", "what": what, "name": name}).to_string()),
+        Format::Text if report::live::is_shown() => report::live::show("machines", &format!("{name}: {what}")),
         Format::Text => report::line(&format!("    {name}: {what}")),
     }
 }

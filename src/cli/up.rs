@@ -138,6 +138,9 @@ impl User {
             }
             Outcome::NotConfirmed => Exit::NotConfirmed,
             Outcome::Applied { results, delivered } => {
+                if Exit::of(&results) == Exit::Success {
+                    self.hosts_done();
+                }
                 self.story.recap(&results);
                 match delivered {
                     Some(Err(failure)) => {
@@ -196,8 +199,18 @@ impl User {
         }
     }
 
+    /// The hosts' layer is done, if it began.
+    fn hosts_done(&mut self) {
+        if let Some(begun) = self.hosts.take() {
+            self.story.settle();
+            let changes = self.story.changes();
+            self.layer("hosts", &format!("{changes} {}", report::plan::many(changes, "change")), begun.elapsed());
+        }
+    }
+
     /// A layer is done.
     fn layer(&self, name: &str, what: &str, elapsed: std::time::Duration) {
+        report::live::clear();
         if self.format == Format::Text {
             report::line(&format!("  ✔ {name:<10} {what:<44} {:>6.1} s", elapsed.as_secs_f64()));
         }
@@ -217,6 +230,7 @@ impl Audience for User {
 
     fn planned(&mut self, planned: &Planned) {
         report::plan::told(self.format, &self.name, planned, &mut |line| report::line(line));
+        self.story.planned(&planned.hosts);
     }
 
     async fn confirm(&mut self, planned: &Planned) -> bool {
@@ -229,16 +243,15 @@ impl Audience for User {
     }
 
     fn delivering(&mut self, step: Step) {
-        if let Some(begun) = self.hosts.take() {
-            self.story.settle();
-            let changes = self.story.changes();
-            self.layer("hosts", &format!("{changes} changes"), begun.elapsed());
-        }
+        self.hosts_done();
         if self.format == Format::Json {
             report::data(&report::delivery::json(&step).to_string());
             return;
         }
         match step {
+            Step::Waiting { condition, reason } if report::live::is_shown() => {
+                report::live::show("cluster", &format!("{condition}: {reason}"));
+            }
             Step::Waiting { condition, reason } => report::line(&format!("    {condition}: {reason}")),
             Step::Holds { condition, elapsed } => self.layer("cluster", &condition, elapsed),
             Step::Object { change, .. } => report::line(&format!("    {change}")),

@@ -3,6 +3,7 @@
 pub mod delivery;
 pub mod entry;
 mod json;
+pub mod live;
 pub mod plan;
 mod story;
 mod text;
@@ -16,12 +17,12 @@ use crate::project::Files;
 /// One line on stderr. The only way to it.
 pub fn line(text: &str) {
     // A reader that went away (a closed pipe) is no reason to stop the work.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    live::above(|| drop(writeln!(std::io::stderr().lock(), "{text}")));
 }
 
 /// One line on stdout. The only way to it.
 pub fn data(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    live::above(|| drop(writeln!(std::io::stdout().lock(), "{text}")));
 }
 
 /// An error's sentence, and what to type next.
@@ -43,6 +44,7 @@ pub fn mistakes(files: &Files) -> bool {
 
 /// A question on stderr, without an end of line.
 pub fn ask(question: &str) {
+    live::clear();
     let mut stderr = std::io::stderr().lock();
     let _ = write!(stderr, "{question}");
     let _ = stderr.flush();
@@ -74,8 +76,7 @@ pub fn ask_secret(question: &str) -> Option<String> {
     if !stdin.is_terminal() {
         return None;
     }
-    let _ = write!(std::io::stderr().lock(), "{question}");
-    let _ = std::io::stderr().flush();
+    ask(question);
     let before = tcgetattr(&stdin).ok()?;
     let mut silent = before.clone();
     silent.local_flags.remove(LocalFlags::ECHO);

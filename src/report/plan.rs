@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use super::{Format, data, entry, json as story, text};
+use super::{Format, data, entry, json as story, live, text};
 use crate::agent::frame::{Event, ItemResult, Status};
 use crate::run::Happening;
 use crate::run::plan::{HostPlan, Word};
@@ -12,6 +12,9 @@ use crate::up::Planned;
 
 /// What is said while it is made: who is waited for, and what an agent warns of.
 pub fn planning(format: Format, happening: &Happening) {
+    if let (Format::Text, Happening::Connecting { host } | Happening::Connected { host, .. }) = (format, happening) {
+        live::show("plan", &format!("looking at {host}"));
+    }
     match (format, happening) {
         // Results are the plan's own lines; the end of a host is in its last one.
         (
@@ -28,6 +31,7 @@ pub fn planning(format: Format, happening: &Happening) {
 
 /// The whole plan: JSON lines on stdout, or `line` by line for a reader.
 pub fn told(format: Format, name: &str, planned: &Planned, line: &mut dyn FnMut(&str)) {
+    live::clear();
     match format {
         Format::Json => json(planned),
         Format::Text => text(name, planned).iter().for_each(|text| line(text)),

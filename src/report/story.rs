@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{json, text};
+use super::{json, live, text};
 use crate::agent::frame::{Event, ItemResult, Status};
 use crate::playbook::compile::PlaySummary;
 use crate::program::Position;
+use crate::run::plan::Plan;
 use crate::run::prepare::Prepared;
 use crate::run::{Happening, HostResult};
 
@@ -40,6 +41,35 @@ pub struct Story {
     /// One line for each task that changed something, and what fails: `up` tells layers, not tasks.
     brief: bool,
     changes: usize,
+    progress: Option<Progress>,
+}
+
+/// How far hosts are, for the terminal's last line.
+#[derive(Default)]
+struct Progress {
+    /// Tasks that the plan looked at, and the ones that are behind a host.
+    hosts: Vec<(Arc<str>, u32, BTreeSet<Position>)>,
+    doing: String,
+}
+
+impl Progress {
+    fn hear(&mut self, happening: &Happening) {
+        let Happening::Event { host, event } = happening else { return };
+        match event {
+            Event::Item(result) => {
+                if let Some((_, _, behind)) = self.hosts.iter_mut().find(|(name, ..)| name == host) {
+                    behind.insert(result.position.clone());
+                }
+            }
+            Event::Started { name, .. } => {
+                self.doing = format!("{host}: {name}");
+            }
+            _ => return,
+        }
+        let hosts: Vec<String> =
+            self.hosts.iter().map(|(name, all, behind)| format!("{name} {}/{}", behind.len().min(*all as usize), all)).collect();
+        live::show("hosts", &format!("{}   {}", hosts.join(" · "), self.doing));
+    }
 }
 
 impl Story {
@@ -68,6 +98,7 @@ impl Story {
             told_task: None,
             brief: false,
             changes: 0,
+            progress: None,
         }
     }
 
@@ -78,7 +109,18 @@ impl Story {
         self.places = self.hosts.iter().map(|host| (Arc::clone(host), Position::default())).collect();
     }
 
+    /// What is applied from now on was planned: a terminal shows how far it is.
+    pub fn planned(&mut self, plan: &Plan) {
+        if self.format == Format::Text && live::is_shown() {
+            let hosts = plan.hosts.iter().map(|(name, plan)| (Arc::clone(name), plan.result.summary.tasks, BTreeSet::new()));
+            self.progress = Some(Progress { hosts: hosts.collect(), doing: String::new() });
+        }
+    }
+
     pub fn tell(&mut self, happening: &Happening) {
+        if let Some(progress) = &mut self.progress {
+            progress.hear(happening);
+        }
         if self.format == Format::Json {
             if let Happening::Event { event: Event::Item(result), .. } = happening {
                 self.changes += usize::from(result.status == Status::Changed);
@@ -193,6 +235,7 @@ impl Story {
 
     /// PLAY RECAP.
     pub fn recap(&mut self, results: &BTreeMap<Arc<str>, HostResult>) {
+        live::clear();
         self.places.clear();
         if self.format == Format::Json {
             json::recap(results);
