@@ -10,7 +10,7 @@ use crate::playbook::compile::Compiled;
 use crate::report::{self, Format, entry};
 use crate::run::reach::Reached;
 use crate::vm::{Change, Container, Event, Nodes, Package, Provider};
-use crate::vm::{NodeName, Outcome};
+use crate::vm::{NodeName, Outcome, cgroup};
 
 /// Why nothing is said of what stands on the machines.
 const LATER: &str = "its machines do not run yet";
@@ -49,6 +49,12 @@ impl Planned {
         fresh.map(|(name, _)| name.as_str().into()).collect()
     }
 
+    /// What this workstation cannot hold nodes to.
+    fn notes(&self) -> Vec<String> {
+        let starts = self.changes.iter().any(|(_, change)| !matches!(change, Change::Keep | Change::Remove));
+        if starts { cgroup::predicted().notes() } else { Vec::new() }
+    }
+
     /// The plan's lines: `+`, `~`, `-/+`, `-`. `as_data`: on stdout, for `provision plan`.
     pub fn tell(&self, format: Format, compiled: &Compiled, delivery: Option<&Delivery>, as_data: bool) {
         if self.is_unchanged() {
@@ -61,6 +67,9 @@ impl Planned {
             let machines = self.changes.iter().filter_map(|(name, change)| entry::machine(name.as_str(), change));
             let hosts = compiled.programs.iter().map(|(name, _)| entry::host_unknown(name, LATER));
             let above = above.iter().flat_map(report::delivery::plan_json);
+            self.notes()
+                .iter()
+                .for_each(|note| report::data(&serde_json::json!({"event": "note", "layer": "machines", "note": note}).to_string()));
             packages.chain(machines).chain(hosts).chain(above).for_each(|entry| report::data(&entry.to_string()));
             return;
         }
@@ -85,6 +94,7 @@ impl Planned {
             };
             line(format!("  {:<12} {sign} {:<12} {what}  {why}", if index == 0 { "machines" } else { "" }, name.as_str()).trim_end());
         }
+        self.notes().iter().for_each(|note| line(&format!("  {:<12} ({note})", "")));
         let counts: Vec<String> =
             compiled.programs.iter().map(|(name, program)| format!("{} plays on {name}", program.plays.len())).collect();
         line(&format!("  {:<12} {}     (planned when all machines run)", "hosts", counts.join(", ")));

@@ -29,6 +29,15 @@ pub enum Limit {
 }
 
 impl Limits {
+    /// What is not enforced and why: `memory is not limited: …`.
+    pub fn notes(&self) -> Vec<String> {
+        let note = |what: &str, limit: &Limit| match limit {
+            Limit::Enforced => None,
+            Limit::NotEnforced(why) => Some(format!("{what} not limited: {why}")),
+        };
+        [note("cpus are", &self.cpu), note("memory is", &self.memory)].into_iter().flatten().collect()
+    }
+
     /// Nothing is limited, for one reason.
     pub fn none(why: &str) -> Self {
         Self { cpu: Limit::NotEnforced(why.to_owned()), memory: Limit::NotEnforced(why.to_owned()) }
@@ -281,6 +290,13 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_does_not_hold_is_told_with_its_reason() {
+        let limits = Limits { cpu: Limit::Enforced, memory: Limit::NotEnforced("no controller".to_owned()) };
+        assert_eq!(limits.notes(), ["memory is not limited: no controller"]);
+        assert_eq!(Limits::none("so").notes().len(), 2);
+    }
 
     #[test]
     fn hierarchies_are_read_from_mounts() {
