@@ -6,6 +6,8 @@
 #[path = "../tests/support/nodes.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod nodes;
+#[path = "../tests/oracle/mod.rs"]
+mod oracle;
 #[path = "../tests/support/proxy.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod proxy;
@@ -14,7 +16,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,8 @@ const PAIRS: usize = 5;
 
 fn main() {
     let Some(nodes) = TestNodes::boot_with_python(&["a"]) else { return };
-    let venv = PathBuf::from(std::env::var("ANSIBLE_VENV").unwrap_or_else(|_| "/tmp/ansible-venv".to_owned()));
+    let Some(ansible) = oracle::ansible("ansible-playbook") else { return };
+    let venv = ansible.ancestors().nth(2).expect("bin/ansible-playbook").to_owned();
     let proxy = Proxy::before(SocketAddr::from((nodes.addresses["a"], 22)));
     let folder = tempfile::tempdir().expect("a folder");
     let place = Place { folder: folder.path(), nodes: &nodes, proxy: &proxy, venv: &venv };

@@ -184,32 +184,9 @@ fn every_expression_gives_what_ansible_gives() {
     assert!(wrong.is_empty(), "{} of {count} cases differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// The interpreter that has ansible-core: given, or a cached environment that a script makes with pip.
-fn oracle() -> Result<PathBuf, String> {
-    if let Some(python) = std::env::var_os("PROVISION_ORACLE_PYTHON") {
-        return Ok(python.into());
-    }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/oracle-venv.sh");
-    let output = Command::new("sh").arg(&script).output().map_err(|error| format!("run {}: {error}", script.display()))?;
-    if !output.status.success() {
-        return Err(format!("{} failed: {}", script.display(), String::from_utf8_lossy(&output.stderr).trim()));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().into())
-}
-
 #[test]
 fn the_stored_answers_are_those_that_ansible_gives_now() {
-    let python = match oracle() {
-        Ok(python) => python,
-        Err(reason) => {
-            assert!(std::env::var("CI").is_err(), "the oracle is needed in CI: {reason}");
-            #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
-            {
-                eprintln!("skipped: no ansible-core here ({reason})");
-            }
-            return;
-        }
-    };
+    let Some(python) = crate::oracle::ansible("python") else { return };
     let files = files();
     let output = Command::new(&python)
         .arg(folder().join("oracle.py"))

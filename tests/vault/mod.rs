@@ -108,7 +108,7 @@ fn passwords_come_from_scripts_and_prompts() {
     assert!(messages[1].ends_with("absent`: no such file"), "{messages:?}");
 }
 
-/// The oracle: ansible-vault opens what we seal. Needs Ansible at `ANSIBLE_VENV` (default /tmp/ansible-venv).
+/// The oracle: ansible-vault opens what we seal.
 #[test]
 fn ansible_vault_opens_what_is_sealed_here() {
     let Some(ansible) = crate::oracle::ansible("ansible-vault") else { return };
