@@ -1,7 +1,11 @@
 //! A user's folder from nothing to nodes and back, by the program that the user types.
 
+mod browser;
+mod bundled;
 mod cluster;
 mod entries;
+mod kills;
+mod state;
 
 use std::fs;
 use std::path::Path;

@@ -1,0 +1,96 @@
+//! The page as a program and as a person see it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+/// JSON that a server answers.
+#[track_caller]
+pub fn curl(arguments: &[&str]) -> Value {
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--fail-with-body", "--max-time", "60"])
+        .args(arguments)
+        .output()
+        .expect("curl runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+/// A headless Chromium, driven by its own driver.
+pub struct Browser {
+    driver: std::process::Child,
+    session: String,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    pub fn open() -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver runs: tests/run installs it");
+        let mut said = BufReader::new(driver.stdout.take().expect("piped"));
+        let mut line = String::new();
+        let port = loop {
+            line.clear();
+            assert!(said.read_line(&mut line).expect("it says its port") > 0, "chromedriver ended");
+            if let Some(port) = line
+                .split("on port ")
+                .nth(1)
+                .and_then(|rest| rest.trim_end().trim_end_matches('.').parse::<u16>().ok())
+                .filter(|port| *port != 0)
+            {
+                break port;
+            }
+        };
+        // It goes on talking: nobody may close its pipe.
+        std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(drop));
+        let profile = tempfile::tempdir().expect("a profile");
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            &format!("--user-data-dir={}", profile.path().display()),
+        ];
+        let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}});
+        let answer = curl(&["--json", &wanted.to_string(), &format!("http://127.0.0.1:{port}/session")]);
+        let id = answer["value"]["sessionId"].as_str().expect("a session");
+        Self { driver, session: format!("http://127.0.0.1:{port}/session/{id}"), _profile: profile }
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Value {
+        curl(&["--json", &body.to_string(), &format!("{}/{path}", self.session)])["value"].clone()
+    }
+
+    pub fn element(&self, selector: &str) -> String {
+        let found = self.post("element", &json!({"using": "css selector", "value": selector}));
+        found
+            .as_object()
+            .and_then(|found| found.values().next())
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no {selector}"))
+            .to_owned()
+    }
+
+    pub fn text(&self, selector: &str) -> String {
+        let element = self.element(selector);
+        curl(&[&format!("{}/element/{element}/text", self.session)])["value"].as_str().expect("a text").to_owned()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = Command::new("curl").args(["--silent", "--max-time", "10", "--request", "DELETE", &self.session]).output();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}

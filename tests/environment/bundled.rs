@@ -1,0 +1,309 @@
+//! A copy of the bundled environment, on a network of its own.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use provision::vm::Environment;
+use serde_json::Value;
+
+use super::browser::curl;
+use crate::support::nodes::{Turn, root_or_skip};
+
+pub const NODES: [&str; 3] = ["control", "worker-1", "worker-2"];
+
+/// Its machines go when it is dropped.
+pub struct Bundled {
+    folder: tempfile::TempDir,
+    pub name: String,
+    network: String,
+    _turn: Turn,
+}
+
+impl Bundled {
+    /// Every one of this process has the same name and network, so that what is made of two of them can be compared.
+    pub fn new() -> Option<Self> {
+        if !root_or_skip() {
+            return None;
+        }
+        let turn = Turn::alone();
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = tempfile::Builder::new().prefix("provision-test-").tempdir().expect("a folder");
+        let network = format!("10.215.{}", std::process::id() % 250 + 1);
+        // `t-PID` is how the leavings of a dead test process are known.
+        let bundled = Self { folder, name: format!("t-{}-cluster", std::process::id()), network, _turn: turn };
+        for part in [
+            "playbooks",
+            "charts",
+            "inventory",
+            "model-service",
+            "src",
+            "benches",
+            "build.rs",
+            "Cargo.toml",
+            "Cargo.lock",
+            "rust-toolchain.toml",
+        ] {
+            std::os::unix::fs::symlink(project.join(part), bundled.path().join(part)).expect("a link");
+        }
+        bundled.machines(2);
+        bundled.write("values.yaml", &format!("service: {{externalIPs: [{}]}}\n", bundled.address("2")));
+        let environment = fs::read_to_string(project.join("provision.yaml")).expect("the environment");
+        let environment = environment
+            .replace("name: dev\n", &format!("name: {}\n", bundled.name))
+            .replace("charts/phishing/values-dev.yaml", "values.yaml");
+        bundled.write("provision.yaml", &environment);
+        Some(bundled)
+    }
+
+    /// Writes the machines' file, with so many workers.
+    pub fn machines(&self, workers: u32) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("vms/dev.yaml");
+        let machines = fs::read_to_string(file).expect("the machines").replace("192.168.60", &self.network);
+        assert!(machines.contains("count: 2"), "{machines}");
+        self.write("vms/dev.yaml", &machines.replace("count: 2", &format!("count: {workers}")));
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn environment(&self) -> Environment {
+        Environment::new(&self.name, self.path()).expect("its name")
+    }
+
+    pub fn address(&self, last: &str) -> String {
+        format!("{}.{last}", self.network)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, text).expect("written");
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
+        command.args(arguments).current_dir(self.path()).env("PROVISION_AGENT", env!("CARGO_BIN_EXE_provision-agent")).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("provision runs")
+    }
+
+    /// Standard output and error of a command that ends so.
+    #[track_caller]
+    pub fn expect(&self, code: i32, arguments: &[&str]) -> (String, String) {
+        let output = self.run(arguments);
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{stdout}\n{stderr}");
+        (stdout, stderr)
+    }
+
+    /// `up` that ends well; its story.
+    #[track_caller]
+    pub fn up(&self) -> String {
+        self.expect(0, &["up", "--yes"]).1
+    }
+
+    #[track_caller]
+    pub fn destroy(&self) {
+        self.expect(0, &["destroy", "--yes"]);
+    }
+
+    #[track_caller]
+    pub fn proves_no_change(&self) {
+        self.expect(0, &["plan", "--detailed-exitcode"]);
+    }
+
+    #[track_caller]
+    pub fn on(&self, node: &str, script: &str) -> String {
+        self.expect(0, &["ssh", node, "--", script]).0
+    }
+
+    /// Every file of a node's system with its time of change, size and content.
+    #[track_caller]
+    pub fn listing(&self, node: &str) -> BTreeSet<String> {
+        let script = "cd /; find etc usr opt root -xdev -printf '%p %C@ %s %m %l\\n'; \
+                      find etc usr opt root -xdev -type f -print0 | xargs -0 sha256sum";
+        let text = self.on(node, script);
+        assert!(text.lines().count() > 2000, "{text}");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The same of many nodes, at once.
+    #[track_caller]
+    pub fn listings<'node>(&self, nodes: &[&'node str]) -> Vec<(&'node str, BTreeSet<String>)> {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = nodes.iter().map(|node| (*node, scope.spawn(|| self.listing(node)))).collect();
+            threads.into_iter().map(|(node, thread)| (node, thread.join().expect("a listing"))).collect()
+        })
+    }
+
+    /// Nothing on these nodes is another than in their listings but what is `meant` to be: the beginnings of paths.
+    #[track_caller]
+    pub fn untouched_but(&self, before: &[(&str, BTreeSet<String>)], meant: &[&str]) {
+        let nodes: Vec<&str> = before.iter().map(|(node, _)| *node).collect();
+        for ((node, before), (_, after)) in before.iter().zip(self.listings(&nodes)) {
+            let differs = after.symmetric_difference(before);
+            let differs: Vec<&String> = differs.filter(|line| !meant.iter().any(|path| line.contains(path))).collect();
+            assert_eq!(differs, Vec::<&String>::new(), "{node}");
+        }
+    }
+
+    #[track_caller]
+    pub fn untouched(&self, before: &[(&str, BTreeSet<String>)]) {
+        self.untouched_but(before, &[]);
+    }
+
+    /// Requests in the API server's audit log by which one of our clients changed something.
+    pub fn writes(&self) -> Vec<String> {
+        let log = self.on("control", "cat /var/log/kubernetes/audit.log");
+        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let writes = events.filter(|event| {
+            let text = |key: &str| event[key].as_str().unwrap_or_default();
+            let agent = text("userAgent");
+            let ours = ["provision/", "kubectl/", "kubeadm/"].iter().any(|name| agent.starts_with(name));
+            ours && ["create", "update", "patch", "delete", "deletecollection"].contains(&text("verb"))
+                && !text("requestURI").contains("dryRun=All")
+        });
+        writes.map(|event| format!("{} {} {}", event["userAgent"], event["verb"], event["requestURI"])).collect()
+    }
+
+    #[track_caller]
+    pub fn kubectl(&self, words: &[&str]) -> String {
+        self.expect(0, &[&["kubectl"], words].concat()).0
+    }
+
+    /// Names of the cluster's nodes.
+    #[track_caller]
+    pub fn node_objects(&self) -> Vec<String> {
+        let names = self.kubectl(&["get", "nodes", "--output", "name"]);
+        names.lines().map(|line| line.trim_start_matches("node/").to_owned()).collect()
+    }
+
+    pub fn page(&self) -> String {
+        format!("http://{}/", self.address("2"))
+    }
+
+    #[track_caller]
+    pub fn answers(&self) {
+        let url = format!("{}predict", self.page());
+        let answer = curl(&["--json", r#"{"url":"http://192.0.2.7/paypal/webscr/login.php"}"#, &url]);
+        assert_eq!(answer["predictions"][0]["verdict"], "phishing", "{answer}");
+    }
+
+    /// Starts `up`, which goes on beside the test.
+    pub fn begin_up(&self) -> Begun {
+        Begun::of(self.command(&["up", "--yes"]))
+    }
+
+    /// Starts `up` and kills it when its story says this, after a while.
+    #[track_caller]
+    pub fn killed_at(&self, word: &str, after: Duration) {
+        let mut begun = self.begin_up();
+        begun.until(word);
+        std::thread::sleep(after);
+        assert!(begun.runs(), "`up` ended before it was killed:\n{}", begun.story());
+        begun.signal(Signal::SIGKILL);
+        begun.ended();
+    }
+}
+
+impl Drop for Bundled {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for words in [&["get", "pods", "-A", "-o", "wide"][..], &["get", "nodes"]] {
+                let output = self.run(&[&["kubectl"], words].concat());
+                eprintln!("{}", String::from_utf8_lossy(&output.stdout));
+            }
+        }
+        let _ = self.run(&["destroy", "--yes"]);
+    }
+}
+
+/// A command that goes on; killed where it does when it is dropped.
+pub struct Begun {
+    child: Child,
+    told: Arc<Mutex<Vec<String>>>,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Begun {
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("provision runs");
+        let story = BufReader::new(child.stderr.take().expect("piped"));
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let heard = Arc::clone(&told);
+        let listener = std::thread::spawn(move || {
+            for line in story.lines().map_while(Result::ok) {
+                heard.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        Self { child, told, listener: Some(listener) }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it has said so far.
+    pub fn story(&self) -> String {
+        self.lines().join("\n")
+    }
+
+    /// The last thing that it said.
+    pub fn last(&self) -> String {
+        self.lines().pop().unwrap_or_default()
+    }
+
+    /// Waits until a step of its story has this in it.
+    #[track_caller]
+    pub fn until(&mut self, word: &str) {
+        let limit = Instant::now() + Duration::from_secs(300);
+        while !steps(&self.lines()).any(|line| line.contains(word)) {
+            assert!(self.runs() && Instant::now() < limit, "`up` never came to {word:?}:\n{}", self.story());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_none()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("our own child");
+    }
+
+    /// Its exit code, none where it was killed, and its whole story.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().expect("our own child");
+        // What it started may keep its stderr open for a moment.
+        if let Some(listener) = self.listener.take().filter(|_| status.code().is_some()) {
+            let _ = listener.join();
+        }
+        (status.code(), self.story())
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Lines of steps that were taken: a layer's own, and what follows the plan.
+fn steps(lines: &[String]) -> impl Iterator<Item = &String> {
+    let planned = lines.iter().position(|line| line.contains(" checked in "));
+    let applied = planned.map_or(&[][..], |index| &lines[index + 1..]);
+    lines.iter().filter(|line| line.starts_with("  ✔")).chain(applied)
+}
