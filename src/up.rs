@@ -26,6 +26,8 @@ pub struct Planned {
     pub hosts: Plan,
     /// `None`: nothing stands above the hosts.
     pub delivery: Option<delivery::Planned>,
+    /// Files' names, by their number in spans.
+    pub sources: Vec<Arc<str>>,
 }
 
 impl Planned {
@@ -65,8 +67,8 @@ pub enum Outcome {
 
 /// Hosts, then the cluster and its releases.
 pub async fn up(prepared: Prepared, delivery: Option<&Delivery>, audience: &mut impl Audience) -> Outcome {
-    let Prepared { inputs, reach, .. } = prepared;
-    let (mut session, planned) = plan(inputs, delivery, audience).await; // reads the world, changes nothing
+    let Prepared { inputs, reach, sources, .. } = prepared;
+    let (mut session, planned) = plan(inputs, sources, delivery, audience).await; // reads the world, changes nothing
     audience.planned(&planned);
     let outcome = if planned.proves_no_change() {
         Outcome::Unchanged
@@ -93,7 +95,12 @@ pub async fn up(prepared: Prepared, delivery: Option<&Delivery>, audience: &mut 
 }
 
 /// What `up` would do; the sessions stay for it.
-pub async fn plan(mut inputs: Inputs, delivery: Option<&Delivery>, audience: &mut impl Audience) -> (Session, Planned) {
+pub async fn plan(
+    mut inputs: Inputs,
+    sources: Vec<Arc<str>>,
+    delivery: Option<&Delivery>,
+    audience: &mut impl Audience,
+) -> (Session, Planned) {
     let start = Instant::now();
     inputs.mode = RunMode::Plan;
     let names: Vec<_> = inputs.programs.iter().map(|(name, _)| Arc::clone(name)).collect();
@@ -110,5 +117,5 @@ pub async fn plan(mut inputs: Inputs, delivery: Option<&Delivery>, audience: &mu
         }
     };
     let (results, delivery) = tokio::join!(session.finished(&mut hear), above); // the cluster answers while the hosts do
-    (session, Planned { hosts: gathering.plan(&names, results, start.elapsed()), delivery })
+    (session, Planned { hosts: gathering.plan(&names, results, start.elapsed()), delivery, sources })
 }

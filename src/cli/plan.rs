@@ -48,7 +48,7 @@ impl Plan {
         let reached = machines.map(|machines| machines.reached()).unwrap_or_default();
         let delivery = checked.delivery();
         let prepared = checked.prepared(reached)?;
-        let (session, planned) = up::plan(prepared.inputs, delivery.as_ref(), &mut reader).await;
+        let (session, planned) = up::plan(prepared.inputs, prepared.sources, delivery.as_ref(), &mut reader).await;
         session.end().await;
         report::plan::told(reader.format, &name, &planned, &mut |line| report::data(line));
         Ok(self.exit(&planned, lacking.is_empty()))

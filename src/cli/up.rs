@@ -13,6 +13,7 @@ use crate::delivery::{Delivery, Step, page};
 use crate::report::{self, Format, Story};
 use crate::run::Happening;
 use crate::run::reach::Reached;
+use crate::run::session::Results;
 use crate::up::{self, Audience, Outcome, Planned};
 
 /// Bring everything to what the folder says; a second time changes nothing
@@ -149,7 +150,7 @@ impl User {
                     }
                     Some(Ok(objects)) => self.summary(machines, objects, delivery, begun),
                     None if Exit::of(&results) == Exit::Success => self.summary(machines, 0, delivery, begun),
-                    None => {}
+                    None => self.stopped(&results),
                 }
                 Exit::of(&results)
             }
@@ -161,6 +162,16 @@ impl User {
                 );
                 Exit::Interrupted
             }
+        }
+    }
+
+    /// Who stopped, and what to do.
+    fn stopped(&self, results: &Results) {
+        let of =
+            |good: bool| -> Vec<&str> { results.iter().filter(|(_, result)| result.is_good() == good).map(|(name, _)| &**name).collect() };
+        if self.format == Format::Text {
+            report::line("");
+            report::line(&report::failure::sentence(&of(false), &of(true)));
         }
     }
 

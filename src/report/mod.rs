@@ -2,6 +2,7 @@
 
 pub mod delivery;
 pub mod entry;
+pub mod failure;
 mod json;
 pub mod live;
 pub mod plan;

@@ -1,6 +1,7 @@
 //! A plan, as text and as JSON lines.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -100,7 +101,7 @@ fn text(name: &str, planned: &Planned) -> Vec<String> {
             }
             None => lines.push(format!("  {host}")),
         }
-        lines.extend(of_host.items.iter().map(|item| format!("    {}", shown(item))));
+        lines.extend(of_host.items.iter().map(|item| format!("    {}", shown(item, &planned.sources))));
         lines.extend(of_host.items.iter().flat_map(differences));
         lines.extend(of_host.result.summary.reason.iter().map(|reason| format!("    ended early: {reason}")));
     }
@@ -118,7 +119,7 @@ fn text(name: &str, planned: &Planned) -> Vec<String> {
 }
 
 /// `~ nginx : configure (item=a): write /etc/nginx/nginx.conf`.
-fn shown(item: &ItemResult) -> String {
+fn shown(item: &ItemResult, sources: &[Arc<str>]) -> String {
     let word = Word::of(item);
     let sign = match word {
         Word::Change => '~',
@@ -141,6 +142,11 @@ fn shown(item: &ItemResult) -> String {
     if word == Word::Failure {
         let message = item.result.as_ref().and_then(|result| result.get("msg").map(text::shown)).unwrap_or_default();
         let _ = write!(line, ": {message}");
+        if let Some(span) = item.span.filter(|span| span.line > 0)
+            && let Some(name) = sources.get(span.file as usize)
+        {
+            let _ = write!(line, "  {name}:{}:{}", span.line, span.column);
+        }
     } else if !item.actions.is_empty() {
         let _ = write!(line, ": {}", item.actions.join(", "));
     }

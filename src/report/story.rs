@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{json, live, text};
+use super::{failure, json, live, text};
 use crate::agent::frame::{Event, ItemResult, Status};
 use crate::playbook::compile::PlaySummary;
 use crate::program::Position;
@@ -191,15 +191,16 @@ impl Story {
                 return;
             }
             if self.brief {
-                let failed =
-                    entry.get().iter().any(|(_, result)| matches!(result.status, Status::Failed | Status::Unreachable) && !result.ignored);
+                let failed = entry.get().iter().any(|(_, result)| failure::is_failure(result));
                 if !complete && !failed {
                     return;
                 }
-                if !failed {
-                    text::changed(&entry.remove());
-                    continue;
+                let results = entry.remove();
+                text::changed(&results);
+                for (host, result) in results.iter().filter(|(_, result)| failure::is_failure(result)) {
+                    failure::told(host, result, &self.sources);
                 }
+                continue;
             }
             let results = entry.remove();
             self.banner(&position, &results);
@@ -242,7 +243,7 @@ impl Story {
             return;
         }
         self.tell_known();
-        if self.brief && results.values().all(HostResult::is_good) {
+        if self.brief {
             return;
         }
         for (index, play) in self.plays.iter().enumerate() {
