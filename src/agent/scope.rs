@@ -241,7 +241,7 @@ impl Scope for TaskScope<'_> {
                 .flat_map(|role| role.defaults.iter().chain(&role.vars).chain(&role.parameters))
                 .chain(&context.parameter_layer);
             ids.filter_map(|id| program.layers.get(*id as usize)).for_each(&mut add);
-            for included in &context.included {
+            if let Some(included) = &context.included {
                 included.defaults.iter().chain(&included.vars).for_each(|layer| add(layer));
             }
         }

@@ -63,7 +63,7 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
             return Exit::Error;
         }
     };
-    match cli.command {
+    let exit = match cli.command {
         Command::Up(command) => runtime.block_on(command.run()),
         Command::Plan(command) => runtime.block_on(command.run()),
         Command::Playbook(command) => runtime.block_on(command.run()),
@@ -74,5 +74,7 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
         Command::Ssh(command) => Exit::Remote(runtime.block_on(command.run())),
         Command::SshConfig(command) => command.run(),
         Command::Cache(command) => runtime.block_on(command.run()),
-    }
+    };
+    crate::report::put_back();
+    exit
 }
