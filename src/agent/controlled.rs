@@ -164,6 +164,7 @@ impl Engine for EngineHandle<'_, '_> {
         let text = String::from_utf8(bytes.to_vec()).map_err(|_| Error::failed(format!("template {path} is not UTF-8 text")))?;
         let mut locals = self.item.locals.clone();
         locals.extend(extra);
+        super::lookup::managed(&self.scope(), &mut locals);
         let scope = TaskScope::new(self.executor, self.item.context, &locals, self.item.at);
         let template = Template { source: text.into(), span: crate::program::Span { file: u32::MAX, line: 1, column: 1 } };
         let rendered = Jinja::new(&scope).render_with(&template, options).map_err(|error| {
@@ -194,6 +195,7 @@ impl Engine for EngineHandle<'_, '_> {
             }
         }
         data.extend(extra);
+        super::lookup::managed(&self.scope(), &mut data);
         self.executor.masker.learn(&Value::map(data.clone()));
         crate::template::handlebars::render(path, &text, &data).map_err(failure)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::scope::TaskScope;
 use super::tags::glob;
+use crate::module::template;
 use crate::program::{File, Map, Value};
 use crate::template::{Error, Result};
 
@@ -15,7 +16,7 @@ pub fn lookup(scope: &TaskScope<'_>, plugin: &str, terms: &[Value], options: &Ma
         "file" => terms
             .iter()
             .map(|term| {
-                let text = file_text(scope, "files", &text(plugin, term)?)?;
+                let (_, text) = file_text(scope, "files", &text(plugin, term)?)?;
                 let text = if flag("rstrip", true) { text.trim_end().to_owned() } else { text };
                 Ok(Value::text(if flag("lstrip", false) { text.trim_start().to_owned() } else { text }))
             })
@@ -58,16 +59,27 @@ fn text(plugin: &str, term: &Value) -> Result<String> {
     }
 }
 
-fn file_text(scope: &TaskScope<'_>, kind: &str, name: &str) -> Result<String> {
+/// Where a file of the program lies, and its text.
+fn file_text(scope: &TaskScope<'_>, kind: &str, name: &str) -> Result<(Arc<str>, String)> {
     let (path, _) = scope.executor.find_file(kind, name, scope.context)?;
     let bytes = scope.executor.file_bytes(&path)?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| Error::failed(format!("{path} is not UTF-8 text")))
+    let text = String::from_utf8(bytes.to_vec()).map_err(|_| Error::failed(format!("{path} is not UTF-8 text")))?;
+    Ok((path, text))
+}
+
+/// Files of templates say `{{ ansible_managed }}` at their top: the user's word for it, or Ansible's.
+pub fn managed(scope: &TaskScope<'_>, variables: &mut Map) {
+    if scope.find("ansible_managed").is_none() {
+        variables.insert("ansible_managed".into(), template::MANAGED.into());
+    }
 }
 
 fn template(scope: &TaskScope<'_>, name: &str, options: &Map) -> Result<Value> {
-    let text = file_text(scope, "templates", name)?;
+    let (path, text) = file_text(scope, "templates", name)?;
     let extra: Map = options.get("template_vars").and_then(Value::as_map).cloned().unwrap_or_default();
     let mut locals = scope.locals.clone();
+    locals.extend(template::variables(&scope.executor.program.host, name, &path));
+    managed(scope, &mut locals);
     locals.extend(extra);
     let inner = TaskScope::new(scope.executor, scope.context, &locals, scope.position);
     let template = crate::program::Template { source: text.into(), span: crate::program::Span::default() };

@@ -64,7 +64,7 @@ pub async fn check(selection: &Selection, playbooks: &[String]) -> Result<Checke
         folder.file_name().map_or_else(|| "playbook".to_owned(), |name| name.to_string_lossy().into_owned())
     };
     let become_password = selection.become_password().map_err(|message| {
-        report::error(&message, None);
+        report::error(&message, Some("give --become-password-file, with a file, a program, or - for standard input"));
         Exit::NotConfirmed
     })?;
     Ok(Checked {
@@ -150,7 +150,8 @@ impl Checked {
     pub fn prepared(self, reached: Vec<Reached>) -> Result<Prepared, Exit> {
         let Self { folder, project, playbooks, options, compiled, name, become_password, .. } = self;
         let forks = options.forks;
-        prepare(&name, &folder, compiled, become_password, forks, Again::new(project, playbooks, options), reached).map_err(|error| {
+        let again = Again::new(project, playbooks, options);
+        prepare(&name, &folder, compiled, become_password, forks, again, reached, report::asker()).map_err(|error| {
             report::error(&format!("{error:#}"), None);
             Exit::Error
         })

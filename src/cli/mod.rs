@@ -76,5 +76,6 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
         Command::Cache(command) => runtime.block_on(command.run()),
     };
     crate::report::live::clear();
+    crate::report::put_back();
     exit
 }

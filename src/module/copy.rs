@@ -110,7 +110,7 @@ impl Copy {
     fn one(&self, context: &Context<'_>, bits: Bits) -> Result<Plan> {
         let mut draft = Draft::new(context.system);
         let source = bits.source.clone();
-        let placed = self.place(&mut draft, &self.dest.0, &bits, self.follow)?;
+        let placed = self.place(&mut draft, context.mode, &self.dest.0, &bits, self.follow)?;
         if placed.written.is_none() {
             let outcome = Outcome::ok().with("dest", self.dest.0.as_str());
             return Ok(Plan::done(with_source(outcome, source)));
@@ -133,7 +133,7 @@ impl Copy {
                 let name = self.original_basename.clone().unwrap_or_else(|| base_name(&src));
                 let mut draft = Draft::new(system);
                 let bits = Bits { content: Content::Node(path), mode: found.mode, name, source: Some(src.clone()) };
-                let placed = self.place(&mut draft, &self.dest.0, &bits, self.follow)?;
+                let placed = self.place(&mut draft, context.mode, &self.dest.0, &bits, self.follow)?;
                 if placed.written.is_none() {
                     let outcome = Outcome::ok().with("msg", "file already exists").with("src", src).with("dest", text(&placed.path));
                     return Ok(Plan::done(outcome));
@@ -145,7 +145,7 @@ impl Copy {
     }
 
     /// The actions for one file; `dest` is as the user (or the folder's copy) has it.
-    pub(super) fn place(&self, draft: &mut Draft<'_>, dest: &str, bits: &Bits, follow: bool) -> Result<Placed> {
+    pub(super) fn place(&self, draft: &mut Draft<'_>, mode: Mode, dest: &str, bits: &Bits, follow: bool) -> Result<Placed> {
         let mut path = PathBuf::from(dest);
         let given_content = self.content.is_some() && self.original_basename.is_none();
         if dest.ends_with('/') {
@@ -176,6 +176,13 @@ impl Copy {
             Some(_) => draft.system.digest(&path, Digest::Sha256)? != Some(digest),
             None => true,
         };
+        if differs && mode == Mode::Check && !self.remote_src {
+            // Ansible's check mode looks no further: the folder and the owner may be what an earlier task would have made.
+            let content = bits.content.clone();
+            let ownership = Ownership::default();
+            draft.push(Action::WriteFile { path: path.clone(), content, ownership, backup: false, unsafe_writes: false, validate: None });
+            return Ok(Placed { path, written: Some(true), backup: None, md5: None, sha1: None });
+        }
         let wanted = self.with_mode_of(bits);
         let failed = |message: String| match known(sha1_of(&bits.content, &draft.system)) {
             Ok(Some(sha1)) => Error::failed(message).detail("checksum", sha1),

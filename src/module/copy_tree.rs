@@ -31,7 +31,7 @@ impl Tree {
         let mut draft = Draft::new(context.system);
         let mut last = None;
         for (bits, relative) in &tree.files {
-            let placed = copy.place(&mut draft, &format!("{dest}{}", folder_of(relative)), bits, follow)?;
+            let placed = copy.place(&mut draft, context.mode, &format!("{dest}{}", folder_of(relative)), bits, follow)?;
             // A folder with one file is reported as that file.
             if placed.written.is_some() && tree.files.len() == 1 && tree.directories.is_empty() && tree.links.is_empty() {
                 return copy.report(context, draft, placed, bits.source.clone());

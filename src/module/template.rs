@@ -52,6 +52,14 @@ arguments! {
     }
 }
 
+/// What a template that is found at `path` may name of itself, as in Ansible.
+pub fn variables(host: &str, src: &str, path: &str) -> Map {
+    map! { "template_host" => host, "template_path" => src, "template_fullpath" => path }
+}
+
+/// `ansible_managed` where the user gives it no value: Ansible's default.
+pub const MANAGED: &str = "Ansible managed";
+
 impl EngineModule for Template {
     fn run(&self, engine: &mut dyn Engine) -> Result<Controlled> {
         let newline = match self.newline_sequence.as_str() {
@@ -98,12 +106,9 @@ impl EngineModule for Template {
 impl Template {
     /// What templates may name of themselves, as in Ansible.
     fn template_variables(&self, path: &str, engine: &dyn Engine) -> Map {
-        map! {
-            "template_host" => engine.host(),
-            "template_path" => self.src.as_str(),
-            "template_fullpath" => path,
-            "template_destpath" => self.dest.0.as_str(),
-        }
+        let mut variables = variables(&engine.host(), &self.src, path);
+        variables.insert("template_destpath".into(), self.dest.0.as_str().into());
+        variables
     }
 
     fn copy_arguments(&self, text: String, name: &str, mode: Option<Value>) -> Map {

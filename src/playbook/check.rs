@@ -38,6 +38,10 @@ const MAGIC: &[&str] = &[
     "item",
     "undef",
     "artifacts",
+    "template_host",
+    "template_path",
+    "template_fullpath",
+    "template_destpath",
 ];
 
 /// Checks all plays, everything they may include, and the variables that these read. `inventory`: all layers of all hosts.

@@ -6,9 +6,11 @@ pub mod failure;
 mod json;
 pub mod live;
 pub mod plan;
+mod secret;
 mod story;
 mod text;
 
+pub use secret::{ask_secret, asker, put_back};
 pub use story::{Format, Story};
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -66,26 +68,17 @@ pub async fn confirm(question: &str) -> Option<bool> {
     });
     tokio::select! {
         answer = answered => Some(answer.unwrap_or(false)),
-        _ = tokio::signal::ctrl_c() => Some(false),
+        _ = tokio::signal::ctrl_c() => {
+            line("");
+            Some(false)
+        }
     }
 }
 
-/// Asks for a secret on the terminal, without echo; `None` without a terminal.
-pub fn ask_secret(question: &str) -> Option<String> {
-    use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return None;
-    }
+/// A question whose answer may be seen; `None` where the input ends.
+fn ask_plain(question: &str) -> Option<String> {
     ask(question);
-    let before = tcgetattr(&stdin).ok()?;
-    let mut silent = before.clone();
-    silent.local_flags.remove(LocalFlags::ECHO);
-    tcsetattr(&stdin, SetArg::TCSANOW, &silent).ok()?;
     let mut answer = String::new();
-    let read = stdin.lock().read_line(&mut answer);
-    let _ = tcsetattr(&stdin, SetArg::TCSANOW, &before);
-    line("");
-    read.ok()?;
-    Some(answer.trim_end_matches(['\n', '\r']).to_owned())
+    let read = std::io::stdin().lock().read_line(&mut answer).ok()?;
+    (read > 0).then(|| answer.trim_end_matches(['\n', '\r']).to_owned())
 }

@@ -17,7 +17,7 @@ use crate::playbook::again::Again;
 use crate::playbook::compile::{Compiled, PlaySummary};
 use crate::playbook::file::Content;
 use crate::program::{Bytes, Map, Program, Value};
-use crate::ssh::{AgentBinaries, Connector, Keyring, Patience, Surroundings};
+use crate::ssh::{AgentBinaries, Ask, Connector, Keyring, Patience, Surroundings};
 
 /// A run that may begin.
 pub struct Prepared {
@@ -29,7 +29,8 @@ pub struct Prepared {
     pub sources: Vec<Arc<str>>,
 }
 
-/// `folder` is where `.provision/` lies.
+/// `folder` is where `.provision/` lies; `ask` asks the person for passphrases of keys.
+#[expect(clippy::too_many_arguments, reason = "each is another part of a run")]
 pub fn prepare(
     environment: &str,
     folder: &Path,
@@ -38,6 +39,7 @@ pub fn prepare(
     forks: usize,
     again: Again,
     reached: Vec<Reached>,
+    ask: Option<Ask>,
 ) -> Result<Prepared> {
     let sources = compiled.programs.values().next().map(|program| program.sources.clone()).unwrap_or_default();
     let contents = compiled.contents.iter().map(|(digest, content)| {
@@ -68,7 +70,7 @@ pub fn prepare(
     let connections: Connections = Arc::new(RwLock::new(known));
     let reach = Arc::new(Reach {
         connections: Arc::clone(&connections),
-        connector: Connector::new(Keyring::new(None)),
+        connector: Connector::new(Keyring::new(ask)),
         surroundings: Surroundings::current(),
         agents,
         patience: Patience::USUAL,

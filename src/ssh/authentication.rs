@@ -76,11 +76,16 @@ impl Keyring {
             if tries == PASSPHRASE_TRIES {
                 break;
             }
-            let prompt = format!("passphrase of {}", path.display());
+            let again = if tries > 0 { "that is not it; " } else { "" };
+            let prompt = format!("{again}passphrase of {}", path.display());
             passphrase = self.ask(Question { prompt, echo: false }).await;
             if passphrase.is_none() {
-                return Err(unreadable(path, "it is encrypted and nobody can be asked for its passphrase")
-                    .hint(format!("run `ssh-add {}` first", path.display())));
+                let cause = if self.ask.is_some() {
+                    "no passphrase was given"
+                } else {
+                    "it is encrypted and there is no terminal to ask for its passphrase on"
+                };
+                return Err(unreadable(path, cause).hint(format!("run `ssh-add {}` first", path.display())));
             }
         }
         Err(unreadable(path, "none of the passphrases opens it"))
@@ -88,7 +93,10 @@ impl Keyring {
 
     async fn ask(&self, question: Question) -> Option<Text> {
         let ask = self.ask.clone()?;
-        tokio::task::spawn_blocking(move || ask(&question)).await.ok()?
+        // A thread of its own: nothing waits for it where the run ends before the answer.
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || _ = answer.send(ask(&question)));
+        answered.await.ok()?
     }
 }
 

@@ -219,6 +219,7 @@ impl<'scope> Evaluator<'scope> {
                 let entries = entries.iter().map(|(key, value)| Ok((key.clone(), self.deep(value.clone())?)));
                 entries.collect::<Result<Map>>().map(Value::map)
             }
+            Value::Undefined(_) if super::is_nothing(&value) => Ok(Value::text("")),
             Value::Undefined(message) => Err(Error::undefined(&*message)),
             other => Ok(other),
         }
@@ -266,6 +267,7 @@ impl<'scope> Evaluator<'scope> {
                 }
                 Ok(Value::map(map))
             }
+            Value::Undefined(_) if super::is_nothing(&value) => Err(super::no_value(&value)),
             Value::Undefined(message) => Err(Error::undefined(&*message)),
             other => Ok(other),
         }
@@ -499,6 +501,9 @@ impl<'run, 'scope> Context<'run, 'scope> {
     /// The error of using an undefined value that the node gave.
     pub fn undefined(&self, node: &Node, value: &Value) -> Error {
         let Value::Undefined(message) = value else { return Error::failed("not undefined") };
+        if super::is_nothing(value) {
+            return super::no_value(value).at(self.span(node.at));
+        }
         let mut error = Error::undefined(&**message).at(self.span(node.at));
         if let Some(hint) = self.suggestion(node) {
             error = error.hint(hint);
@@ -535,6 +540,7 @@ impl<'run, 'scope> Context<'run, 'scope> {
         let value = self.evaluate(node)?;
         let value = self.evaluator.resolve(value)?;
         match &value {
+            Value::Undefined(_) if super::is_nothing(&value) => Ok(Value::text("")),
             Value::Undefined(_) => Err(self.undefined(node, &value)),
             Value::Unknown(cause) => Err(Error::unknown(Arc::clone(cause)).at(self.span(node.at))),
             _ => Ok(value),
@@ -638,11 +644,7 @@ impl<'run, 'scope> Context<'run, 'scope> {
                 } else if let Some(otherwise) = otherwise {
                     self.evaluate(otherwise)
                 } else {
-                    let (line, _) = self.parsed.place(node.at);
-                    Err(Error::failed(format!(
-                        "the inline if-expression on line {line} evaluated to false and no else section was defined"
-                    ))
-                    .hint("add `else …`; `else omit` leaves the argument out"))
+                    Ok(super::nothing(self.parsed.place(node.at).0))
                 }
             }
             Kind::Filter { name, input, arguments } => {

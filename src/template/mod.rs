@@ -92,6 +92,25 @@ pub struct Clock {
     pub utc_offset: i32,
 }
 
+/// How the message of [`nothing`] begins.
+const NOTHING: &str = "the inline if-expression on line ";
+
+/// What an inline `if` without `else` gives where it is false: undefined, but used or printed as an empty text, as in Jinja2
+/// (`{{ ',' if not loop.last }}`).
+fn nothing(line: u32) -> Value {
+    Value::Undefined(format!("{NOTHING}{line} evaluated to false and no else section was defined").into())
+}
+
+fn is_nothing(value: &Value) -> bool {
+    matches!(value, Value::Undefined(message) if message.starts_with(NOTHING))
+}
+
+/// A whole value must be something.
+fn no_value(nothing: &Value) -> Error {
+    let Value::Undefined(message) = nothing else { return Error::failed("not undefined") };
+    Error::failed(&**message).hint("add `else …`; `else omit` leaves the argument out")
+}
+
 /// The short names of all filters, sorted.
 pub fn filter_names() -> Vec<&'static str> {
     filters::names()

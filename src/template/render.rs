@@ -34,6 +34,7 @@ impl Context<'_, '_> {
                     output.push_str(text.as_str());
                 }
                 Value::Omit => {}
+                part if super::is_nothing(&part) => {}
                 part => {
                     let part = self.evaluator.finalize(part)?;
                     self.evaluator.note_all(&part);
@@ -60,7 +61,7 @@ impl Context<'_, '_> {
             Statement::Text(text) => parts.push(Value::text(Arc::clone(text))),
             Statement::Emit(node) => {
                 let value = self.evaluate(node)?;
-                if let Value::Undefined(_) = value {
+                if matches!(value, Value::Undefined(_)) && !super::is_nothing(&value) {
                     return Err(self.undefined(node, &value));
                 }
                 parts.push(value);

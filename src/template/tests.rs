@@ -8,7 +8,7 @@ use super::arguments::{Arguments, Bound, integer, strict_text, text};
 use super::evaluate::Context;
 use super::filters::{self, regex};
 use super::syntax::short_name;
-use super::{Error, ErrorKind, Result, operators, suggest, versions};
+use super::{Error, ErrorKind, Result, is_nothing, operators, suggest, versions};
 use crate::program::Value;
 
 type Run = fn(&Context, Value, Bound) -> Result<bool>;
@@ -157,6 +157,7 @@ pub fn apply(context: &Context, name: &str, input: Value, mut arguments: Argumen
         let bound = arguments.bind(name, test.parameters)?;
         return (test.run)(context, input, bound).map(Value::Bool);
     }
+    std::iter::once(&mut input).chain(arguments.values_mut()).filter(|value| is_nothing(value)).for_each(|value| *value = Value::text(""));
     if let Some(undefined) = std::iter::once(&input).chain(arguments.values()).find(|value| matches!(value, Value::Undefined(_))) {
         return Ok(undefined.clone());
     }

@@ -5,4 +5,5 @@ mod language;
 mod plan;
 mod property;
 mod survival;
+mod terminal;
 mod wire;

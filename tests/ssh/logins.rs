@@ -83,7 +83,7 @@ async fn a_locked_key_and_nobody_to_ask_is_told_with_the_way_out() {
     target.credentials.required_key = None;
     let error = connect(&target).await.map(drop).expect_err("locked");
     assert_eq!(error.kind, ErrorKind::Authentication);
-    assert!(error.message.contains("it is encrypted and nobody can be asked"), "{error}");
+    assert!(error.message.contains("it is encrypted and there is no terminal to ask"), "{error}");
     assert_eq!(error.hint, Some(format!("run `ssh-add {}` first", key.display())));
 }
 

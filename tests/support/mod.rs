@@ -2,5 +2,6 @@
 
 pub mod kube;
 pub mod nodes;
+pub mod person;
 pub mod proxy;
 pub mod sshd;

@@ -20,7 +20,7 @@ use std::sync::OnceLock;
 use super::arguments::{Arguments, Bound};
 use super::evaluate::Context;
 use super::syntax::short_name;
-use super::{Error, ErrorKind, Result, operators, suggest};
+use super::{Error, ErrorKind, Result, is_nothing, operators, suggest};
 use crate::program::Value;
 
 /// How much of its input and arguments a filter looks into.
@@ -105,6 +105,10 @@ pub fn apply(context: &Context, name: &str, mut input: Value, mut arguments: Arg
     let Some(filter) = find(name) else { return Err(unknown(name)) };
     let evaluator = context.evaluator;
     if filter.reads != Reads::Nothing {
+        std::iter::once(&mut input)
+            .chain(arguments.values_mut())
+            .filter(|value| is_nothing(value))
+            .for_each(|value| *value = Value::text(""));
         // As Ansible's markers: an undefined input or argument is the result.
         if let Some(undefined) = std::iter::once(&input).chain(arguments.values()).find(|value| matches!(value, Value::Undefined(_))) {
             return Ok(undefined.clone());
