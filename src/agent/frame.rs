@@ -467,12 +467,25 @@ impl std::fmt::Display for WireError {
 
 impl std::error::Error for WireError {}
 
+/// Whether a frame is made small for its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Where it is worth it: a frame of more than 512 bytes.
+    Deflate,
+    /// Never: packing takes longer than a fast link does.
+    Plain,
+}
+
 /// A frame as bytes, header included.
 pub fn encode<T: Serialize>(frame: &T) -> Result<Vec<u8>, WireError> {
+    encode_as(frame, Packing::Deflate)
+}
+
+/// The same, packed or not.
+pub fn encode_as<T: Serialize>(frame: &T, packing: Packing) -> Result<Vec<u8>, WireError> {
     let body = rmp_serde::to_vec(frame).map_err(|error| WireError::Malformed(error.to_string()))?;
     let mut packed = vec![0; 5];
-    // Small frames are not worth it; content is usually packed already.
-    if body.len() > 512 {
+    if packing == Packing::Deflate && body.len() > 512 {
         packed[4] = 1;
         let mut encoder = flate2::write::DeflateEncoder::new(packed, flate2::Compression::fast());
         encoder.write_all(&body).and_then(|()| encoder.try_finish()).map_err(WireError::Io)?;
