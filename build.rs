@@ -2,7 +2,9 @@
 //!
 //! A nested cargo builds it for this machine's architecture, and for every other whose musl target is installed
 //! (`rustup target add aarch64-unknown-linux-musl`), into a target folder of its own, so that neither waits for the other.
-//! Debug builds embed nothing: they find the agent beside themselves (`ssh::AgentBinaries::find`).
+//! Debug builds embed no agent: they find it beside themselves (`ssh::AgentBinaries::find`).
+//!
+//! Every build of the controller carries the bundled layout (`project::built_in`), packed: one tar, the same bytes from the same files.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,8 +16,32 @@ use sha2::{Digest, Sha256};
 /// `uname -m` on a node, and the target that runs there.
 const TARGETS: &[(&str, &str)] = &[("x86_64", "x86_64-unknown-linux-musl"), ("aarch64", "aarch64-unknown-linux-musl")];
 
+/// The bundled layout, and what Cargo needs to build the model service of it. `artifacts.yaml` is part of `artifact::read`.
+const BUILT_IN: [&str; 11] = [
+    "provision.yaml",
+    "vms",
+    "inventory",
+    "playbooks",
+    "charts",
+    "Cargo.toml",
+    "Cargo.lock",
+    "rust-toolchain.toml",
+    "model-service/Cargo.toml",
+    "model-service/src",
+    "model-service/models",
+];
+/// Cargo reads the workspace's manifest only where the files of targets that it names without a path are there: this one is, without
+/// what a user's machine has no use for.
+const STAND_INS: [&str; 1] = ["benches/engine.rs"];
+
 fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
+    if std::env::var_os("CARGO_FEATURE_CONTROLLER").is_some() {
+        for path in BUILT_IN.into_iter().chain(["src/vm/workstation.yaml"]) {
+            println!("cargo::rerun-if-changed={path}");
+        }
+        write_if_new(&out.join("built_in.tar.gz"), &built_in());
+    }
     // The agent's own build has no controller and ends here: nothing nests twice.
     let embed = variable("PROFILE") == "release" && std::env::var_os("CARGO_FEATURE_CONTROLLER").is_some();
     println!("cargo::rerun-if-changed=build.rs");
@@ -117,6 +143,40 @@ fn clean_environment(command: &mut Command) {
             command.env_remove(&*name);
         }
     }
+}
+
+/// The bundled layout as a packed tar.
+fn built_in() -> Vec<u8> {
+    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    BUILT_IN.iter().for_each(|path| files(&root, Path::new(path), &mut paths));
+    paths.sort();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |path: &Path, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, path, bytes).expect("memory takes every file");
+    };
+    for path in paths {
+        let bytes = std::fs::read(root.join(&path)).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
+        add(&path, &bytes);
+    }
+    let play = "src/vm/workstation.yaml";
+    add(Path::new("workstation/play.yaml"), &std::fs::read(root.join(play)).unwrap_or_else(|error| panic!("read {play}: {error}")));
+    STAND_INS.iter().for_each(|path| add(Path::new(path), b"// Stands here so that Cargo can read the workspace.\n"));
+    pack(&archive.into_inner().expect("memory takes every file"))
+}
+
+/// The files of a path below the root, which may be a folder.
+fn files(root: &Path, path: &Path, found: &mut Vec<PathBuf>) {
+    let whole = root.join(path);
+    if !whole.is_dir() {
+        found.push(path.to_owned());
+        return;
+    }
+    let entries = std::fs::read_dir(&whole).unwrap_or_else(|error| panic!("read {}: {error}", whole.display()));
+    entries.flatten().for_each(|entry| files(root, &path.join(entry.file_name()), found));
 }
 
 fn pack(bytes: &[u8]) -> Vec<u8> {

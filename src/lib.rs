@@ -26,6 +26,8 @@
 //! - Secrets are marked values; they and every text that holds one are masked before anything leaves the agent
 //!   ([`agent::mask`]). A node is sent only what its own program can read.
 //!
+//! - Default paths that a folder has not are parts of the bundled layout, which this program carries ([`project::built_in`]); each is the
+//!   user's or built in as a whole, and the plan says which.
 //! - Artifacts ([`artifact`]) are files by content: a playbook names one, the compiler takes its files from the cache by digest,
 //!   and which source gave it never reaches the task.
 //! - Above the hosts ([`delivery`]) a plan is reads and dry runs: releases ([`chart`], rendered before anything is touched) go to

@@ -8,6 +8,8 @@ mod architecture;
 mod artifact;
 mod beside;
 #[cfg(feature = "controller")]
+mod built_in;
+#[cfg(feature = "controller")]
 mod chart;
 #[cfg(feature = "controller")]
 mod cluster;

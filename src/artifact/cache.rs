@@ -124,10 +124,7 @@ pub(super) struct Lock {
 impl Cache {
     /// `provision/artifacts` in the user's cache folder (`XDG_CACHE_HOME`, or `~/.cache`).
     pub fn of_user() -> Result<Self> {
-        let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-        let base = base.ok_or_else(|| Error::other("find the cache folder", "neither HOME nor XDG_CACHE_HOME is set"))?;
-        Self::at(&base.join("provision/artifacts"))
+        Self::at(&super::home::user_folder()?.join("artifacts"))
     }
 
     /// A cache in a folder, which is made where it is missing.

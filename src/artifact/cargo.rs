@@ -71,7 +71,7 @@ fn collect(root: &Path, path: &Path, files: &mut BTreeSet<PathBuf>) -> io::Resul
 
 /// The Cargo that is on PATH. An error is a phrase.
 pub(super) async fn toolchain() -> Result<String, String> {
-    let mut command = Command::new("cargo");
+    let mut command = child::at_home("cargo");
     command.arg("--version").stdin(Stdio::null());
     match command.output().await {
         Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::home;
 use super::progress::Cancel;
 
 /// After this a build that was asked to end is killed.
@@ -35,9 +36,19 @@ impl Ended {
     }
 }
 
+/// A program that may keep something in the home of who runs it.
+pub(super) fn at_home(program: &str) -> Command {
+    let mut command = Command::new(program);
+    if let Some(home) = home::other_home() {
+        command.env("HOME", home);
+        command.env_remove("XDG_CACHE_HOME").env_remove("XDG_CONFIG_HOME");
+    }
+    command
+}
+
 /// `nice PROGRAM`: a build leaves the machine to others.
 pub(super) fn nice(program: &str) -> Command {
-    let mut command = Command::new("nice");
+    let mut command = at_home("nice");
     command.args(["-n", "10", program]);
     command
 }

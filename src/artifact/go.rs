@@ -11,7 +11,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::process::Command;
 
 use super::child::{self, Failed};
 use super::manifest::{Architecture, Module};
@@ -19,7 +18,7 @@ use super::progress::{Cancel, Progress, Teller};
 
 /// The Go that is on PATH: `go1.26.8`. An error is a phrase.
 pub(super) async fn toolchain() -> Result<String, String> {
-    let mut command = Command::new("go");
+    let mut command = child::at_home("go");
     command.args(["env", "GOVERSION"]).stdin(Stdio::null());
     match command.output().await {
         Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),

@@ -11,6 +11,7 @@ mod debian;
 mod download;
 mod error;
 mod go;
+mod home;
 pub mod manifest;
 mod oci;
 mod pause;
@@ -20,6 +21,7 @@ mod store;
 
 pub use cache::{Cache, ImageInfo};
 pub use error::{Error, ErrorKind, Result, Tried};
+pub use home::user_folder;
 pub use manifest::{Architecture, Manifest, SourceKind};
 pub use progress::{Cancel, Progress};
 pub use store::{Artifact, ArtifactFile, Lack, Settings, Store};

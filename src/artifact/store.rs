@@ -30,6 +30,8 @@ pub struct Settings {
     pub mirror: Option<String>,
     /// The environment's folder, whose own packages may become images; where none is named, the current one.
     pub folder: Option<PathBuf>,
+    /// The folder of the bundled layout: its packages stand in for those that the environment's folder has not.
+    pub built_in: Option<PathBuf>,
 }
 
 impl Settings {
@@ -94,6 +96,7 @@ struct Shared {
     architecture: Architecture,
     mirror: Option<String>,
     folder: PathBuf,
+    built_in: Option<PathBuf>,
     downloads: Downloads,
     toolchain: OnceCell<Result<String, String>>,
     release: String,
@@ -109,8 +112,11 @@ impl Store {
         let mirror = settings.mirror.map(|mirror| mirror.trim_end_matches('/').to_owned());
         let folder = settings.folder.unwrap_or_default();
         let folder = std::path::absolute(folder.join(".")).map_err(|error| Error::other(doing, error))?;
+        let built_in = settings.built_in;
         let (toolchain, release, slots) = (OnceCell::new(), debian::release(), Semaphore::new(DOWNLOADS));
-        Ok(Self { shared: Arc::new(Shared { manifest, cache, architecture, mirror, folder, downloads, toolchain, release, slots }) })
+        Ok(Self {
+            shared: Arc::new(Shared { manifest, cache, architecture, mirror, folder, built_in, downloads, toolchain, release, slots }),
+        })
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -722,11 +728,19 @@ impl Shared {
         Ok(entry)
     }
 
+    /// Where a package lies, and what a plan says of that.
+    fn package(&self, cargo: &Cargo) -> (&Path, String) {
+        match self.built_in.as_deref().filter(|built_in| !cargo.is_in(&self.folder) && cargo.is_in(built_in)) {
+            Some(built_in) => (built_in, format!("cargo {} (built in)", cargo.folder)),
+            None => (&self.folder, format!("cargo {}", cargo.folder)),
+        }
+    }
+
     /// Its variant is the sources' hash: where they are not here, the newest of any will do.
     async fn cargo_recipe(&self, image: &ImageDefinition) -> Result<Recipe> {
         let cargo = image.cargo.clone().expect("it is Cargo's");
         let made_of = format!("{} {} {} {cargo:?}", image.name, image.version, image.reference);
-        let folder = self.folder.clone();
+        let folder = self.package(&cargo).0.to_owned();
         let key = tokio::task::spawn_blocking(move || cargo.key(&folder)).await;
         let doing = || format!("read the sources of `{IMAGE}{}`", image.name);
         let key = key.map_err(|error| Error::other(doing(), error))?.map_err(|error| Error::other(doing(), error))?;
@@ -734,10 +748,11 @@ impl Shared {
     }
 
     async fn cargo_lack(&self, name: String, image: &ImageDefinition, cargo: &Cargo) -> Lack {
-        let missing = if cargo.is_in(&self.folder) { cargo::toolchain().await.err() } else { Some(cargo.missing(&self.folder)) };
+        let (folder, place) = self.package(cargo);
+        let missing = if cargo.is_in(folder) { cargo::toolchain().await.err() } else { Some(cargo.missing(folder)) };
         let note = [image.note.clone(), missing.clone()].into_iter().flatten().collect::<Vec<_>>().join("; ");
         let able = missing.is_none();
-        let source = if missing.is_some() { "no source that can be reached now".to_owned() } else { format!("cargo {}", cargo.folder) };
+        let source = if missing.is_some() { "no source that can be reached now".to_owned() } else { place };
         Lack { name, version: image.version.clone(), source, able, size: None, note: (!note.is_empty()).then_some(note) }
     }
 
@@ -754,11 +769,11 @@ impl Shared {
         }
         let begun = Instant::now();
         let doing = format!("build `{name}` {}", image.version);
-        let _ =
-            teller.send(Progress::Started { name: name.clone(), version: image.version.clone(), from: format!("cargo {}", cargo.folder) });
+        let (folder, place) = self.package(cargo);
+        let _ = teller.send(Progress::Started { name: name.clone(), version: image.version.clone(), from: place });
         let work = self.cache.work()?;
         let (output, target) = (work.0.join("image.tar"), self.cache.cargo().join(&cargo.package));
-        let (reference, architecture, folder) = (image.reference.as_str(), self.architecture, self.folder.as_path());
+        let (reference, architecture) = (image.reference.as_str(), self.architecture);
         let build = cargo::Build { cargo, reference, architecture, folder, target: &target, output: &output, name: &name, teller, cancel };
         build.run().await.map_err(|failed| match failed {
             None => Error::cancelled(&doing),

@@ -58,7 +58,11 @@ impl Chart {
     /// Reads the folder of a chart: Chart.yaml, values.yaml, values.schema.json, templates/, crds/ and the other files, without what
     /// .helmignore names.
     pub fn load(folder: &Path) -> Result<Self> {
-        let shown = folder.display().to_string();
+        Self::load_as(folder, folder.display().to_string())
+    }
+
+    /// The same; mistakes call the folder `shown`.
+    pub fn load_as(folder: &Path, shown: String) -> Result<Self> {
         let mut loader =
             Loader { doing: format!("load the chart {shown}"), shown, texts: Texts::default(), diagnostics: Diagnostics::default() };
         let chart = loader.chart(folder);

@@ -21,7 +21,8 @@ pub fn store(folder: &Path, mirror: Option<String>) -> Result<Store, Exit> {
         Exit::Mistakes
     })?;
     let cache = artifact::Cache::of_user().map_err(|error| told(&error))?;
-    let settings = Settings { folder: Some(folder.to_owned()), ..Settings::from_environment(mirror) };
+    let built_in = Some(super::built_in::folder()?);
+    let settings = Settings { folder: Some(folder.to_owned()), built_in, ..Settings::from_environment(mirror) };
     Store::new(manifest, cache, settings).map_err(|error| told(&error))
 }
 

@@ -16,6 +16,7 @@ use crate::playbook::artifact::Artifacts;
 use crate::playbook::compile::{Compiled, Options, compile};
 use crate::program::Value;
 use crate::project::Project;
+use crate::project::environment::is_ansible_project;
 use crate::report;
 use crate::run::prepare::{Prepared, prepare};
 use crate::run::reach::Reached;
@@ -37,13 +38,18 @@ pub struct Checked {
     pub store: Store,
     /// The releases of provision.yaml; none where playbooks are named on the command line.
     pub releases: Vec<Rendered>,
-    become_password: Option<Value>,
+    pub become_password: Option<Value>,
 }
 
 /// Reads and checks everything. Mistakes are shown.
 pub async fn check(selection: &Selection, playbooks: &[String]) -> Result<Checked, Exit> {
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    let (mut project, _) = Project::load(&folder, &selection.project_options(playbooks), &mut |what: &str| report::ask_secret(what));
+    let mut named = selection.project_options(playbooks);
+    if playbooks.is_empty() {
+        // Playbooks that are named are run on hosts that are named: nothing stands in there.
+        named.built_in = Some(super::built_in::folder()?);
+    }
+    let (mut project, _) = Project::load(&folder, &named, &mut |what: &str| report::ask_secret(what));
     let files: Vec<PathBuf> = project.environment.playbooks.iter().map(|part| part.path.clone()).collect();
     let store = store(&folder, project.environment.mirror.clone())?;
     let options = Options { artifacts: known(&store).await?, ..selection.compile_options() };
@@ -55,7 +61,12 @@ pub async fn check(selection: &Selection, playbooks: &[String]) -> Result<Checke
     }
     let releases = releases?;
     if files.is_empty() && project.machines.is_none() {
-        report::error("there is no playbook here", Some("write playbooks/site.yaml, or name one in provision.yaml"));
+        let hint = if is_ansible_project(&folder) {
+            "this looks like an Ansible project: run `provision playbook -i INVENTORY FILE`, or name its parts in a provision.yaml (`playbooks: [site.yml]`)"
+        } else {
+            "write playbooks/site.yaml, or name one in provision.yaml"
+        };
+        report::error("there is no playbook here", Some(hint));
         return Err(Exit::Mistakes);
     }
     let name = if playbooks.is_empty() {

@@ -7,7 +7,7 @@ use clap::Args;
 use super::Exit;
 use super::machines::{Folder, told};
 use crate::report;
-use crate::vm::{NodeName, Nodes, Provider, State};
+use crate::vm::{Environment, NodeName, Nodes, Provider, State, preflight};
 
 /// Remove machines, their disks and their network; downloads and images stay cached
 #[derive(Debug, Args)]
@@ -54,7 +54,13 @@ impl Destroy {
                 return told(&error);
             }
             report::line(&format!("Nothing of {} is on this machine.", ours.environment.name));
+            if all {
+                name_packages(&ours.environment);
+            }
             return Exit::Success;
+        }
+        if let Err(exit) = super::root::ready(&provider, "Removing machines") {
+            return exit;
         }
         let size = provider.disk_usage(&nodes).unwrap_or_default();
         let what = if all { " their disks and network" } else { " their disks" };
@@ -77,8 +83,21 @@ impl Destroy {
         }
         let rest = if all { format!(" Nothing of {} is left on this machine.", ours.environment.name) } else { String::new() };
         report::line(&format!("Gone in {:.1} s.{rest}", begun.elapsed().as_secs_f64()));
+        if all {
+            name_packages(&ours.environment);
+        }
         Exit::Success
     }
+}
+
+/// What `up` had to install here stays: somebody else may use it by now.
+fn name_packages(environment: &Environment) {
+    let packages: Vec<String> = preflight::noted(environment).into_iter().collect();
+    if !packages.is_empty() {
+        report::line(&format!("Left on this workstation, installed for it by `up`: {}.", packages.join(", ")));
+        report::line(&format!("hint: `sudo apt-get remove {}` removes them", packages.join(" ")));
+    }
+    preflight::forget(environment);
 }
 
 /// Asks on the terminal; without one the answer is no.

@@ -40,7 +40,8 @@ impl Folder {
 
     /// The same, with all that was read.
     pub fn open_with_project(&self) -> Result<(Ours, Project), Exit> {
-        let options = Options { cwd: self.folder.clone(), environment: std::env::vars().collect(), ..Options::default() };
+        let built_in = Some(super::built_in::folder()?);
+        let options = Options { cwd: self.folder.clone(), environment: std::env::vars().collect(), built_in, ..Options::default() };
         let (project, _) = Project::load(&self.folder, &options, &mut |what: &str| report::ask_secret(what));
         if report::mistakes(&project.files) {
             return Err(Exit::Mistakes);
@@ -48,7 +49,7 @@ impl Folder {
         let Some(machines) = &project.machines else {
             report::error(
                 "this folder has no machines of its own",
-                Some("name a file of them: `machines: vms/dev.yaml` in provision.yaml"),
+                Some("name a file of them: `machines: vms/dev.yaml` in provision.yaml (`provision init` writes both)"),
             );
             return Err(Exit::Error);
         };

@@ -9,7 +9,7 @@ use crate::delivery::Delivery;
 use crate::playbook::compile::Compiled;
 use crate::report::{self, Format, entry};
 use crate::run::reach::Reached;
-use crate::vm::{Change, Container, Event, Nodes, Package, Provider};
+use crate::vm::{Change, Container, Environment, Event, Nodes, Package, Provider};
 use crate::vm::{NodeName, Outcome, cgroup};
 
 /// Why nothing is said of what stands on the machines.
@@ -39,6 +39,19 @@ impl Planned {
         self.packages.is_empty() && self.changes.iter().all(|(_, change)| *change == Change::Keep)
     }
 
+    /// What this workstation lacks for them.
+    pub fn packages(&self) -> &[Package] {
+        &self.packages
+    }
+
+    pub fn environment(&self) -> &Environment {
+        &self.ours.environment
+    }
+
+    pub fn container(&self) -> &Container {
+        &self.container
+    }
+
     pub fn reached(&self) -> Vec<Reached> {
         self.ours.reached()
     }
@@ -55,6 +68,20 @@ impl Planned {
         if starts { cgroup::predicted().notes() } else { Vec::new() }
     }
 
+    /// The plan's first lines: what is to be installed on this workstation.
+    pub fn tell_packages(&self, format: Format, as_data: bool) {
+        for (index, package) in self.packages.iter().enumerate() {
+            let Package { name, purpose, .. } = package;
+            if format == Format::Json {
+                report::data(&entry::package(name).to_string());
+                continue;
+            }
+            let head = if index == 0 { "workstation" } else { "" };
+            let text = format!("  {head:<12} + {name:<22} a package: {purpose}; `destroy` leaves it");
+            if as_data { report::data(&text) } else { report::line(&text) }
+        }
+    }
+
     /// The plan's lines: `+`, `~`, `-/+`, `-`. `as_data`: on stdout, for `provision plan`.
     pub fn tell(&self, format: Format, compiled: &Compiled, delivery: Option<&Delivery>, as_data: bool) {
         if self.is_unchanged() {
@@ -63,22 +90,14 @@ impl Planned {
         let line = |text: &str| if as_data { report::data(text) } else { report::line(text) };
         let above = delivery.map(|delivery| delivery.unknown(LATER.to_owned()));
         if format == Format::Json {
-            let packages = self.packages.iter().map(|package| entry::package(&package.name));
             let machines = self.changes.iter().filter_map(|(name, change)| entry::machine(name.as_str(), change));
             let hosts = compiled.programs.iter().map(|(name, _)| entry::host_unknown(name, LATER));
             let above = above.iter().flat_map(report::delivery::plan_json);
             self.notes()
                 .iter()
                 .for_each(|note| report::data(&serde_json::json!({"event": "note", "layer": "machines", "note": note}).to_string()));
-            packages.chain(machines).chain(hosts).chain(above).for_each(|entry| report::data(&entry.to_string()));
+            machines.chain(hosts).chain(above).for_each(|entry| report::data(&entry.to_string()));
             return;
-        }
-        for (index, package) in self.packages.iter().enumerate() {
-            line(&format!(
-                "  {:<12} + {} (a package of this workstation; destroy leaves it)",
-                if index == 0 { "workstation" } else { "" },
-                package.name
-            ));
         }
         for (index, (name, change)) in self.changes.iter().enumerate() {
             let machine = self.ours.machines.iter().find(|machine| machine.name == *name);
@@ -114,16 +133,6 @@ impl Planned {
         let begun = Instant::now();
         if self.is_unchanged() {
             return Ok(self.reached());
-        }
-        if !self.packages.is_empty() {
-            report::line(&format!(
-                "  installing {}",
-                self.packages.iter().map(|package| package.name.clone()).collect::<Vec<_>>().join(", ")
-            ));
-            self.container.install(&self.packages).map_err(|error| told(&error))?;
-            if format == Format::Json {
-                self.packages.iter().for_each(|package| report::data(&entry::package_installed(&package.name).to_string()));
-            }
         }
         let going =
             self.changes.iter().filter(|(_, change)| matches!(change, Change::Replace(_) | Change::Remove)).map(|(name, _)| name.clone());

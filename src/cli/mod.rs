@@ -2,10 +2,12 @@
 
 mod artifacts;
 mod begin;
+mod built_in;
 mod cache;
 mod destroy;
 mod enter;
 mod exit;
+mod init;
 mod kubeconfig;
 mod kubectl;
 mod machines;
@@ -13,10 +15,12 @@ mod making;
 mod plan;
 mod playbook;
 mod retire;
+mod root;
 mod shared;
 pub mod ssh;
 mod status;
 mod up;
+mod workstation;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +38,7 @@ struct Cli {
 enum Command {
     Up(up::Up),
     Plan(plan::Plan),
+    Init(init::Init),
     Playbook(playbook::Playbook),
     Status(status::Status),
     Destroy(destroy::Destroy),
@@ -66,6 +71,7 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
     let exit = match cli.command {
         Command::Up(command) => runtime.block_on(command.run()),
         Command::Plan(command) => runtime.block_on(command.run()),
+        Command::Init(command) => command.run(),
         Command::Playbook(command) => runtime.block_on(command.run()),
         Command::Status(command) => command.run(),
         Command::Destroy(command) => runtime.block_on(command.run()),

@@ -6,6 +6,7 @@ use super::Exit;
 use super::artifacts::Lacking;
 use super::begin::check;
 use super::shared::Selection;
+use super::workstation::Workstation;
 use crate::report::{self, Format};
 use crate::run::Happening;
 use crate::up::{self, Audience, Planned};
@@ -36,6 +37,17 @@ impl Plan {
         let mut reader = Reader { format: Format::of(self.json) };
         let name = checked.name.clone();
         let machines = checked.ours()?.map(super::machines::Ours::plan).transpose()?;
+        if let Some(machines) = machines.as_ref().filter(|machines| !machines.packages().is_empty()) {
+            machines.tell_packages(reader.format, true);
+            // To look at packages takes root too: where that would be asked for, the names must do.
+            if super::root::is_ready(machines.container()) {
+                let workstation =
+                    Workstation::plan(&checked, machines.environment(), machines.packages(), reader.format, &mut reader).await?;
+                workstation.tell(reader.format, true);
+                workstation.end().await;
+            }
+        }
+        super::built_in::tell(reader.format, &checked.project.environment, true);
         let lacking = Lacking::of(&checked.store, &checked.needed()).await?;
         lacking.tell(reader.format, true);
         if let Some(machines) = &machines {

@@ -9,7 +9,9 @@ use super::Exit;
 use super::artifacts::Lacking;
 use super::begin::{Checked, check};
 use super::shared::Selection;
+use super::workstation::Workstation;
 use crate::delivery::{Delivery, Step, page};
+use crate::project::Environment;
 use crate::report::{self, Format, Story};
 use crate::run::Happening;
 use crate::run::reach::Reached;
@@ -51,6 +53,7 @@ impl Up {
             yes: self.yes,
             story: Story::new(format, self.selection.verbose).brief(),
             fresh: Vec::new(),
+            built_in: Some(checked.project.environment.clone()),
             hosts: None,
         };
         let reached = self.foundations(&mut checked, &mut user).await?; // artifacts in the cache, machines that answer
@@ -62,23 +65,48 @@ impl Up {
         Ok(user.end(outcome, machines, delivery.as_ref(), begun))
     }
 
+    /// The plan's first section: what this workstation lacks, and how it comes there.
+    async fn workstation(&self, checked: &Checked, machines: &super::making::Planned, user: &mut User) -> Result<Workstation, Exit> {
+        machines.tell_packages(user.format, false);
+        super::root::ready(machines.container(), "Looking at the packages of this workstation")?;
+        let planned = Workstation::plan(checked, machines.environment(), machines.packages(), user.format, user).await?;
+        planned.tell(user.format, false);
+        Ok(planned)
+    }
+
     /// Fills the cache and brings the machines to life, after a question where there is anything to do: with it what follows
     /// on the fresh machines is confirmed too. Answers how to reach them.
     async fn foundations(&self, checked: &mut Checked, user: &mut User) -> Result<Vec<Reached>, Exit> {
         let lacking = Lacking::of(&checked.store, &checked.needed()).await?;
         let machines = checked.ours()?.map(super::machines::Ours::plan).transpose()?;
         let unchanged = machines.as_ref().is_none_or(super::making::Planned::is_unchanged);
+        let workstation = match machines.as_ref().filter(|machines| !machines.packages().is_empty()) {
+            Some(machines) => Some(self.workstation(checked, machines, user).await?),
+            None => None,
+        };
+        if user.format == Format::Json || !lacking.is_empty() || !unchanged {
+            user.tell_built_in();
+        }
         if !lacking.is_empty() || !unchanged {
+            lacking.tell(user.format, false);
             if let Some(machines) = machines.as_ref().filter(|_| !unchanged) {
                 machines.tell(user.format, &checked.compiled, checked.delivery().as_ref(), false);
             }
-            lacking.tell(user.format, false);
             if !user.asked().await {
+                if let Some(workstation) = workstation {
+                    workstation.end().await;
+                }
                 return Err(Exit::NotConfirmed);
             }
             user.fresh = machines.as_ref().map(super::making::Planned::fresh).unwrap_or_default();
         }
         let format = user.format;
+        if let Some(machines) = machines.as_ref().filter(|_| !unchanged) {
+            super::root::ready(machines.container(), "Making machines")?;
+        }
+        if let Some(workstation) = workstation {
+            workstation.apply(format).await?;
+        }
         let delivery = checked.delivery();
         let make = async {
             let Some(machines) = machines else { return Ok(Vec::new()) };
@@ -106,6 +134,8 @@ struct User {
     story: Story,
     /// Machines that were confirmed and made: what a fresh one gets is confirmed too.
     fresh: Vec<Arc<str>>,
+    /// What may have parts that are built in, until they were told.
+    built_in: Option<Environment>,
     /// When the hosts' apply began.
     hosts: Option<Instant>,
 }
@@ -219,6 +249,13 @@ impl User {
         }
     }
 
+    /// Which parts are not the folder's own: once, and before anything is asked.
+    fn tell_built_in(&mut self) {
+        if let Some(environment) = self.built_in.take() {
+            super::built_in::tell(self.format, &environment, false);
+        }
+    }
+
     /// A layer is done.
     fn layer(&self, name: &str, what: &str, elapsed: std::time::Duration) {
         report::live::clear();
@@ -240,6 +277,9 @@ impl Audience for User {
     }
 
     fn planned(&mut self, planned: &Planned) {
+        if !planned.proves_no_change() {
+            self.tell_built_in();
+        }
         report::plan::told(self.format, &self.name, planned, &mut |line| report::line(line));
         self.story.planned(&planned.hosts);
     }

@@ -20,8 +20,8 @@ pub struct Rendered {
 
 /// Renders a release of provision.yaml. `kube_version` is the cluster's, `v1.36.4`.
 pub fn render(release: &environment::Release, artifacts: &Artifacts, kube_version: &str) -> Result<Rendered, Box<Refused>> {
-    let chart = Chart::load(&release.chart.path)?;
-    let files: Vec<(String, PathBuf)> = release.values.iter().map(|part| (part.written.clone(), part.path.clone())).collect();
+    let chart = Chart::load_as(&release.chart.path, release.chart.shown())?;
+    let files: Vec<(String, PathBuf)> = release.values.iter().map(|part| (part.shown(), part.path.clone())).collect();
     let mut values = read_values(&files)?;
     for (path, name) in &release.images {
         if let Some(artifact) = artifacts.get(name.as_str()) {

@@ -126,7 +126,7 @@ impl<'p> Loader<'p> {
 
     /// The path as the user sees it: relative to the project's folder where it lies in it.
     pub fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(&self.files.root).unwrap_or(path).display().to_string()
+        if path == self.files.root { String::new() } else { self.files.name(path) }
     }
 
     pub fn mistake(&mut self, diagnostic: Diagnostic) {

@@ -12,6 +12,27 @@ pub const FILE: &str = "provision.yaml";
 const KEYS: [&str; 6] = ["name", "machines", "inventory", "playbooks", "releases", "mirror"];
 const RELEASE: [&str; 5] = ["name", "chart", "namespace", "values", "images"];
 
+/// Names by which a folder without `provision.yaml` and `vms/` is known as an Ansible project: nothing built in mixes with it.
+const ANSIBLE: [&str; 17] = [
+    "ansible.cfg",
+    "site.yml",
+    "site.yaml",
+    "playbook.yml",
+    "playbook.yaml",
+    "main.yml",
+    "main.yaml",
+    "roles",
+    "group_vars",
+    "host_vars",
+    "collections",
+    "requirements.yml",
+    "hosts",
+    "hosts.ini",
+    "hosts.yml",
+    "inventory",
+    "inventory.ini",
+];
+
 /// What the user wrote, or the defaults of the bundled layout.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -34,6 +55,16 @@ pub struct Part {
     pub path: PathBuf,
     pub origin: Origin,
     pub span: Span,
+}
+
+impl Part {
+    /// As a report names it: `playbooks/site.yaml`, `built-in playbooks/site.yaml`.
+    pub fn shown(&self) -> String {
+        match self.origin {
+            Origin::File => self.written.clone(),
+            Origin::BuiltIn => format!("built-in {}", self.written),
+        }
+    }
 }
 
 /// Where a part comes from; the plan says which are built in.
@@ -67,10 +98,29 @@ pub(super) struct Given<'a> {
     pub inventory: Option<Vec<String>>,
     /// ANSIBLE_INVENTORY or ansible.cfg: stands behind what the file says.
     pub configured_inventory: Option<Vec<String>>,
+    /// That ansible.cfg lies in the project's folder.
+    pub configured_here: bool,
     /// Playbooks of the command line, absolute.
     pub playbooks: Option<Vec<String>>,
     /// The bundled layout's folder.
     pub built_in: Option<&'a Path>,
+}
+
+impl Environment {
+    /// The parts that the user's folder has not, each with its key of provision.yaml.
+    pub fn built_in(&self) -> Vec<(&'static str, &Part)> {
+        let machines = self.machines.iter().map(|part| ("machines", part));
+        let inventory = self.inventory.iter().map(|part| ("inventory", part));
+        let playbooks = self.playbooks.iter().map(|part| ("playbooks", part));
+        let charts = self.releases.iter().map(|release| ("releases", &release.chart));
+        machines.chain(inventory).chain(playbooks).chain(charts).filter(|(_, part)| part.origin == Origin::BuiltIn).collect()
+    }
+}
+
+/// Whether a folder is somebody's Ansible project, and no environment of ours.
+pub fn is_ansible_project(folder: &Path) -> bool {
+    let is_ours = folder.join(FILE).exists() || folder.join("vms").is_dir();
+    !is_ours && ANSIBLE.iter().any(|name| folder.join(name).exists())
 }
 
 /// Reads `provision.yaml` of the project's folder, if there is one.
@@ -95,20 +145,24 @@ pub(super) fn read(files: &mut Files, given: &Given) -> Environment {
     {
         files.diagnostics.push(Diagnostic::at(value, format!("`{url}` is no https:// or http:// address")));
     }
-    let mut reader = Reader { files, built_in: given.built_in };
+    let built_in = given.built_in.filter(|_| !is_ansible_project(&files.root));
+    let mut reader = Reader { files, built_in };
     let playbooks = match (&given.playbooks, reader.listed(&keys, "playbooks")) {
         (Some(written), _) => written.iter().map(|path| reader.outside(path)).collect(),
         (None, Some(parts)) => parts,
         (None, None) => reader.default(&["playbooks/site.yaml", "playbooks/site.yml"]).into_iter().collect(),
     };
+    let built_in_playbooks = playbooks.iter().any(|part: &Part| part.origin == Origin::BuiltIn);
+    // Hosts that a user's settings name for every folder are not for playbooks that no one wrote here.
+    let configured_inventory = given.configured_inventory.as_ref().filter(|_| given.configured_here || !built_in_playbooks);
     let own_inventory = given.inventory.is_some()
-        || given.configured_inventory.is_some()
+        || configured_inventory.is_some()
         || keys.get("inventory").is_some()
         || reader.files.root.join("inventory").exists();
     let inventory = match (&given.inventory, reader.listed(&keys, "inventory")) {
         (Some(written), _) => written.iter().map(|path| reader.outside(path)).collect(),
         (None, Some(parts)) => parts,
-        (None, None) => match &given.configured_inventory {
+        (None, None) => match configured_inventory {
             Some(written) => written.iter().map(|path| reader.outside(path)).collect(),
             None => reader.default(&["inventory"]).into_iter().collect(),
         },
@@ -122,7 +176,6 @@ pub(super) fn read(files: &mut Files, given: &Given) -> Environment {
         // Whoever brings an inventory brings the hosts: built-in machines would be strangers among them.
         None => reader.default(&["vms/dev.yaml", "vms/dev.yml"]).filter(|part| part.origin == Origin::File || !own_inventory),
     };
-    let built_in_playbooks = playbooks.iter().any(|part: &Part| part.origin == Origin::BuiltIn);
     let releases = match keys.get("releases") {
         Some(list) => list.items().iter().filter_map(|node| reader.release(node)).collect(),
         None => reader.default_releases(built_in_playbooks),
@@ -132,7 +185,7 @@ pub(super) fn read(files: &mut Files, given: &Given) -> Environment {
 
 /// Reads `provision.yaml` of a folder and no other file.
 pub fn read_alone(files: &mut Files) -> Environment {
-    read(files, &Given { inventory: None, configured_inventory: None, playbooks: None, built_in: None })
+    read(files, &Given { inventory: None, configured_inventory: None, configured_here: false, playbooks: None, built_in: None })
 }
 
 struct Reader<'files> {

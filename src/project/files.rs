@@ -12,6 +12,8 @@ use crate::source::{Diagnostic, Diagnostics, NOWHERE, Node, Reading, Sources, ya
 pub struct Files {
     /// Absolute.
     pub root: PathBuf,
+    /// Where the bundled layout lies unpacked, if it may stand in for something.
+    pub built_in: Option<PathBuf>,
     pub sources: Sources,
     pub diagnostics: Diagnostics,
     pub vault: Vault,
@@ -31,10 +33,13 @@ impl Files {
         Self { root: std::path::absolute(root).unwrap_or_else(|_| root.to_owned()), ..Self::default() }
     }
 
-    /// The path as the user reads it: relative to the project's folder where it lies in it.
+    /// The path as the user reads it: relative to the project's folder where it lies in it; `built-in playbooks/site.yaml`.
     pub fn name(&self, path: &Path) -> String {
-        let inside = path.strip_prefix(&self.root).ok().filter(|rest| !rest.as_os_str().is_empty());
-        inside.unwrap_or(path).display().to_string()
+        let below = |folder: &Path| path.strip_prefix(folder).ok().filter(|rest| !rest.as_os_str().is_empty());
+        match self.built_in.as_deref().and_then(below) {
+            Some(inside) => format!("built-in {}", inside.display()),
+            None => below(&self.root).unwrap_or(path).display().to_string(),
+        }
     }
 
     /// The absolute path of what a user wrote in a file of the folder `base`.

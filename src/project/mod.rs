@@ -1,5 +1,6 @@
 //! Everything on disk that a user wrote, checked once → [`Project`].
 
+pub mod built_in;
 pub mod environment;
 pub mod extra;
 pub mod files;
@@ -55,14 +56,14 @@ pub struct Options {
     pub extra_vars: Vec<String>,
     /// Of the command line; those of the settings come after.
     pub passwords: Passwords,
-    /// The folder of the bundled layout, for what the user's folder has not.
+    /// The folder of the bundled layout, for default paths that the user's folder has not.
     pub built_in: Option<PathBuf>,
 }
 
 impl Project {
     /// Reads the folder. The project is as whole as the mistakes allow: whoever goes on asks `has_errors` first.
     pub fn load(folder: &Path, options: &Options, prompt: vault::Prompt) -> (Self, Diagnostics) {
-        let mut files = Files::new(folder);
+        let mut files = Files { built_in: options.built_in.clone(), ..Files::new(folder) };
         let cwd = if options.cwd.as_os_str().is_empty() { files.root.clone() } else { options.cwd.clone() };
         // Ansible looks in the current folder; a project may be named from elsewhere.
         let root = files.root.clone();
@@ -82,6 +83,7 @@ impl Project {
         let given = Given {
             inventory: Some(inventory).filter(|given| !given.is_empty()),
             configured_inventory: settings.inventory.clone(),
+            configured_here: settings.file.as_ref().is_some_and(|file| file.starts_with(&root)),
             playbooks: Some(playbooks).filter(|given| !given.is_empty()),
             built_in: options.built_in.as_deref(),
         };

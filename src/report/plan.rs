@@ -56,6 +56,23 @@ fn json(planned: &Planned) {
     data(&json!({"event": "plan", "hosts": hosts, "objects": objects, "proves_no_change": planned.proves_no_change(), "seconds": plan.elapsed.as_secs_f64()}).to_string());
 }
 
+/// The items of a plan that is a section of another's.
+pub fn items(format: Format, planned: &Planned, line: &mut dyn FnMut(&str)) {
+    live::clear();
+    for (host, of_host) in &planned.hosts.hosts {
+        for item in &of_host.items {
+            match format {
+                Format::Json => data(&entry::task(host, item).to_string()),
+                Format::Text => line(&format!("{:15}{}", "", shown(item, &planned.sources))),
+            }
+        }
+        let unreachable = of_host.result.unreachable.as_ref().map(|failure| &*failure.message);
+        for reason in unreachable.into_iter().chain(of_host.result.summary.reason.as_deref()).filter(|_| format == Format::Text) {
+            line(&format!("{:15}! {reason}", ""));
+        }
+    }
+}
+
 fn because(item: &ItemResult) -> Option<&str> {
     match &item.status {
         Status::Unknown(cause) => Some(cause),

@@ -73,10 +73,9 @@ impl Container {
         overlap::check(&self.names, self.machines.networks())
     }
 
-    /// Install the packages that `preflight` misses, with apt-get.
-    pub fn install(&self, packages: &[Package]) -> Result<(), Error> {
-        let names = packages.iter().map(|package| package.name.clone()).collect();
-        self.privilege.ask(&Request::Install(names)).map(drop)
+    /// Whether what needs root can be done; an error of the kind [`Kind::Privilege`] where sudo does not give it.
+    pub fn become_root(&self) -> Result<(), Error> {
+        if self.privilege.root { Ok(()) } else { self.privilege.ask(&Request::Become).map(drop) }
     }
 
     /// What `ensure` would do, and what left the file; probed now, in `status`' order.

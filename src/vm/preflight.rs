@@ -1,9 +1,14 @@
-//! What a workstation needs installed for container nodes.
+//! What a workstation needs installed for container nodes, and what of it we had installed.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::error::{Error, Kind};
+use super::environment::Environment;
 use super::process::{has_program, run};
+use super::state::{self, Owner};
 
 /// A Debian package that is missing, and for what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,20 +41,36 @@ pub fn missing() -> Vec<Package> {
         .collect()
 }
 
-/// Install packages with apt-get. Needs root; a minute at most.
-pub fn install(packages: &[String]) -> Result<(), Error> {
-    let failed = |error: anyhow::Error| {
-        Error::new(Kind::Machine, format!("installing {}", packages.join(", ")))
-            .because(error)
-            .hint(format!("run `sudo apt-get install {}` and see what it says", packages.join(" ")))
-    };
-    let environment = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"];
-    let with = |rest: &[&str]| {
-        let words: Vec<&str> = environment.iter().chain(rest).copied().collect();
-        run("env", &words).map(drop)
-    };
-    with(&["update"]).map_err(failed)?;
-    let mut words = vec!["install", "--no-install-recommends"];
-    words.extend(packages.iter().map(String::as_str));
-    with(&words).map_err(failed)
+/// Names of all packages that dpkg has installed; empty where there is no dpkg.
+pub fn installed() -> BTreeSet<String> {
+    let text = run("dpkg-query", &["--show", "--showformat=${db:Status-Status} ${binary:Package}\\n"]).unwrap_or_default();
+    text.lines().filter_map(|line| line.strip_prefix("installed ")).map(str::to_owned).collect()
+}
+
+fn path(environment: &Environment) -> PathBuf {
+    environment.state_folder().join("packages.json")
+}
+
+/// The packages that were installed for this environment; `destroy` leaves them and names them.
+pub fn noted(environment: &Environment) -> BTreeSet<String> {
+    state::read(&path(environment)).unwrap_or_default()
+}
+
+/// Adds to them.
+pub fn note(environment: &Environment, packages: impl IntoIterator<Item = String>) -> Result<()> {
+    let mut all = noted(environment);
+    all.extend(packages);
+    let owner = Owner::of(&environment.folder)?;
+    owner.make_folder(&environment.state_folder())?;
+    state::write(&path(environment), &all).context("note the packages of this workstation")?;
+    owner.give(&path(environment))
+}
+
+/// Forgets them: they were named. Folders that held nothing else go too.
+pub fn forget(environment: &Environment) {
+    if std::fs::remove_file(path(environment)).is_ok() {
+        let folder = environment.state_folder();
+        _ = std::fs::remove_dir(&folder);
+        _ = folder.parent().map(std::fs::remove_dir);
+    }
 }

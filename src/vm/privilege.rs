@@ -21,6 +21,15 @@ impl Privilege {
         Self { program, root: nix::unistd::geteuid().is_root() }
     }
 
+    fn not_started(&self, words: &[String], doing: &str, error: &std::io::Error) -> Error {
+        if !self.root && error.kind() == std::io::ErrorKind::NotFound {
+            return Error::new(Kind::Machine, becoming(doing))
+                .because("there is no `sudo` on this machine")
+                .hint("install sudo, or run the same command as root");
+        }
+        Error::new(Kind::Machine, doing).because(format!("starting `{}`: {error}", words.join(" ")))
+    }
+
     /// The words of the command line: `[sudo -n --] program supervise request`.
     pub fn words(&self) -> Vec<String> {
         let sudo = ["sudo", "-n", "--"].map(str::to_owned);
@@ -39,7 +48,7 @@ impl Privilege {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| failed(format!("starting `{}`: {error}", words.join(" "))))?;
+            .map_err(|error| self.not_started(&words, &doing, &error))?;
         let text = serde_json::to_vec(request).map_err(|error| failed(error.to_string()))?;
         if let Some(mut pipe) = child.stdin.take() {
             // sudo that refuses reads nothing: its words tell more than our broken pipe.
@@ -51,12 +60,16 @@ impl Privilege {
         }
         let said = last_lines(&String::from_utf8_lossy(&output.stderr), 5);
         if !self.root && (said.contains("sudo") || said.is_empty()) {
-            return Err(Error::new(Kind::Privilege, format!("becoming root: {doing}"))
+            return Err(Error::new(Kind::Privilege, becoming(&doing))
                 .because(if said.is_empty() { format!("`sudo -n` ended with {}", output.status) } else { said })
                 .hint("run `sudo -v` first, then the same command again"));
         }
         Err(failed(format!("`{}` ended with {}: {said}", words.join(" "), output.status)))
     }
+}
+
+fn becoming(doing: &str) -> String {
+    if doing.is_empty() { "becoming root".to_owned() } else { format!("becoming root: {doing}") }
 }
 
 #[cfg(test)]

@@ -17,13 +17,14 @@ use super::image::{self, Image};
 use super::machines::NodeName;
 use super::node::{self, Config};
 use super::process::{run, wait_until};
-use super::{overlap, preflight, state};
+use super::{overlap, state};
 
 /// One piece of work for root.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
-    Install(Vec<String>),
+    /// Nothing but to be root.
+    Become,
     BuildImage(Image),
     /// Remove the images that no node lies on.
     CleanImages,
@@ -68,7 +69,7 @@ impl Request {
     pub fn sentence(&self) -> String {
         let list = |nodes: &[NodeName]| nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
         match self {
-            Self::Install(packages) => format!("installing {}", packages.join(", ")),
+            Self::Become => String::new(),
             Self::BuildImage(image) => format!("building the base image {}", image.name),
             Self::CleanImages => "removing cached base images".to_owned(),
             Self::Measure { nodes, .. } => format!("measuring the disks of {}", list(nodes)),
@@ -83,7 +84,7 @@ impl Request {
     pub fn perform(&self) -> Result<Answer, Error> {
         let done = |result: Result<()>| result.map(|()| Answer::Done);
         let result = match self {
-            Self::Install(packages) => return preflight::install(packages).map(|()| Answer::Done),
+            Self::Become => return Ok(Answer::Done),
             Self::BuildImage(image) => return image.build().map(|()| Answer::Done),
             Self::CleanImages => image::clean().map(Answer::Cleaned),
             Self::Measure { names, nodes } => measure(names, nodes).map(Answer::Measured),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use provision::artifact::{ErrorKind, Progress};
+use provision::artifact::{Cache, Cancel, ErrorKind, Manifest, Progress, Settings, Store};
 
 use super::{Lab, causes, run};
 
@@ -90,4 +90,22 @@ fn a_folder_without_it_takes_the_newest_of_the_cache_or_says_where_it_would_be()
     let built = lab.ensure(&[NAME]).0.expect("built").remove(NAME);
     fs::remove_dir_all(&folder).expect("ours");
     assert_eq!(run(lab.store().present(NAME)).expect("whole"), built);
+}
+
+#[test]
+fn the_bundled_layouts_package_stands_in_where_the_folder_has_none() {
+    let lab = lab();
+    let empty = lab.path().join("empty");
+    fs::create_dir(&empty).expect("made");
+    let store = |folder: &str| {
+        let manifest = Manifest::load(Some(&lab.path().join("artifacts.yaml"))).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let (folder, built_in) = (Some(lab.path().join(folder)), Some(lab.path().join("environment")));
+        Store::new(manifest, Cache::at(&lab.cache()).expect("a cache"), Settings { folder, built_in, ..Settings::default() }).expect("a store")
+    };
+    let source = |folder: &str| run(store(folder).lacking(&[NAME])).expect("known")[0].source.clone();
+    assert_eq!((source("environment").as_str(), source("empty").as_str()), ("cargo own", "cargo own (built in)"));
+    // The same sources make the same image, wherever they lie.
+    let made = run(store("empty").ensure(&[NAME], &mut |_| {}, &Cancel::default())).expect("built").remove(NAME);
+    assert!(made.is_some());
+    assert_eq!(run(store("environment").present(NAME)).expect("whole"), made);
 }

@@ -347,7 +347,11 @@ fn fetch_without_a_name_skips_what_no_source_can_give() {
     // Everything that is built in is nowhere, and so is one of the two here.
     let there: Vec<String> =
         provision::artifact::Manifest::builtin().artifacts.into_keys().map(|name| format!("  {name}: {{sources: [cache]}}\n")).collect();
-    let lab = Lab::new(&format!("{}{}", tool(&server.url(), &content, "cache, upstream"), there.concat()));
+    let lab = Lab::new(&format!(
+        "{}{}images:\n  model-service: {{cargo: {{folder: nowhere}}}}\n",
+        tool(&server.url(), &content, "cache, upstream"),
+        there.concat()
+    ));
     let (code, _, story) = cache(&lab, &["fetch"]);
     assert_eq!(code, Some(0), "{story}");
     assert!(
@@ -362,7 +366,7 @@ fn fetch_without_a_name_skips_what_no_source_can_give() {
     );
     assert!(
         story.contains(
-            "  image/model-service 0.1.0: skipped, no source that can be reached now (there is no `model-service` with a Cargo.toml in "
+            "  image/model-service 0.1.0: skipped, no source that can be reached now (there is no `nowhere` with a Cargo.toml in "
         ),
         "{story}"
     );

@@ -6,6 +6,8 @@ mod cluster;
 mod entries;
 mod kills;
 mod state;
+mod user;
+mod workstation;
 
 use std::fs;
 use std::path::Path;

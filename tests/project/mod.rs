@@ -8,7 +8,7 @@ use provision::program::{Tree, Value};
 use provision::project::settings::Gathering;
 use provision::project::{Options, Origin, Passwords, Project};
 
-fn write(folder: &Path, files: &[(&str, &str)]) {
+pub fn write(folder: &Path, files: &[(&str, &str)]) {
     for (name, text) in files {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("make a folder");
