@@ -119,7 +119,7 @@ fn prepared(checked: &Checked, packages: &[String]) -> Result<Prepared, Exit> {
         return Err(Exit::Error);
     }
     let again = Again::new(project, files, settings);
-    prepare(&checked.name, &checked.folder, compiled, checked.become_password.clone(), 1, again, Vec::new()).map_err(|error| {
+    prepare(&checked.name, &checked.folder, compiled, checked.become_password.clone(), 1, again, Vec::new(), None).map_err(|error| {
         report::error(&format!("{error:#}"), None);
         Exit::Error
     })

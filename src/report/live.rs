@@ -1,6 +1,7 @@
 //! The last line of a terminal: what goes on now. Without a terminal there is none, and nothing is lost: lines are lines.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,26 @@ const TICK: Duration = Duration::from_millis(120);
 /// The layer that is shown, and its line.
 static SHOWN: Mutex<Option<(String, ProgressBar)>> = Mutex::new(None);
 
+/// Questions that wait for an answer: nothing is drawn over them.
+static ASKING: AtomicUsize = AtomicUsize::new(0);
+
+/// While it lives, somebody is being asked.
+#[must_use]
+pub struct Asking(());
+
+/// Takes the line away, and keeps it away.
+pub fn asking() -> Asking {
+    ASKING.fetch_add(1, Ordering::Relaxed);
+    clear();
+    Asking(())
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        ASKING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Whether there is a terminal that shows what goes on.
 pub fn is_shown() -> bool {
     std::io::stderr().is_terminal()
@@ -19,7 +40,7 @@ pub fn is_shown() -> bool {
 
 /// Shows what a layer does now; its time runs since the first of these. Nothing without a terminal.
 pub fn show(layer: &str, doing: &str) {
-    if !is_shown() {
+    if !is_shown() || ASKING.load(Ordering::Relaxed) > 0 {
         return;
     }
     let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -58,6 +58,7 @@ pub async fn confirm(question: &str) -> Option<bool> {
     if !std::io::stdin().is_terminal() {
         return None;
     }
+    let _asking = live::asking();
     ask(question);
     let (answer, answered) = tokio::sync::oneshot::channel();
     // A thread of its own: nothing waits for it when Ctrl-C ends the question.
@@ -77,6 +78,7 @@ pub async fn confirm(question: &str) -> Option<bool> {
 
 /// A question whose answer may be seen; `None` where the input ends.
 fn ask_plain(question: &str) -> Option<String> {
+    let _asking = live::asking();
     ask(question);
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer).ok()?;

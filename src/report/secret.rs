@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::sys::signal::{Signal, raise};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-use super::{ask, line};
+use super::{ask, line, live};
 use crate::program::Text;
 use crate::ssh::{Ask, Question};
 
@@ -24,6 +24,7 @@ pub fn ask_secret(question: &str) -> Option<String> {
     }
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let silenced = silence()?;
+    let _asking = live::asking();
     ask(question);
     let typed = read();
     drop(silenced);
@@ -42,9 +43,9 @@ pub fn ask_secret(question: &str) -> Option<String> {
 pub fn asker() -> Option<Ask> {
     let ask: Ask = Arc::new(|question: &Question| {
         if question.echo {
-            return super::ask_plain(&format!("{}: ", question.prompt)).map(|text| Text::secret(text));
+            return super::ask_plain(&format!("{}: ", question.prompt)).map(Text::secret);
         }
-        ask_secret(&format!("{}: ", question.prompt)).map(|text| Text::secret(text))
+        ask_secret(&format!("{}: ", question.prompt)).map(Text::secret)
     });
     std::io::stdin().is_terminal().then_some(ask)
 }

@@ -100,7 +100,8 @@ fn the_bundled_layouts_package_stands_in_where_the_folder_has_none() {
     let store = |folder: &str| {
         let manifest = Manifest::load(Some(&lab.path().join("artifacts.yaml"))).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let (folder, built_in) = (Some(lab.path().join(folder)), Some(lab.path().join("environment")));
-        Store::new(manifest, Cache::at(&lab.cache()).expect("a cache"), Settings { folder, built_in, ..Settings::default() }).expect("a store")
+        Store::new(manifest, Cache::at(&lab.cache()).expect("a cache"), Settings { folder, built_in, ..Settings::default() })
+            .expect("a store")
     };
     let source = |folder: &str| run(store(folder).lacking(&[NAME])).expect("known")[0].source.clone();
     assert_eq!((source("environment").as_str(), source("empty").as_str()), ("cargo own", "cargo own (built in)"));
