@@ -1,4 +1,4 @@
-//! What `provision up` does above the machines, in order. Each line's result is the next line's argument.
+//! What `provision up` does, in order. Each line's result is the next line's argument.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,17 +7,48 @@ use crate::cluster::ReleasePlan;
 use crate::delivery::{self, Delivery, Failure, Step};
 use crate::run::plan::{Gathering, HostPlan, Plan, Word};
 use crate::run::prepare::Prepared;
+use crate::run::reach::Reach;
 use crate::run::session::{Results, Session, interrupted};
-use crate::run::{Happening, Inputs, RunMode};
+use crate::run::{Happening, HostResult, Inputs, RunMode};
 
 /// Who sees it happen, and says whether it may.
 pub trait Audience: Send {
+    /// Machines and artifacts were changed after they were told and confirmed.
+    fn founded(&mut self) {}
+    fn begins(&mut self, _prepared: &Prepared) {}
     fn planning(&mut self, happening: &Happening);
     fn planned(&mut self, planned: &Planned);
     /// Asked only where something may change.
-    fn confirm(&mut self, planned: &Planned) -> impl Future<Output = bool>;
+    fn confirm(&mut self) -> impl Future<Output = bool>;
     fn applying(&mut self, happening: &Happening);
     fn delivering(&mut self, step: Step);
+}
+
+/// What hosts stand on: packages of this workstation, artifacts, machines. What goes wrong there is told there.
+pub trait Foundations: Sized {
+    type Wanted: Wanted;
+    type Stop;
+    /// Compares and tells; changes nothing.
+    fn plan(&mut self, audience: &mut impl Audience) -> impl Future<Output = Result<Self::Wanted, Self::Stop>>;
+    /// Nothing of it is to be done.
+    fn leave(&mut self, wanted: Self::Wanted) -> impl Future<Output = ()>;
+    /// Does it.
+    fn make(self, wanted: Self::Wanted) -> impl Future<Output = Result<Standing, Self::Stop>>;
+}
+
+/// What is to be done to foundations.
+pub trait Wanted {
+    fn is_empty(&self) -> bool;
+    /// Hosts that do not exist before.
+    fn fresh(&self) -> Vec<Arc<str>>;
+}
+
+/// Foundations that stand: how to reach hosts, their programs, what goes above them.
+pub struct Standing {
+    pub prepared: Prepared,
+    pub delivery: Option<Delivery>,
+    /// How many machines are ours.
+    pub machines: usize,
 }
 
 /// What is to be done to hosts, and to the cluster on them.
@@ -39,7 +70,7 @@ impl Planned {
     pub fn changes_only(&self, hosts: &[Arc<str>]) -> bool {
         let changes = |plan: &HostPlan| plan.count(Word::Change) + plan.count(Word::Unknown) > 0;
         let above = self.delivery.as_ref().is_none_or(|delivery| delivery.releases.iter().all(ReleasePlan::is_unchanged));
-        above && self.hosts.hosts.iter().all(|(name, plan)| !changes(plan) || hosts.contains(name))
+        !hosts.is_empty() && above && self.hosts.hosts.iter().all(|(name, plan)| !changes(plan) || hosts.contains(name))
     }
 
     /// It ends well, as far as can be seen.
@@ -65,33 +96,54 @@ pub enum Outcome {
     Interrupted(Results),
 }
 
-/// Hosts, then the cluster and its releases.
-pub async fn up(prepared: Prepared, delivery: Option<&Delivery>, audience: &mut impl Audience) -> Outcome {
+/// How it ended, and for what.
+pub struct Ended {
+    pub outcome: Outcome,
+    pub machines: usize,
+    pub delivery: Option<Delivery>,
+}
+
+/// Machines and artifacts, hosts, the cluster and its releases.
+pub async fn up<F: Foundations>(mut foundations: F, audience: &mut impl Audience) -> Result<Ended, F::Stop> {
+    let wanted = foundations.plan(audience).await?; // what this workstation, its cache and the machines lack
+    if !wanted.is_empty() && !audience.confirm().await {
+        foundations.leave(wanted).await;
+        return Ok(Ended { outcome: Outcome::NotConfirmed, machines: 0, delivery: None });
+    }
+    if !wanted.is_empty() {
+        audience.founded();
+    }
+    let fresh = wanted.fresh();
+    let Standing { prepared, delivery, machines } = foundations.make(wanted).await?; // nodes answer by their pinned keys, artifacts are verified
+    audience.begins(&prepared);
     let Prepared { inputs, reach, sources, .. } = prepared;
-    let (mut session, planned) = plan(inputs, sources, delivery, audience).await; // reads the world, changes nothing
+    let (mut session, planned) = plan(inputs, sources, delivery.as_ref(), audience).await; // reads the world, changes nothing
     audience.planned(&planned);
     let outcome = if planned.proves_no_change() {
         Outcome::Unchanged
     } else if !planned.is_good() {
         Outcome::Refused(planned)
-    } else if !audience.confirm(&planned).await {
-        Outcome::NotConfirmed
+    } else if !planned.changes_only(&fresh) && !audience.confirm().await {
+        Outcome::NotConfirmed // machines that were confirmed are to become what the folder says: no second question for them
     } else {
         session.apply(); // in the sessions that planned: each host does what it predicted, or stops
         let results = session.finished(&mut |happening| audience.applying(happening)).await;
-        match delivery.zip(planned.delivery) {
-            Some((delivery, planned)) if results.values().all(crate::run::HostResult::is_good) => {
-                let mut told = |step| audience.delivering(step);
-                tokio::select! {
-                    made = delivery.make(&reach, &planned, &mut told) => Outcome::Applied { results, delivered: Some(made) },
-                    () = interrupted() => Outcome::Interrupted(results),
-                }
-            }
-            _ => Outcome::Applied { results, delivered: None },
-        }
+        deliver(results, delivery.as_ref().zip(planned.delivery), &reach, audience).await // named conditions, then what the plan showed
     };
     session.end().await;
-    outcome
+    Ok(Ended { outcome, machines, delivery })
+}
+
+/// The cluster and its releases, where all hosts are as they should be.
+async fn deliver(results: Results, above: Option<(&Delivery, delivery::Planned)>, reach: &Reach, audience: &mut impl Audience) -> Outcome {
+    let Some((delivery, planned)) = above.filter(|_| results.values().all(HostResult::is_good)) else {
+        return Outcome::Applied { results, delivered: None };
+    };
+    let mut told = |step| audience.delivering(step);
+    tokio::select! {
+        made = delivery.make(reach, &planned, &mut told) => Outcome::Applied { results, delivered: Some(made) },
+        () = interrupted() => Outcome::Interrupted(results),
+    }
 }
 
 /// What `up` would do; the sessions stay for it.

@@ -7,6 +7,7 @@ mod cache;
 mod destroy;
 mod enter;
 mod exit;
+mod foundations;
 mod init;
 mod kubeconfig;
 mod kubectl;

@@ -3,13 +3,12 @@
 use clap::Args;
 
 use super::Exit;
-use super::artifacts::Lacking;
 use super::begin::check;
+use super::foundations::Foundations;
 use super::shared::Selection;
-use super::workstation::Workstation;
 use crate::report::{self, Format};
 use crate::run::Happening;
-use crate::up::{self, Audience, Planned};
+use crate::up::{self, Audience, Foundations as _, Planned};
 
 /// Say what `up` would do, and change nothing
 ///
@@ -29,41 +28,29 @@ pub struct Plan {
 
 impl Plan {
     pub async fn run(self) -> Exit {
-        self.steps().await.unwrap_or_else(|exit| exit)
+        Box::pin(self.steps()).await.unwrap_or_else(|exit| exit)
     }
 
     async fn steps(self) -> Result<Exit, Exit> {
         let checked = check(&self.selection, &[]).await?;
         let mut reader = Reader { format: Format::of(self.json) };
         let name = checked.name.clone();
-        let machines = checked.ours()?.map(super::machines::Ours::plan).transpose()?;
-        if let Some(machines) = machines.as_ref().filter(|machines| !machines.packages().is_empty()) {
-            machines.tell_packages(reader.format, true);
-            // To look at packages takes root too: where that would be asked for, the names must do.
-            if super::root::is_ready(machines.container()) {
-                let workstation =
-                    Workstation::plan(&checked, machines.environment(), machines.packages(), reader.format, &mut reader).await?;
-                workstation.tell(reader.format, true);
-                workstation.end().await;
-            }
+        let mut foundations = Foundations { checked, format: reader.format, as_data: true };
+        let wanted = foundations.plan(&mut reader).await?;
+        let (complete, run) = (wanted.lacking.is_empty(), wanted.machines_run());
+        let reached = wanted.machines.as_ref().map(super::making::Planned::reached).unwrap_or_default();
+        foundations.leave(wanted).await;
+        if !run {
+            // Hosts that do not run yet cannot be planned: their facts are known after boot.
+            return Ok(if self.detailed_exitcode { Exit::Changes } else { Exit::Success });
         }
-        super::built_in::tell(reader.format, &checked.project.environment, true);
-        let lacking = Lacking::of(&checked.store, &checked.needed()).await?;
-        lacking.tell(reader.format, true);
-        if let Some(machines) = &machines {
-            machines.tell(reader.format, &checked.compiled, checked.delivery().as_ref(), true);
-            if !machines.is_unchanged() {
-                // Hosts that do not run yet cannot be planned: their facts are known after boot.
-                return Ok(if self.detailed_exitcode { Exit::Changes } else { Exit::Success });
-            }
-        }
-        let reached = machines.map(|machines| machines.reached()).unwrap_or_default();
+        let checked = foundations.checked;
         let delivery = checked.delivery();
         let prepared = checked.prepared(reached)?;
         let (session, planned) = up::plan(prepared.inputs, prepared.sources, delivery.as_ref(), &mut reader).await;
         session.end().await;
         report::plan::told(reader.format, &name, &planned, &mut |line| report::data(line));
-        Ok(self.exit(&planned, lacking.is_empty()))
+        Ok(self.exit(&planned, complete))
     }
 
     fn exit(&self, planned: &Planned, complete: bool) -> Exit {
@@ -89,7 +76,7 @@ impl Audience for Reader {
 
     fn planned(&mut self, _: &Planned) {}
 
-    async fn confirm(&mut self, _: &Planned) -> bool {
+    async fn confirm(&mut self) -> bool {
         false
     }
 

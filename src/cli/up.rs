@@ -1,22 +1,20 @@
 //! `provision up`: plan, ask, do it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 
 use super::Exit;
-use super::artifacts::Lacking;
-use super::begin::{Checked, check};
+use super::begin::check;
+use super::foundations::Foundations;
 use super::shared::Selection;
-use super::workstation::Workstation;
 use crate::delivery::{Delivery, Step, page};
 use crate::project::Environment;
 use crate::report::{self, Format, Story};
 use crate::run::Happening;
-use crate::run::reach::Reached;
+use crate::run::prepare::Prepared;
 use crate::run::session::Results;
-use crate::up::{self, Audience, Outcome, Planned};
+use crate::up::{self, Audience, Ended, Outcome, Planned};
 
 /// Bring everything to what the folder says; a second time changes nothing
 #[derive(Debug, Args)]
@@ -33,7 +31,7 @@ pub struct Up {
 
 impl Up {
     pub async fn run(self) -> Exit {
-        self.steps().await.unwrap_or_else(|exit| exit)
+        Box::pin(self.steps()).await.unwrap_or_else(|exit| exit)
     }
 
     async fn steps(self) -> Result<Exit, Exit> {
@@ -45,84 +43,18 @@ impl Up {
             );
             return Err(Exit::Usage);
         }
-        let mut checked = check(&self.selection, &[]).await?; // every mistake of every file, at once
+        let checked = check(&self.selection, &[]).await?; // every mistake of every file, at once
         let format = Format::of(self.json);
         let mut user = User {
             name: checked.name.clone(),
             format,
             yes: self.yes,
             story: Story::new(format, self.selection.verbose).brief(),
-            fresh: Vec::new(),
             built_in: Some(checked.project.environment.clone()),
             hosts: None,
         };
-        let reached = self.foundations(&mut checked, &mut user).await?; // artifacts in the cache, machines that answer
-        let machines = reached.len();
-        let delivery = checked.delivery();
-        let prepared = checked.prepared(reached)?;
-        user.story.begin(&prepared);
-        let outcome = up::up(prepared, delivery.as_ref(), &mut user).await;
-        Ok(user.end(outcome, machines, delivery.as_ref(), begun))
-    }
-
-    /// The plan's first section: what this workstation lacks, and how it comes there.
-    async fn workstation(&self, checked: &Checked, machines: &super::making::Planned, user: &mut User) -> Result<Workstation, Exit> {
-        machines.tell_packages(user.format, false);
-        super::root::ready(machines.container(), "Looking at the packages of this workstation")?;
-        let planned = Workstation::plan(checked, machines.environment(), machines.packages(), user.format, user).await?;
-        planned.tell(user.format, false);
-        Ok(planned)
-    }
-
-    /// Fills the cache and brings the machines to life, after a question where there is anything to do: with it what follows
-    /// on the fresh machines is confirmed too. Answers how to reach them.
-    async fn foundations(&self, checked: &mut Checked, user: &mut User) -> Result<Vec<Reached>, Exit> {
-        let lacking = Lacking::of(&checked.store, &checked.needed()).await?;
-        let machines = checked.ours()?.map(super::machines::Ours::plan).transpose()?;
-        let unchanged = machines.as_ref().is_none_or(super::making::Planned::is_unchanged);
-        let workstation = match machines.as_ref().filter(|machines| !machines.packages().is_empty()) {
-            Some(machines) => Some(self.workstation(checked, machines, user).await?),
-            None => None,
-        };
-        if user.format == Format::Json || !lacking.is_empty() || !unchanged {
-            user.tell_built_in();
-        }
-        if !lacking.is_empty() || !unchanged {
-            lacking.tell(user.format, false);
-            if let Some(machines) = machines.as_ref().filter(|_| !unchanged) {
-                machines.tell(user.format, &checked.compiled, checked.delivery().as_ref(), false);
-            }
-            if !user.asked().await {
-                if let Some(workstation) = workstation {
-                    workstation.end().await;
-                }
-                return Err(Exit::NotConfirmed);
-            }
-            user.fresh = machines.as_ref().map(super::making::Planned::fresh).unwrap_or_default();
-        }
-        let format = user.format;
-        if let Some(machines) = machines.as_ref().filter(|_| !unchanged) {
-            super::root::ready(machines.container(), "Making machines")?;
-        }
-        if let Some(workstation) = workstation {
-            workstation.apply(format).await?;
-        }
-        let delivery = checked.delivery();
-        let make = async {
-            let Some(machines) = machines else { return Ok(Vec::new()) };
-            if let Some(delivery) = &delivery {
-                machines.retire(delivery).await;
-            }
-            tokio::task::spawn_blocking(move || machines.make(format)).await.unwrap_or(Err(Exit::Error))
-        };
-        let fetch = async { if lacking.is_empty() { Ok(()) } else { lacking.fetch(&checked.store, format).await } };
-        let (reached, fetched) = tokio::join!(make, fetch);
-        fetched?;
-        let reached = reached?;
-        if !lacking.is_empty() {
-            checked.again().await?;
-        }
-        Ok(reached)
+        let ended = Box::pin(up::up(Foundations { checked, format, as_data: false }, &mut user)).await?;
+        Ok(user.end(ended, begun))
     }
 }
 
@@ -132,8 +64,6 @@ struct User {
     format: Format,
     yes: bool,
     story: Story,
-    /// Machines that were confirmed and made: what a fresh one gets is confirmed too.
-    fresh: Vec<Arc<str>>,
     /// What may have parts that are built in, until they were told.
     built_in: Option<Environment>,
     /// When the hosts' apply began.
@@ -141,20 +71,10 @@ struct User {
 }
 
 impl User {
-    /// `--yes`, or a yes.
-    async fn asked(&self) -> bool {
-        if self.yes {
-            return true;
-        }
-        let answer = report::confirm("Apply? [y/N] ").await;
-        if answer.is_none() {
-            report::error("not applied: there is no terminal to ask on", Some("give --yes"));
-        }
-        answer.unwrap_or(false)
-    }
-
     /// Says how it ended, and what to type next.
-    fn end(&mut self, outcome: Outcome, machines: usize, delivery: Option<&Delivery>, begun: Instant) -> Exit {
+    fn end(&mut self, ended: Ended, begun: Instant) -> Exit {
+        let Ended { outcome, machines, delivery } = ended;
+        let delivery = delivery.as_ref();
         match outcome {
             Outcome::Unchanged => Exit::Success,
             Outcome::Refused(planned) => {
@@ -249,13 +169,6 @@ impl User {
         }
     }
 
-    /// Which parts are not the folder's own: once, and before anything is asked.
-    fn tell_built_in(&mut self) {
-        if let Some(environment) = self.built_in.take() {
-            super::built_in::tell(self.format, &environment, false);
-        }
-    }
-
     /// A layer is done.
     fn layer(&self, name: &str, what: &str, elapsed: std::time::Duration) {
         report::live::clear();
@@ -272,20 +185,38 @@ fn duration(elapsed: std::time::Duration) -> String {
 }
 
 impl Audience for User {
+    fn begins(&mut self, prepared: &Prepared) {
+        self.story.begin(prepared);
+    }
+
+    fn founded(&mut self) {
+        self.built_in = None;
+    }
+
     fn planning(&mut self, happening: &Happening) {
         report::plan::planning(self.format, happening);
     }
 
     fn planned(&mut self, planned: &Planned) {
-        if !planned.proves_no_change() {
-            self.tell_built_in();
+        if self.format == Format::Text
+            && !planned.proves_no_change()
+            && let Some(environment) = self.built_in.take()
+        {
+            super::built_in::tell(self.format, &environment, false);
         }
         report::plan::told(self.format, &self.name, planned, &mut |line| report::line(line));
         self.story.planned(&planned.hosts);
     }
 
-    async fn confirm(&mut self, planned: &Planned) -> bool {
-        !self.fresh.is_empty() && planned.changes_only(&self.fresh) || self.asked().await
+    async fn confirm(&mut self) -> bool {
+        if self.yes {
+            return true;
+        }
+        let answer = report::confirm("Apply? [y/N] ").await;
+        if answer.is_none() {
+            report::error("not applied: there is no terminal to ask on", Some("give --yes"));
+        }
+        answer.unwrap_or(false)
     }
 
     fn applying(&mut self, happening: &Happening) {
