@@ -160,7 +160,7 @@ fn nothing_built_in_comes_into_an_ansible_project() {
         &[("ansible.cfg", "[defaults]\ninventory = hosts\n"), ("hosts", "production-1\n")],
     ] {
         let folder = Folder::new(files);
-        let (_, refused) = folder.expect(3, &["up", "--yes"]);
+        let (_, refused) = folder.expect(3, &["up"]);
         assert!(
             refused.contains("error: there is no playbook here") && refused.contains("provision playbook -i INVENTORY FILE"),
             "{refused}"
@@ -218,11 +218,12 @@ fn the_model_service_can_be_built_of_it() {
     for source in &cargo.sources {
         assert_eq!(init::tree(&unpacked, Path::new(source)), init::tree(project, Path::new(source)), "{source}");
     }
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    // Reads every manifest as a build does; `cargo tree` and `cargo metadata` look less closely.
     let output = Command::new("cargo")
-        .args(["tree", "--quiet", "--locked", "--offline", "--edges", "normal,build", "--package", &cargo.package])
+        .args(["fetch", "--locked", "--offline", "--target", &host])
         .current_dir(&unpacked)
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stdout).starts_with("model-service v"));
 }
