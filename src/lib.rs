@@ -57,7 +57,7 @@
 //! run        program module template agent playbook ssh
 //! delivery   program project playbook run chart cluster
 //! up         program run cluster delivery
-//! report     program agent artifact project playbook run vm cluster delivery up
+//! report     program agent artifact project playbook run vm ssh cluster delivery up
 //! cli        program agent artifact source project playbook run vm ssh cluster chart delivery report up
 //! ```
 

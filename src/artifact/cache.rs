@@ -183,9 +183,10 @@ impl Cache {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) => {
-                    if !waiting {
+                    // Who has just got it has not yet said who it is.
+                    let holder = fs::read_to_string(&path).unwrap_or_default();
+                    if !waiting && !holder.trim().is_empty() {
                         waiting = true;
-                        let holder = fs::read_to_string(&path).unwrap_or_default();
                         let _ = teller.send(Progress::Waiting {
                             name: told.to_owned(),
                             what: format!("process {} has the lock on {name}", holder.trim()),

@@ -12,8 +12,12 @@ mod workstation;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::nodes::{Turn, root_or_skip};
+
+/// Folders of this process: each has a network of its own.
+static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A folder with two machines on a network of its own; destroyed when dropped.
 struct Folder {
@@ -28,10 +32,11 @@ impl Folder {
             return None;
         }
         let turn = Turn::shared();
-        let network = format!("10.214.{}", std::process::id() % 250);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let network = format!("10.214.{}", (std::process::id() + number) % 250);
         let folder = Self { folder: tempfile::tempdir().expect("a folder"), network, _turn: turn };
         let network = &folder.network;
-        folder.write("provision.yaml", &format!("name: t-env-{}\n", std::process::id()));
+        folder.write("provision.yaml", &format!("name: t-env-{}-{number}\n", std::process::id()));
         folder.write(
             "vms/dev.yaml",
             &format!(
