@@ -277,12 +277,13 @@ impl Provider for Container {
         if self.machines.iter().next().is_none() {
             return Ok(Vec::new());
         }
-        let begun = Instant::now();
         self.check_networks()?;
         let owner = Owner::of(&self.environment.folder)?;
         let wanted = self.machines.iter().map(|machine| self.config(machine, owner)).collect::<Result<Vec<_>, _>>()?;
         self.refuse_changed(&wanted)?;
         self.build_images(on)?;
+        // Building the base may take longer than a node has for its boot.
+        let begun = Instant::now();
         let key = self.environment.key();
         owner.make_folder(&self.environment.state_folder().join("logs"))?;
         let authorized_key = keys::ensure(&key, &format!("provision {}", self.names.id))?;

@@ -168,20 +168,24 @@ const DEBIAN_12: [&str; 16] = [
 /// second, ends as fast, and neither logs errors nor changes the workstation's kernel:
 /// - units for hardware and consoles that a container has not, and apt's and the disk's timers, are masked;
 /// - generators for disks and consoles too; and nothing is brought up to date that was just built (`.updated`);
-/// - logind starts when asked for (`shutdown -r +0` asks), not at boot;
+/// - logind and the message bus start when asked for (`shutdown -r +0` asks), not at boot;
+/// - devices are nspawn's, modules the workstation's and the journal is in memory: what would bring them is masked;
+/// - users may log in as soon as sshd is there: no `/run/nologin` is made that a later unit takes away;
+/// - sshd reads its configuration once, not twice: with a mistake in it it does not start either way;
 /// - Debian's own sysctl files would set the workstation's kernel.* and fs.*; a node's own files in /etc still count;
 /// - the journal leaves the workstation's kernel log alone;
 /// - a stop waits 5 s, not 90, for what ignores SIGTERM (containers that outlive containerd).
 const CUSTOMIZE: &str = r#"set -eu
 root=$1
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/usr/lib/sysctl.d/*.conf "$root"/var/lib/dbus/machine-id "$root"/etc/hostname "$root"/etc/resolv.conf
-rm -f "$root"/usr/lib/systemd/system/multi-user.target.wants/systemd-logind.service
+rm -f "$root"/usr/lib/systemd/system/multi-user.target.wants/systemd-logind.service "$root"/usr/lib/systemd/system/multi-user.target.wants/dbus.service
 for unit in \
   systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udev-trigger.service \
   dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount \
   sys-fs-fuse-connections.mount proc-sys-fs-binfmt_misc.automount systemd-binfmt.service \
   systemd-firstboot.service systemd-machine-id-commit.service systemd-pstore.service systemd-repart.service \
-  systemd-random-seed.service systemd-remount-fs.service kmod-static-nodes.service \
+  systemd-random-seed.service systemd-remount-fs.service kmod-static-nodes.service systemd-modules-load.service \
+  systemd-journal-flush.service systemd-tmpfiles-setup-dev.service systemd-user-sessions.service \
   systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-journald-audit.socket \
   systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-network-generator.service \
   systemd-ask-password-console.path systemd-ask-password-wall.path systemd-initctl.socket \
@@ -191,7 +195,9 @@ do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
 mkdir -p "$root"/etc/systemd/system-generators
 for generator in cryptsetup debug getty gpt-auto hibernate-resume integritysetup rc-local run system-update veritysetup
 do ln -sf /dev/null "$root/etc/systemd/system-generators/systemd-$generator-generator"; done
-mkdir -p "$root"/etc/systemd/journald.conf.d "$root"/etc/systemd/system.conf.d "$root"/etc/ssh/sshd_config.d
+mkdir -p "$root"/etc/systemd/journald.conf.d "$root"/etc/systemd/system.conf.d "$root"/etc/ssh/sshd_config.d "$root"/etc/systemd/system/ssh.service.d "$root"/etc/tmpfiles.d
+ln -sf /dev/null "$root"/etc/tmpfiles.d/systemd-nologin.conf
+printf '[Service]\nExecStartPre=\n' > "$root"/etc/systemd/system/ssh.service.d/10-provision.conf
 printf '[Journal]\nReadKMsg=no\nStorage=volatile\n' > "$root"/etc/systemd/journald.conf.d/10-provision.conf
 printf '[Manager]\nDefaultTimeoutStopSec=5s\n' > "$root"/etc/systemd/system.conf.d/10-provision.conf
 printf 'HostKey /etc/ssh/ssh_host_ed25519_key\nPermitRootLogin prohibit-password\n' > "$root"/etc/ssh/sshd_config.d/10-provision.conf
