@@ -30,9 +30,14 @@ const BUILT_IN: [&str; 11] = [
     "model-service/src",
     "model-service/models",
 ];
-/// Cargo reads the workspace's manifest only where the files of targets that it names without a path are there: this one is, without
+
+/// Cargo reads the workspace's manifest only where the files of targets that it names without a path are there: benches are, without
 /// what a user's machine has no use for.
-const STAND_INS: [&str; 1] = ["benches/engine.rs"];
+fn stand_ins() -> Vec<String> {
+    let manifest = std::fs::read_to_string("Cargo.toml").expect("the manifest is there");
+    let benches = manifest.split("[[bench]]").skip(1).filter_map(|bench| bench.split("name = \"").nth(1)?.split('"').next());
+    benches.map(|name| format!("benches/{name}.rs")).collect()
+}
 
 fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
@@ -164,7 +169,7 @@ fn built_in() -> Vec<u8> {
     }
     let play = "src/vm/workstation.yaml";
     add(Path::new("workstation/play.yaml"), &std::fs::read(root.join(play)).unwrap_or_else(|error| panic!("read {play}: {error}")));
-    STAND_INS.iter().for_each(|path| add(Path::new(path), b"// Stands here so that Cargo can read the workspace.\n"));
+    stand_ins().iter().for_each(|path| add(Path::new(path), b"// Stands here so that Cargo can read the workspace.\n"));
     pack(&archive.into_inner().expect("memory takes every file"))
 }
 
