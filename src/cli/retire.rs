@@ -25,7 +25,7 @@ pub async fn retire(kubeconfig: &Path, names: impl Iterator<Item = &str>) {
         match cluster.remove_node(name, DRAIN, &mut |reason| report::line(&format!("    drain {name}: {reason}"))).await {
             Ok(Some(_)) => report::line(&format!("    {name} was drained and has left the cluster")),
             Ok(None) => {}
-            Err(error) => report::line(&format!("    drain {name}: {error}")),
+            Err(error) => report::line(&format!("    {error}; {name} leaves the cluster with what runs on it")),
         }
     }
 }

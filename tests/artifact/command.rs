@@ -120,6 +120,9 @@ fn a_layer_of_debian_packages_has_programs_that_run_with_what_is_in_it() {
         let (_, out, errors) = said(&output);
         assert!(out.starts_with(first), "{program}: {out}{errors}");
     }
+    // By it nft says `udp`; kube-proxy does not know its own rules in a list that says `17`.
+    let etc: Vec<_> = root.join("etc").read_dir().expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(etc, ["protocols"]);
 }
 
 /// A zip of stored (not compressed) files, as a module proxy gives them: local headers, the directory, its end (APPNOTE 4.3).

@@ -128,4 +128,9 @@ async fn a_drain_respects_the_budget_and_leaves_what_belongs_to_the_node() {
     assert_eq!(drained.left, [format!("{there}/of-daemonset"), format!("{there}/static")]);
     assert!(client.try_kubectl(&["get", "node", "leaving"]).unwrap_err().contains("NotFound"));
     assert_eq!(cluster.remove_node("leaving", Duration::from_secs(30), &mut |_| {}).await.unwrap(), None);
+
+    // A machine that goes in any case is not kept as a node by what may not be evicted.
+    let refused = cluster.remove_node("staying", Duration::from_secs(3), &mut |_| {}).await.unwrap_err();
+    assert!(refused.to_string().contains("disruption budget web needs 1 healthy pods and has 1 currently"), "{refused}");
+    assert!(client.try_kubectl(&["get", "node", "staying"]).unwrap_err().contains("NotFound"));
 }

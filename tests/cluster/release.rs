@@ -103,6 +103,58 @@ async fn a_change_is_shown_by_field_and_alone_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_plan_did_not_show_is_told_apart() {
+    let Some((client, cluster)) = cluster().await else { return };
+    let mut wanted = release("beyond", 1);
+    applied(&cluster, &wanted).await;
+    wanted.objects[0]["spec"]["replicas"] = 2.into();
+    let shown = cluster.plan(&wanted).await.unwrap();
+    let beyond = async |shown: &provision::cluster::ReleasePlan| {
+        let now = cluster.plan(&wanted).await.unwrap();
+        now.beyond(shown).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(beyond(&shown).await, [""; 0]);
+    // Somebody else takes an object away, and does what was to be done to another.
+    client.kubectl(&["delete", "configmap", "settings", "-n", "beyond"]);
+    assert_eq!(beyond(&shown).await, ["+ ConfigMap beyond/settings"]);
+    client.kubectl(&["delete", "deployment", "web", "-n", "beyond"]);
+    assert_eq!(beyond(&shown).await, ["+ ConfigMap beyond/settings", "+ Deployment beyond/web"], "to make it is more than to change it");
+    // What was shown and is not to be done any more is nothing beyond.
+    let all = cluster.plan(&wanted).await.unwrap();
+    applied(&cluster, &wanted).await;
+    assert_eq!(beyond(&all).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_write_while_a_plan_looks_is_no_change_of_ours() {
+    let Some((client, cluster)) = cluster().await else { return };
+    let wanted = release("busy", 1);
+    applied(&cluster, &wanted).await;
+    let client = std::sync::Arc::new(client);
+    let other = std::sync::Arc::clone(&client);
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = std::sync::Arc::clone(&done);
+    let writer = tokio::task::spawn_blocking(move || {
+        let mut count = 0;
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            count += 1;
+            other.kubectl(&["annotate", "configmap", "settings", "-n", "busy", "--overwrite", &format!("count={count}")]);
+        }
+        count
+    });
+    let (mut seen, mut plans) = (Vec::new(), 0);
+    let end = std::time::Instant::now() + Duration::from_secs(8);
+    while std::time::Instant::now() < end {
+        seen.extend(cluster.plan(&wanted).await.unwrap().changes.into_iter().filter(|change| change.verdict != Verdict::Unchanged));
+        plans += 1;
+    }
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    let writes = writer.await.unwrap();
+    assert!(writes > 10 && plans > 10, "{writes} writes beside {plans} plans");
+    assert!(seen.is_empty(), "of {plans} plans beside {writes} writes: {seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_field_of_another_manager_is_a_conflict_that_names_both() {
     let Some((client, cluster)) = cluster().await else { return };
     let mut wanted = release("conflict", 1);

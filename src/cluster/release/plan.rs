@@ -12,6 +12,8 @@ use super::{Change, Conflicts, FieldConflict, Release, ReleasePlan, Verdict};
 
 /// Requests at once: the objects of a chart in a few turns, far below what the server admits to one client.
 const AT_ONCE: usize = 8;
+/// How often an object is looked at that others write to without a pause.
+const LOOKS: u32 = 5;
 
 impl Cluster {
     /// What [`Cluster::apply`] would do. Writes nothing; mistakes are verdicts, so that one plan shows all of them.
@@ -57,7 +59,7 @@ impl Cluster {
         if kind_to_come || object.namespace.as_ref().is_some_and(|namespace| to_come.contains(namespace)) {
             return judged(object, None, Verdict::Create);
         }
-        let live = self.live(&object).await?;
+        let (live, answer) = self.beside(&object, &value, conflicts).await?;
         let uid = live.as_ref().and_then(|live| text(live, &["metadata", "uid"])).map(str::to_owned);
         if let Some(live) = live.as_ref().filter(|live| !owner.owns(live) && conflicts == Conflicts::Refuse) {
             return judged(object, uid, Verdict::Refused(format!("it exists already, and {}", owner_in_words(live))));
@@ -65,7 +67,7 @@ impl Cluster {
         if live.as_ref().and_then(|live| text(live, &["metadata", "deletionTimestamp"])).is_some() {
             return judged(object, uid, Verdict::Refused("it is being deleted; its finalizers have not ended".to_owned()));
         }
-        let verdict = match (self.send(&object, &value, conflicts, true).await, live) {
+        let verdict = match (answer, live) {
             (Ok(_), None) => Verdict::Create,
             (Ok(answer), Some(live)) => match diff::fields(&live, &answer) {
                 same if same.is_empty() => Verdict::Unchanged,
@@ -79,6 +81,25 @@ impl Cluster {
             (Err(error), _) => return Err(Error::api(format!("ask what would become of {object}"), &error)),
         };
         judged(object, uid, verdict)
+    }
+
+    /// The object as it is, and the answer of a dry run on that very version of it: a controller that writes between the two (a
+    /// rollout's revision, say) would show as a change of ours.
+    async fn beside(&self, object: &ObjectId, value: &Value, conflicts: Conflicts) -> Result<(Option<Value>, kube::Result<Value>)> {
+        let mut looks = 0;
+        loop {
+            let live = self.live(object).await?;
+            let answer = self.send(object, value, conflicts, true).await;
+            looks += 1;
+            let version = |object: &Value| text(object, &["metadata", "resourceVersion"]).map(str::to_owned);
+            let same = match (&live, &answer) {
+                (Some(live), Ok(answer)) => version(live) == version(answer),
+                _ => true,
+            };
+            if same || looks == LOOKS {
+                return Ok((live, answer));
+            }
+        }
     }
 
     /// A server-side apply; `dry` asks only what would come of it. The answer is the whole object.
