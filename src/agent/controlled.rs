@@ -201,12 +201,7 @@ impl Engine for EngineHandle<'_, '_> {
     }
 
     fn set_facts(&mut self, facts: Map, cacheable: bool) -> Result<()> {
-        let task = self.item;
-        let delegated =
-            self.executor.keyword_text(|keywords| keywords.delegate_to.as_ref(), task.context, task.locals, task.at).map_err(failure)?;
-        let to_delegate =
-            self.executor.keyword_flag(|keywords| keywords.delegate_facts.as_ref(), task.context, task.locals, task.at).map_err(failure)?;
-        if let Some(host) = delegated.filter(|host| to_delegate && **host != *self.executor.program.host) {
+        if let Some(host) = self.executor.facts_for(self.item).map_err(failure)? {
             self.ask(Question::SetHostFacts { host, facts })?;
             return Ok(());
         }
@@ -217,7 +212,7 @@ impl Engine for EngineHandle<'_, '_> {
         if cacheable {
             self.executor.state.add_facts(&facts);
         }
-        self.executor.publish(&facts);
+        self.executor.publish(self.item.at, &facts);
         Ok(())
     }
 

@@ -68,6 +68,8 @@ pub struct Executor {
     /// Set where the plan was left: why.
     pub refusal: Option<Arc<str>>,
     pub handling: bool,
+    /// Blocks around the task in hand whose `rescue` would take a failure.
+    pub rescues: u32,
 }
 
 /// Sections of a play, in positions.
@@ -107,6 +109,7 @@ impl Executor {
             lock: None,
             refusal: None,
             handling: false,
+            rescues: 0,
         }
     }
 
@@ -239,7 +242,11 @@ impl Executor {
                 continue;
             }
             match self.run_play(play) {
-                Flow::Next | Flow::EndPlay | Flow::EndRole => {}
+                Flow::Next | Flow::EndRole => {}
+                // The play is over for this host, the next one may have it again.
+                Flow::EndPlay | Flow::EndHost => {
+                    self.port.passed(&Position(vec![play.index]).child(section::END), self.state.dirty);
+                }
                 other => return other,
             }
             if self.state.recap.failed > 0 {
@@ -369,7 +376,9 @@ impl Executor {
         let resumes_in = |part: &Position, executor: &Self| executor.resume.as_ref().is_some_and(|resume| resume.is_inside(part));
         let mut flow = Flow::Next;
         if self.resume.is_none() || resumes_in(&parts[0], self) {
+            self.rescues += u32::from(!block.rescue.is_empty());
             flow = self.run_steps(&block.block, &inner, &parts[0]);
+            self.rescues -= u32::from(!block.rescue.is_empty());
         }
         let failed_here = flow == Flow::Failed;
         if (failed_here && !block.rescue.is_empty()) || resumes_in(&parts[1], self) {
@@ -500,7 +509,7 @@ impl Executor {
     }
 
     /// Sends what other hosts read.
-    pub fn publish(&self, variables: &Map) {
+    pub fn publish(&self, at: &Position, variables: &Map) {
         let wanted: Map = match &self.program.published {
             Published::Nothing => return,
             Published::Everything => variables.clone(),
@@ -514,7 +523,7 @@ impl Executor {
                 .collect(),
         };
         if !wanted.is_empty() {
-            self.port.publish(wanted);
+            self.port.publish(at, wanted);
         }
     }
 

@@ -128,6 +128,8 @@ pub enum Up {
     },
     /// Variables that other hosts read.
     Published {
+        /// The task that gave them.
+        position: Position,
         variables: Map,
     },
     /// The machine is about to restart: bring it back and go on from here.
@@ -298,6 +300,11 @@ pub enum Question {
     Delegate {
         host: Arc<str>,
         request: Box<Perform>,
+    },
+    /// A variable that another host may have set for this one (`delegate_facts`), once all are past everything before the position.
+    Told {
+        name: Arc<str>,
+        position: Position,
     },
     /// Facts for another host (`delegate_facts`).
     SetHostFacts {

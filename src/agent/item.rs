@@ -703,7 +703,7 @@ impl Executor {
             PerformReply::Failed { outcome, .. } => return Ok(outcome.into()),
             PerformReply::Applied { .. } | PerformReply::Done => return Err(Stop::Error(Error::failed("the worker answered out of turn"))),
         };
-        self.learn_facts(&planned.outcome);
+        self.learn_facts(item, &planned.outcome)?;
         let Some(handle) = planned.handle else { return Ok(self.recalled(planned, &digest)) };
         if settings.mode == CallMode::Plan && !settings.really {
             return Ok(self.predicted(planned, settings));
@@ -805,7 +805,7 @@ impl Executor {
             PerformReply::Unknown(cause) => return Err(Stop::Error(Error::unknown(cause))),
             _ => return Err(Stop::Error(Error::failed("the worker answered out of turn"))),
         };
-        self.learn_facts(&outcome);
+        let learnt = self.learn_facts(item, &outcome);
         if !quiet {
             let storable = !interrupted
                 && !outcome.failed
@@ -815,6 +815,7 @@ impl Executor {
                 .done(digest, &outcome, storable, interrupted)
                 .map_err(|error| Stop::Error(Error::failed(format!("write the journal: {error}"))))?;
         }
+        learnt?;
         if interrupted && let Some(ended) = self.port.ended(item.at) {
             return Err(Stop::Flow(Flow::Ended(ended)));
         }
@@ -860,11 +861,25 @@ impl Executor {
         let _ = self.performers.perform(&settings.target, Perform::Drop { handle });
     }
 
-    fn learn_facts(&mut self, outcome: &Outcome) {
-        if let Some(facts) = &outcome.facts {
-            self.state.add_facts(facts);
-            self.publish(facts);
+    /// The other host whose facts a task finds or sets (`delegate_to` with `delegate_facts`).
+    pub fn facts_for(&self, item: &Item<'_>) -> Result<Option<Arc<str>>> {
+        let (context, locals, at) = (item.context, item.locals, item.at);
+        if !self.keyword_flag(|keywords| keywords.delegate_facts.as_ref(), context, locals, at)? {
+            return Ok(None);
         }
+        let delegate = self.keyword_text(|keywords| keywords.delegate_to.as_ref(), context, locals, at)?;
+        Ok(delegate.filter(|host| **host != *self.program.host).map(|host| Arc::from(&*host)))
+    }
+
+    fn learn_facts(&mut self, item: &Item<'_>, outcome: &Outcome) -> std::result::Result<(), Stop> {
+        let Some(facts) = &outcome.facts else { return Ok(()) };
+        if let Some(host) = self.facts_for(item)? {
+            self.port.ask(Question::SetHostFacts { host, facts: facts.clone() })?;
+            return Ok(());
+        }
+        self.state.add_facts(facts);
+        self.publish(item.at, facts);
+        Ok(())
     }
 
     /// Whether this host or, in a plan, another one before this position has changed (or would have).

@@ -348,8 +348,8 @@ impl Port for Link {
         self.queue(&Up::Reached { position: position.clone(), dirty }, false);
     }
 
-    fn publish(&self, variables: Map) {
-        self.queue(&Up::Published { variables }, false);
+    fn publish(&self, position: &Position, variables: Map) {
+        self.queue(&Up::Published { position: position.clone(), variables }, false);
     }
 
     fn ended(&self, position: &Position) -> Option<Ended> {

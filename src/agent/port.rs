@@ -46,8 +46,8 @@ pub trait Port: Send + Sync {
     fn reach(&self, position: &Position, dirty: bool) -> Result<bool, Ended>;
     /// Says so without waiting.
     fn passed(&self, position: &Position, dirty: bool);
-    /// Sends variables that other hosts read.
-    fn publish(&self, variables: Map);
+    /// Sends variables that other hosts read, with the task that gave them.
+    fn publish(&self, position: &Position, variables: Map);
     /// Whether the run must end before the position.
     fn ended(&self, position: &Position) -> Option<Ended>;
     /// Whether the work in hand must end now.

@@ -113,8 +113,24 @@ impl<'run> TaskScope<'run> {
         })
     }
 
-    /// The variable with the origin of what won, highest precedence first.
+    /// The variable with the origin of what won, highest precedence first; not what other hosts may have told.
     pub fn find(&self, name: &str) -> Option<(Arc<Tree>, Arc<str>)> {
+        self.find_set(name).or_else(|| self.find_given(name))
+    }
+
+    /// A variable that another host has set for this one (`delegate_facts`).
+    fn find_told(&self, name: &str) -> Result<Option<(Arc<Tree>, Arc<str>)>> {
+        if !self.executor.program.told.contains(name) {
+            return Ok(None);
+        }
+        match self.ask(Question::Told { name: name.into(), position: self.position.clone() })? {
+            Answer::Value(Some(value)) => Ok(Some((Arc::new(Tree::Literal(value)), Arc::from("another host's task")))),
+            _ => Ok(None),
+        }
+    }
+
+    /// What is set by the loop, the command line, the task or the run itself.
+    fn find_set(&self, name: &str) -> Option<(Arc<Tree>, Arc<str>)> {
         let executor = self.executor;
         let literal = |value: &Value, origin: &str| (Arc::new(Tree::Literal(value.clone())), Arc::from(origin));
         if let Some(value) = self.locals.get(name) {
@@ -129,9 +145,13 @@ impl<'run> TaskScope<'run> {
         if let Some(hit) = self.find_parameters(name) {
             return Some(hit);
         }
-        if let Some(value) = executor.state.variables.get(name) {
-            return Some(literal(value, "set_fact or register"));
-        }
+        executor.state.variables.get(name).map(|value| literal(value, "set_fact or register"))
+    }
+
+    /// What files, facts and the inventory give.
+    fn find_given(&self, name: &str) -> Option<(Arc<Tree>, Arc<str>)> {
+        let executor = self.executor;
+        let literal = |value: &Value, origin: &str| (Arc::new(Tree::Literal(value.clone())), Arc::from(origin));
         let of_layer = |layer: &Layer| layer.get(name).map(|variable| (Arc::clone(&variable.value), Arc::clone(&layer.origin)));
         if let Some(hit) = executor.state.included.iter().rev().find_map(|layer| of_layer(layer)) {
             return Some(hit);
@@ -213,7 +233,11 @@ impl<'run> TaskScope<'run> {
 
 impl Scope for TaskScope<'_> {
     fn variable(&self, name: &str) -> Result<Option<Arc<Tree>>> {
-        match self.find(name) {
+        let found = match self.find_set(name) {
+            Some(found) => Some(found),
+            None => self.find_told(name)?.or_else(|| self.find_given(name)),
+        };
+        match found {
             Some((tree, origin)) => {
                 self.record(name, &origin);
                 Ok(Some(tree))
@@ -321,8 +345,10 @@ impl TaskScope<'_> {
         let executor = self.executor;
         let of_layer = |layer: &Layer| layer.get(name).map(|variable| Arc::clone(&variable.value));
         let literal = |value: &Value| Arc::new(Tree::Literal(value.clone()));
-        let tree = of_layer(&executor.program.extra)
-            .or_else(|| executor.state.variables.get(name).map(literal))
+        let set = of_layer(&executor.program.extra).or_else(|| executor.state.variables.get(name).map(literal));
+        let told = if set.is_some() { None } else { self.find_told(name)?.map(|(tree, _)| tree) };
+        let tree = set
+            .or(told)
             .or_else(|| executor.state.included.iter().rev().find_map(|layer| of_layer(layer)))
             .or_else(|| executor.state.injected.get(name).map(literal))
             .or_else(|| executor.program.inventory.iter().rev().find_map(of_layer))

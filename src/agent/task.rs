@@ -211,7 +211,7 @@ impl Executor {
         let value = self.mark_secrets(value);
         if let Some(name) = &task.register {
             self.state.set_variable(name, value.clone());
-            self.publish(&Map::from_iter([(Key::from(&**name), value.clone())]));
+            self.publish(at, &Map::from_iter([(Key::from(&**name), value.clone())]));
         }
         self.state.tasks += 1;
         let failed = runs.iter().any(|run| run.failed && !run.ignored);
@@ -330,6 +330,7 @@ impl Executor {
             ran: run.really && self.pass == Pass::Plan,
             fatal: run.failed
                 && !run.ignored
+                && self.rescues == 0
                 && self.keyword_flag(|keywords| keywords.any_errors_fatal.as_ref(), context, &Map::new(), at).unwrap_or(false),
             span: run.failed.then_some(run.span.unwrap_or(task.span)),
         }));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Exit;
 use super::artifacts::{known, store};
 use super::machines::Ours;
+use super::person::person;
 use super::shared::Selection;
 use crate::artifact::{Manifest, Store};
 use crate::cluster::kubeconfig;
@@ -162,7 +163,7 @@ impl Checked {
         let Self { folder, project, playbooks, options, compiled, name, become_password, .. } = self;
         let forks = options.forks;
         let again = Again::new(project, playbooks, options);
-        prepare(&name, &folder, compiled, become_password, forks, again, reached, report::asker()).map_err(|error| {
+        prepare(&name, &folder, compiled, become_password, forks, again, reached, person()).map_err(|error| {
             report::error(&format!("{error:#}"), None);
             Exit::Error
         })

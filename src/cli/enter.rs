@@ -44,7 +44,7 @@ impl Ssh {
         };
         let entered = async {
             let target = Target::resolve(&request, &Surroundings::current())?;
-            let connection = Connector::new(Keyring::new(report::asker())).connect(&target, Patience::USUAL).await?;
+            let connection = Connector::new(Keyring::new(super::person::person())).connect(&target, Patience::USUAL).await?;
             super::ssh::ssh(&connection, &self.command).await
         };
         match entered.await {

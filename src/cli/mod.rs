@@ -13,6 +13,7 @@ mod kubeconfig;
 mod kubectl;
 mod machines;
 mod making;
+mod person;
 mod plan;
 mod playbook;
 mod retire;

@@ -166,10 +166,25 @@ fn always(name: &str) -> bool {
     name.starts_with("ansible_") && !CONTROLLERS.contains(&name)
 }
 
-/// Takes out of each program what it cannot read, and says what each host must publish for the others.
+/// Names of variables that a program may set for other hosts.
+fn told(program: &Program) -> BTreeSet<Arc<str>> {
+    let mut found = Found::default();
+    program.plays.iter().for_each(|play| found.play(play));
+    found.fragments(&program.fragments);
+    if found.delegates_facts { found.facts } else { BTreeSet::new() }
+}
+
+/// Takes out of each program what it cannot read, and says what each host must publish for the others and what they may tell it.
 pub fn prune<'p>(programs: impl Iterator<Item = &'p mut Program>) {
     let mut cache = Cache::default();
+    let mut programs: Vec<&mut Program> = programs.collect();
+    if programs.len() > 1 {
+        let all: Vec<_> = programs.iter().map(|program| told(program)).collect();
+        let all: BTreeSet<Arc<str>> = all.into_iter().flatten().collect();
+        programs.iter_mut().for_each(|program| program.told.clone_from(&all));
+    }
     let mut programs: Vec<(&mut Program, Closure)> = programs
+        .into_iter()
         .map(|program| {
             let closure = of_program(&mut cache, program);
             (program, closure)

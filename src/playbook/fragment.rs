@@ -252,11 +252,12 @@ impl Loader<'_> {
             if base == Path::new("/") {
                 continue;
             }
-            // Without any known part, folders of a kind are taken whole, others only flat.
+            // A name without any folder in it: folders of a kind are taken whole, others only flat. Below a playbook are other
+            // roles' files, which it never means.
             let kind = base
                 .file_name()
                 .is_some_and(|name| matches!(name.to_str(), Some("files" | "templates" | "vars" | "tasks" | "handlers" | "defaults")));
-            let listed = if open && !kind { files_in(&base) } else { files_below(&base) };
+            let listed = if start.is_empty() && !rest.has_folder() && !kind { files_in(&base) } else { files_below(&base) };
             for path in listed {
                 let relative = path.strip_prefix(&base).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
                 if rest.matches(&relative) && !found.contains(&path) {

@@ -8,7 +8,7 @@ use crate::source::{Diagnostic, Node, NodeKind};
 
 /// Modules of `ansible.builtin` that are not there, with what to do instead.
 const ABSENT: &[(&str, &str)] = &[
-    ("apt_key", "put the key below /etc/apt/keyrings with `copy` or `get_url` and name it in `signed-by`; apt-key is gone from Debian 12"),
+    ("apt_key", "put the key below /etc/apt/keyrings with `copy` and name it in `signed-by`; apt-key is gone from Debian 12"),
     ("apt_repository", "write the .list or .sources file below /etc/apt/sources.list.d with `copy`"),
     ("assemble", "a `template` with a loop over the parts writes the same file"),
     ("async_status", "there are no background jobs (`async`): a long task holds no connection open"),
@@ -20,7 +20,7 @@ const ABSENT: &[(&str, &str)] = &[
     ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
     ("dpkg_selections", "run apt-mark with `command`"),
     ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
-    ("fetch", "files of a node are read with `slurp`-like registers; `provision ssh NODE -- cat FILE` gets one"),
+    ("fetch", "`provision ssh NODE -- cat FILE` gets one; for a task, `command: cat …` with `register` and `changed_when: false`"),
     ("find", "use `command: find …` with `changed_when: false`"),
     ("get_url", "name the file as an artifact: it is fetched once, verified, and copied"),
     ("getent", "use `command: getent …` with `changed_when: false`"),

@@ -38,6 +38,11 @@ impl Pattern {
         name.ends_with(last.as_str())
     }
 
+    /// Whether a folder is written in it.
+    pub fn has_folder(&self) -> bool {
+        self.parts.iter().any(|part| part.contains('/'))
+    }
+
     /// As shown to a user: `setup-*.yml`.
     pub fn shown(&self) -> String {
         self.parts.join("*")

@@ -23,6 +23,10 @@ pub struct Found<'p> {
     pub handlers: Vec<&'p Tree>,
     pub notified: Vec<(&'p Tree, &'p Task)>,
     pub tasks: Vec<&'p Task>,
+    /// `delegate_facts` stands somewhere: hosts may set each other's variables.
+    pub delegates_facts: bool,
+    /// Names that `set_fact` sets.
+    pub facts: BTreeSet<Arc<str>>,
 }
 
 impl<'p> Found<'p> {
@@ -93,6 +97,7 @@ impl<'p> Found<'p> {
             &keywords.timeout,
         ];
         self.roots.extend(single.into_iter().flatten());
+        self.delegates_facts |= keywords.delegate_facts.is_some();
     }
 
     pub fn task(&mut self, task: &'p Task, handlers: bool) {
@@ -112,6 +117,7 @@ impl<'p> Found<'p> {
             "set_fact" => {
                 self.open |= task.arguments.splat.is_some() || task.arguments.free_form.is_some();
                 for argument in &task.arguments.named {
+                    self.facts.insert(Arc::clone(&argument.name));
                     self.name(&argument.name);
                 }
             }

@@ -3,7 +3,7 @@
 //! The structure keeps Ansible's own: plays with sections, blocks, tasks; roles and imports are blocks with scopes.
 //! Keywords stay where the user wrote them and stay unevaluated; the agent inherits and evaluates them at the point of use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ pub struct Program {
     pub files: BTreeMap<Arc<str>, File>,
     /// Variables of this host that other hosts' programs read through `hostvars`.
     pub published: Published,
+    /// Variables that other hosts may set for this one (`delegate_facts`): who reads one asks the controller.
+    pub told: BTreeSet<Arc<str>>,
 }
 
 impl Program {

@@ -10,7 +10,7 @@ mod secret;
 mod story;
 mod text;
 
-pub use secret::{ask_secret, asker, put_back};
+pub use secret::{ask_secret, put_back};
 pub use story::{Format, Story};
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -77,7 +77,7 @@ pub async fn confirm(question: &str) -> Option<bool> {
 }
 
 /// A question whose answer may be seen; `None` where the input ends.
-fn ask_plain(question: &str) -> Option<String> {
+pub fn ask_plain(question: &str) -> Option<String> {
     let _asking = live::asking();
     ask(question);
     let mut answer = String::new();

@@ -1,14 +1,12 @@
 //! Secrets typed on the terminal: not shown, asked one at a time, the terminal always put back.
 
 use std::io::{IsTerminal, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use nix::sys::signal::{Signal, raise};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
 use super::{ask, line, live};
-use crate::program::Text;
-use crate::ssh::{Ask, Question};
 
 /// The terminal as it was, while a secret is typed. The process may end in the middle of a question.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
@@ -37,17 +35,6 @@ pub fn ask_secret(question: &str) -> Option<String> {
             None
         }
     }
-}
-
-/// For SSH: passphrases of keys, questions of servers. `None`: nobody is there to be asked.
-pub fn asker() -> Option<Ask> {
-    let ask: Ask = Arc::new(|question: &Question| {
-        if question.echo {
-            return super::ask_plain(&format!("{}: ", question.prompt)).map(Text::secret);
-        }
-        ask_secret(&format!("{}: ", question.prompt)).map(Text::secret)
-    });
-    std::io::stdin().is_terminal().then_some(ask)
 }
 
 /// Puts the terminal back where a question was cut off: before the process ends.

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::host::{self, Incoming, Patience};
 use super::hostvars::HostScope;
 use super::order::Place;
+use super::told::Told;
 use super::{Contents, Failure, Happening, HostResult, HostVariables, Inputs};
 use crate::agent::frame::{Answer, CHUNK, Down, Event, ItemResult, Perform, Question, RunMode, Snapshot, Start, Status, Summary, Up};
 use crate::program::{Bytes, Map, Play, Position, Program, Tree, Value};
@@ -43,7 +44,10 @@ struct Host {
     suspended: Option<(Box<Snapshot>, Instant)>,
     /// Only performs for others.
     serves: bool,
-    published: Map,
+    /// Its facts, registered and set variables, as far as others read them.
+    published: Told,
+    /// Variables that other hosts have set for it.
+    told: Told,
     /// Sent before the session was there.
     queued: Vec<Down>,
     /// The attempt to reach it.
@@ -65,7 +69,8 @@ impl Host {
             wants: None,
             result: None,
             suspended: None,
-            published: Map::new(),
+            published: Told::default(),
+            told: Told::default(),
             queued: Vec::new(),
             connecting: None,
         }
@@ -467,9 +472,10 @@ impl Coordinator {
                     self.answer(&asker, asked, Answer::Performed(reply));
                 }
             }
-            Up::Published { variables } => {
+            Up::Published { position, variables } => {
                 if let Some(host) = self.hosts.get_mut(name) {
-                    host.published.extend(variables);
+                    let place = Place { batch: host.batch(&position), position };
+                    host.published.tell(&place, variables);
                 }
             }
             Up::Suspended(snapshot) => {
@@ -541,7 +547,10 @@ impl Coordinator {
                 self.answer(name, id, Answer::Done);
             }
             Question::SetHostFacts { host, facts } => {
-                self.hosts.entry(Arc::clone(&host)).or_insert_with(|| Host::new(None)).published.extend(facts);
+                let place = self.hosts.get(name).map(|host| host.place.clone()).unwrap_or_default();
+                let host = self.hosts.entry(host).or_insert_with(|| Host::new(None));
+                host.told.tell(&place, facts.clone());
+                host.published.tell(&place, facts);
                 self.answer(name, id, Answer::Done);
             }
             Question::AddHost { name: added, groups, variables } => {
@@ -565,10 +574,14 @@ impl Coordinator {
             // Who asks at a position is past everything before it: two hosts may ask for each other's variables.
             waiting @ (Question::HostVariable { .. }
             | Question::HostVariables { .. }
+            | Question::Told { .. }
             | Question::RunOnce { .. }
             | Question::Program { .. }) => {
                 match &waiting {
-                    Question::HostVariable { position, .. } | Question::HostVariables { position, .. } | Question::RunOnce { position } => {
+                    Question::HostVariable { position, .. }
+                    | Question::HostVariables { position, .. }
+                    | Question::Told { position, .. }
+                    | Question::RunOnce { position } => {
                         let position = position.clone();
                         self.moved(name, &position);
                     }
@@ -694,19 +707,27 @@ impl Coordinator {
 
     fn try_answer(&mut self, waiting: &Pending) -> Option<Answer> {
         match &waiting.question {
-            Question::HostVariable { host, name, position } => {
-                self.is_told(waiting, host, position).then(|| match self.with_scope(host, |scope| scope.value(name)) {
+            Question::HostVariable { host, name, position } => self.is_told(waiting, host, position).then(|| {
+                match self.with_scope(host, &self.place_of(waiting, position), |scope| scope.value(name)) {
                     None => unknown_host(host),
                     Some(Ok(value)) => Answer::Value(value),
                     Some(Err(error)) => match error.unknown_cause() {
                         Some(cause) => Answer::Unknown(Arc::clone(cause)),
                         None => Answer::Error { message: format!("hostvars['{host}']['{name}']: {error}"), hint: error.hint },
                     },
+                }
+            }),
+            Question::HostVariables { host, position } => self.is_told(waiting, host, position).then(|| {
+                self.with_scope(host, &self.place_of(waiting, position), |scope| scope.values())
+                    .map_or_else(|| unknown_host(host), Answer::Values)
+            }),
+            Question::Told { name, position } => {
+                let place = self.place_of(waiting, position);
+                self.others_past(&waiting.host, &place).then(|| {
+                    let told = self.hosts.get(&waiting.host).and_then(|host| host.told.get(name, &place));
+                    Answer::Value(told.cloned())
                 })
             }
-            Question::HostVariables { host, position } => self
-                .is_told(waiting, host, position)
-                .then(|| self.with_scope(host, |scope| scope.values()).map_or_else(|| unknown_host(host), Answer::Values)),
             Question::RunOnce { position } => self.run_once(&waiting.host, position),
             Question::Program { from_play } => self.program_anew(&waiting.host, *from_play),
             _ => Some(Answer::Done),
@@ -715,13 +736,18 @@ impl Coordinator {
 
     /// Whether the host has done all before the position, so that what it tells is what linear order shows.
     fn is_told(&self, waiting: &Pending, host: &Arc<str>, position: &Position) -> bool {
-        let batch = self.hosts.get(&waiting.host).map_or(0, |host| host.batch(position));
-        let place = Place { position: position.clone(), batch };
+        let place = self.place_of(waiting, position);
+        let batch = place.batch;
         self.hosts.get(host).is_none_or(|host| !host.is_live() || host.place.is_past(&place) || host.batch(position) > batch)
     }
 
-    fn with_scope<T>(&self, host: &Arc<str>, read: impl FnOnce(&HostScope<'_>) -> T) -> Option<T> {
-        let nothing = Map::new();
+    /// Where the task is that asks.
+    fn place_of(&self, waiting: &Pending, position: &Position) -> Place {
+        Place { position: position.clone(), batch: self.hosts.get(&waiting.host).map_or(0, |host| host.batch(position)) }
+    }
+
+    /// The variables of a host as a task at `place` sees them.
+    fn with_scope<T>(&self, host: &Arc<str>, place: &Place, read: impl FnOnce(&HostScope<'_>) -> T) -> Option<T> {
         let known = self.hosts.get(host);
         let inventory = self.inventory.get(host);
         let fallback;
@@ -742,7 +768,7 @@ impl Coordinator {
             host,
             inventory,
             extra: &extra,
-            published: known.map_or(&nothing, |known| &known.published),
+            published: &known.map_or_else(Map::new, |known| known.published.before(place)),
             depth: RefCell::new(0),
         };
         Some(read(&scope))
@@ -825,6 +851,7 @@ impl Coordinator {
                 host.wants = None;
                 host.result = None;
                 host.published.clear();
+                host.told.clear();
             }
             self.send(&name, Down::Apply);
         }

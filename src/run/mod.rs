@@ -13,6 +13,7 @@ pub mod plan;
 pub mod prepare;
 pub mod reach;
 pub mod session;
+mod told;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 use provision::agent::executor::Executor;
 use provision::agent::frame::{Answer, Event, ItemResult, Question, Status, Summary, Up};
@@ -136,13 +137,15 @@ fn world() -> impl Strategy<Value = World> {
 
 struct Lab {
     folder: tempfile::TempDir,
+    /// Where the machine's paths are.
+    machine: PathBuf,
 }
 
 impl Lab {
     fn new(world: &World) -> Self {
-        let lab = Self { folder: tempfile::tempdir().expect("a folder") };
-        fs::create_dir(lab.folder.path().join("machine")).expect("made");
-        fs::create_dir(lab.folder.path().join("project")).expect("made");
+        let folder = tempfile::tempdir().expect("a folder");
+        let lab = Self { machine: folder.path().join("machine"), folder };
+        fs::create_dir(&lab.machine).expect("made");
         for (index, start) in world.starts.iter().enumerate() {
             let path = lab.path(index);
             match start {
@@ -159,6 +162,33 @@ impl Lab {
                 Start::Link(to) => std::os::unix::fs::symlink(lab.path(*to), &path).expect("linked"),
             }
         }
+        lab.write_project(world);
+        lab
+    }
+
+    /// The same for a node: its starting state as a script.
+    fn elsewhere(world: &World) -> (Self, String) {
+        let lab = Self { folder: tempfile::tempdir().expect("a folder"), machine: "/srv/machine".into() };
+        lab.write_project(world);
+        let mut script = String::from("rm -rf /srv/machine; mkdir /srv/machine; cd /srv/machine\n");
+        for (index, start) in world.starts.iter().enumerate() {
+            let file = |content: &u8, path: String| format!("printf '%s' '{}' > {path}\n", content_of(*content));
+            script += &match start {
+                Start::Nothing => String::new(),
+                Start::File(content, narrow) => {
+                    file(content, format!("p{index}")) + &format!("chmod {} p{index}\n", if *narrow { "600" } else { "644" })
+                }
+                Start::Folder => format!("mkdir p{index}\n"),
+                Start::FolderWithFile(content) => format!("mkdir p{index}\n") + &file(content, format!("p{index}/x")),
+                Start::Link(to) => format!("ln -s {} p{index}\n", lab.path(*to).display()),
+            };
+        }
+        (lab, script)
+    }
+
+    fn write_project(&self, world: &World) {
+        let lab = self;
+        fs::create_dir(lab.folder.path().join("project")).expect("made");
         lab.write("inventory", "localhost ansible_connection=local\n");
         lab.write("source.txt", "of the project\n");
         lab.write("text.j2", "fact {{ fact0 | default('none') }} and {{ fact1 | default('none') }}\n");
@@ -197,11 +227,10 @@ impl Lab {
             })
             .collect();
         lab.write("site.yaml", &json!([{"hosts": "localhost", "gather_facts": false, "tasks": steps, "handlers": handlers}]).to_string());
-        lab
     }
 
     fn path(&self, index: usize) -> PathBuf {
-        self.folder.path().join("machine").join(format!("p{index}"))
+        self.machine.join(format!("p{index}"))
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -301,7 +330,7 @@ impl Lab {
     /// Everything of the machine, times and inodes too.
     fn state(&self) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
-        let mut open = vec![self.folder.path().join("machine")];
+        let mut open = vec![self.machine.clone()];
         while let Some(path) = open.pop() {
             use std::os::unix::fs::MetadataExt;
             let about = fs::symlink_metadata(&path).expect("there");
@@ -371,7 +400,7 @@ impl Port for Ear {
         Ok(false)
     }
     fn passed(&self, _: &Position, _: bool) {}
-    fn publish(&self, _: Map) {}
+    fn publish(&self, _: &Position, _: Map) {}
     fn ended(&self, _: &Position) -> Option<Ended> {
         None
     }
@@ -604,4 +633,56 @@ fn a_second_plan_proves_that_nothing_is_left_and_a_third_hand_is_noticed() {
             Ok(())
         })
         .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The same by the real program, over SSH, on a node: an entry of the plan as `--json` has it.
+fn entry(value: &Value) -> String {
+    let part = |name: &str| value[name].to_string();
+    format!("{} {} {} {}", part("position"), part("item"), part("task"), part("actions"))
+}
+
+#[test]
+fn an_agent_on_a_node_does_what_it_planned() {
+    let Some(node) = super::lab::Lab::new(&["localhost"]) else { return };
+    let mut runner = runner(1);
+    let worlds = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
+    for _ in 0..worlds {
+        let world = world().new_tree(&mut runner).expect("a world").current();
+        let (lab, script) = Lab::elsewhere(&world);
+        node.nodes.ssh("localhost", &script);
+        for entry in fs::read_dir(lab.folder.path().join("project")).expect("listed").flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name != "inventory" {
+                let name = if name == "site.yaml" { "playbooks/site.yaml".to_owned() } else { format!("playbooks/{name}") };
+                node.write(&name, &fs::read_to_string(entry.path()).expect("read"));
+            }
+        }
+        node.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
+        let state = || node.nodes.ssh("localhost", "find /srv/machine -printf '%p %y %m %l %T@ %i\n' | sort");
+        let before = state();
+        let plan = node.provision(&["plan", "--json"]);
+        let story = |more: &str| format!("{}\n{script}\n{}\n{}\n{more}", lab.playbook(), plan.stdout, plan.stderr);
+        assert_eq!(state(), before, "a plan changes nothing: {}", story(""));
+        let up = node.provision(&["up", "--yes", "--json"]);
+        let told = || story(&format!("{}\n{}", up.stdout, up.stderr));
+        let planned = plan.events("planned");
+        assert_eq!(planned, up.events("planned"), "the plan of `up` is `plan`'s: {}", told());
+        assert!(!up.stdout.contains("the machine changed since the plan"), "{}", told());
+        // What comes after a program or an unknown may be anything.
+        let is_open = |value: &Value| {
+            let runs = value["actions"]
+                .as_array()
+                .is_some_and(|actions| actions.iter().any(|action| action.as_str().unwrap_or("").starts_with("run ")));
+            value["plan"] == "unknown" || (runs && value["plan"] == "change")
+        };
+        if planned.iter().any(is_open) {
+            continue;
+        }
+        let mut expected: Vec<String> = planned.iter().filter(|value| value["plan"] == "change").map(entry).collect();
+        let mut done: Vec<String> = up.events("result").iter().filter(|value| value["status"] == "changed").map(entry).collect();
+        expected.sort();
+        done.sort();
+        // A plan that ends badly is refused, and nothing is done.
+        assert!(done == expected || (done.is_empty() && state() == before), "{}", told());
+    }
 }
