@@ -1,8 +1,9 @@
 //! A copy of the bundled environment, on a network of its own.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,11 @@ use super::browser::curl;
 use crate::support::nodes::{Turn, root_or_skip};
 
 pub const NODES: [&str; 3] = ["control", "worker-1", "worker-2"];
+
+/// The program that is tested; PROVISION names another one, of a release say.
+pub fn program() -> OsString {
+    std::env::var_os("PROVISION").unwrap_or_else(|| env!("CARGO_BIN_EXE_provision").into())
+}
 
 /// Its machines go when it is dropped.
 pub struct Bundled {
@@ -90,8 +96,18 @@ impl Bundled {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
-        command.args(arguments).current_dir(self.path()).env("PROVISION_AGENT", env!("CARGO_BIN_EXE_provision-agent")).stdin(Stdio::null());
+        let mut command = self.surrounded(program());
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// A command that runs in the folder.
+    pub fn surrounded(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.path());
+        if std::env::var_os("PROVISION_AGENT").is_none() {
+            command.env("PROVISION_AGENT", env!("CARGO_BIN_EXE_provision-agent"));
+        }
         command
     }
 
@@ -148,13 +164,13 @@ impl Bundled {
         })
     }
 
-    /// Nothing on these nodes is another than in their listings but what is `meant` to be: the beginnings of paths.
+    /// Nothing on these nodes is another than in their listings, but these paths.
     #[track_caller]
     pub fn untouched_but(&self, before: &[(&str, BTreeSet<String>)], meant: &[&str]) {
         let nodes: Vec<&str> = before.iter().map(|(node, _)| *node).collect();
         for ((node, before), (_, after)) in before.iter().zip(self.listings(&nodes)) {
             let differs = after.symmetric_difference(before);
-            let differs: Vec<&String> = differs.filter(|line| !meant.iter().any(|path| line.contains(path))).collect();
+            let differs: Vec<&String> = differs.filter(|line| !line.split(' ').any(|word| meant.contains(&word))).collect();
             assert_eq!(differs, Vec::<&String>::new(), "{node}");
         }
     }
@@ -225,6 +241,12 @@ impl Drop for Bundled {
                 let output = self.run(&[&["kubectl"], words].concat());
                 eprintln!("{}", String::from_utf8_lossy(&output.stdout));
             }
+        }
+        // To look at what went wrong, by hand.
+        if std::thread::panicking() && std::env::var_os("KEEP").is_some() {
+            self.folder.disable_cleanup(true);
+            eprintln!("kept: {}", self.path().display());
+            return;
         }
         let _ = self.run(&["destroy", "--yes"]);
     }
@@ -306,4 +328,26 @@ fn steps(lines: &[String]) -> impl Iterator<Item = &String> {
     let planned = lines.iter().position(|line| line.contains(" checked in "));
     let applied = planned.map_or(&[][..], |index| &lines[index + 1..]);
     lines.iter().filter(|line| line.starts_with("  ✔")).chain(applied)
+}
+
+/// Runs a command that asks this question, and answers it; its exit code and all that it said.
+#[track_caller]
+pub fn answered(mut command: Command, question: &str, answer: impl FnOnce() -> &'static str) -> (Option<i32>, String) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+    let (mut keyboard, mut screen) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+    let (mut said, mut bytes, mut answer) = (String::new(), [0; 4096], Some(answer));
+    while let Ok(count) = screen.read(&mut bytes) {
+        if count == 0 {
+            break;
+        }
+        said.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        if said.contains(question)
+            && let Some(answer) = answer.take()
+        {
+            keyboard.write_all(answer().as_bytes()).expect("it listens");
+        }
+    }
+    let status = child.wait().expect("our own child");
+    assert!(answer.is_none(), "it never asked:\n{said}");
+    (status.code(), said)
 }

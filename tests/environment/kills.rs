@@ -19,7 +19,7 @@ pub fn unkilled(now: Option<State>) -> Option<State> {
 }
 
 /// Where no other test has seen it: from an environment of its own.
-fn unkilled_state(bundled: &Bundled) -> State {
+pub fn unkilled_state(bundled: &Bundled) -> State {
     unkilled(None).unwrap_or_else(|| {
         bundled.up();
         let state = bundled.state(&NODES);
@@ -27,20 +27,6 @@ fn unkilled_state(bundled: &Bundled) -> State {
         unkilled(Some(state.clone()));
         state
     })
-}
-
-#[test]
-fn a_killed_up_is_completed_by_the_next() {
-    let Some(bundled) = Bundled::new() else { return };
-    let wanted = unkilled_state(&bundled);
-    bundled.killed_at("containerd : Configure containerd", Duration::from_millis(50));
-    bundled.killed_at("control_plane : Describe the cluster", Duration::from_secs(4));
-    bundled.killed_at("✔ cluster", Duration::ZERO);
-    bundled.killed_at("+ ConfigMap", Duration::ZERO);
-    bundled.up();
-    bundled.proves_no_change();
-    bundled.answers();
-    assert_eq!(difference(&wanted, &bundled.state(&NODES)), Vec::<String>::new());
 }
 
 /// `cargo test --test main twenty_kills -- --ignored --nocapture`; KILLS=N for another number, SEED=N for the moments of a

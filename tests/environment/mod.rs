@@ -2,10 +2,13 @@
 
 mod browser;
 mod bundled;
+mod changes;
 mod cluster;
+mod disturbances;
 mod entries;
 mod kills;
 mod state;
+mod survival;
 mod user;
 mod workstation;
 
@@ -28,15 +31,19 @@ struct Folder {
 
 impl Folder {
     fn new() -> Option<Self> {
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        Self::named(&format!("env-{number}"), &format!("10.214.{}", (std::process::id() + number) % 120))
+    }
+
+    fn named(name: &str, network: &str) -> Option<Self> {
         if !root_or_skip() {
             return None;
         }
         let turn = Turn::shared();
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let network = format!("10.214.{}", (std::process::id() + number) % 250);
-        let folder = Self { folder: tempfile::tempdir().expect("a folder"), network, _turn: turn };
-        let network = &folder.network;
-        folder.write("provision.yaml", &format!("name: t-env-{}-{number}\n", std::process::id()));
+        let folder = tempfile::Builder::new().prefix("provision-test-").tempdir().expect("a folder");
+        let folder = Self { folder, network: network.to_owned(), _turn: turn };
+        // `t-PID` is how the leavings of a dead test process are known.
+        folder.write("provision.yaml", &format!("name: t-{}-{name}\n", std::process::id()));
         folder.write(
             "vms/dev.yaml",
             &format!(
@@ -135,4 +142,52 @@ fn a_folder_comes_up_stays_as_it_is_and_goes_without_a_trace() {
     assert_eq!(folder.states(), [format!("control {network}.2 absent"), format!("worker-1 {network}.3 absent")]);
     let links = Command::new("ip").args(["-brief", "address"]).output().expect("ip runs");
     assert!(!String::from_utf8_lossy(&links.stdout).contains(&format!("{network}.")), "no address of the network is left");
+}
+
+#[test]
+fn two_folders_run_side_by_side_and_a_third_on_one_of_their_networks_is_refused_by_name() {
+    let number = std::process::id() % 120 + 120;
+    let Some(one) = Folder::named("one", &format!("10.214.{number}")) else { return };
+    let Some(two) = Folder::named("two", &format!("10.212.{number}")) else { return };
+    one.expect(0, &["up", "--yes"]);
+    two.expect(0, &["up", "--yes"]);
+    for folder in [&one, &two] {
+        let network = &folder.network;
+        assert_eq!(folder.states(), [format!("control {network}.2 ready"), format!("worker-1 {network}.3 ready")]);
+        // Nodes of one folder see each other, and nothing of the other's names.
+        assert!(folder.expect(0, &["ssh", "control", "--", "getent", "hosts", "worker-1"]).0.starts_with(&format!("{network}.3")));
+        folder.expect(0, &["ssh", "control", "--", "exec 3<>/dev/tcp/worker-1/22"]);
+        folder.expect(0, &["plan", "--detailed-exitcode"]);
+    }
+
+    let third = Folder::named("three", &one.network).expect("a folder");
+    let (_, refused) = third.expect(1, &["up", "--yes"]);
+    let (process, network, taken) = (std::process::id(), &one.network, one.path().display());
+    let expected = format!(
+        "error: checking the network {network}.0/24: it overlaps {network}.0/24 of the environment `t-{process}-one` in {taken}, \
+         which is up\nhint: take another network in the machines file, or run `provision destroy` in {taken}\n"
+    );
+    assert!(refused.contains(&expected), "{refused}");
+    assert!(!third.path().join(".provision").exists(), "nothing was made");
+
+    // One goes; the other stays as it is.
+    one.expect(0, &["destroy", "--yes"]);
+    assert_eq!(two.states()[0], format!("control {}.2 ready", two.network));
+    two.expect(0, &["plan", "--detailed-exitcode"]);
+    third.expect(0, &["up", "--yes"]);
+}
+
+#[test]
+fn up_has_no_check_mode_and_says_what_has() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_provision")).args(["up", "--check"]).current_dir(folder.path()).output();
+    let output = output.expect("provision runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert_eq!(
+        said,
+        "error: `up` has no check mode: machines and releases could not take part in it\n\
+         hint: run `provision plan`, or `provision playbook --check FILE…`\n"
+    );
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }

@@ -44,9 +44,9 @@ dpkg-query --show --showformat='package ${Package}\t${Version} ${db:Status-Abbre
 apt-mark showmanual | sed 's/^/wanted package /; s/$/\tyes/'
 systemctl list-unit-files --no-legend --plain | awk '{print "unit file " $1 "\t" $2}'
 systemctl list-units --no-legend --plain --all --type=service,socket,timer | awk '$4 != "exited" && $3 != "inactive" {print "unit " $1 "\t" $3}'
-find /etc /usr/local /opt /root /var/lib/kubelet /var/lib/provision-images /var/lib/cni -xdev \
-    \( -path /var/lib/kubelet/pods -o -path /var/lib/kubelet/plugins -o -path /var/lib/kubelet/pki -o -path /var/lib/cni/networks -o -path /var/lib/cni/results \
-       -o -path /var/lib/kubelet/device-plugins -o -name '*_state' -o -name '.lock' \) -prune -o -printf 'file %p\t%y %M %U:%G %l\n'
+find /etc /usr/local /opt /root /var/lib/kubelet /var/lib/provision-images -xdev \
+    \( -path /var/lib/kubelet/pods -o -path /var/lib/kubelet/plugins -o -path /var/lib/kubelet/pki \
+       -o -path /var/lib/kubelet/device-plugins -o -path /root/.kube/cache -o -name '*_state' -o -name '.lock' \) -prune -o -printf 'file %p\t%y %M %U:%G %l\n'
 find /etc /usr/local /opt /root /var/lib/kubelet -xdev -path /var/lib/kubelet/pods -prune -o -type f -print0 | xargs -0 sha256sum | sed 's/^/digest /'
 sed 's/10\.244\.[0-9]*\./10.244.N./' /etc/cni/net.d/10-provision.conflist | sha256sum | sed 's/^/content of the pods network\t/'
 ctr --namespace k8s.io images list | awk 'NR > 1 {print "image " $1 "\t" $3}'
