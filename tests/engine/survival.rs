@@ -534,9 +534,9 @@ fn a_converged_playbook_writes_nothing_at_all() {
     assert_eq!(said.count("a", "changed"), 0, "{}", said.stdout);
     let counts: Vec<u64> = samples.lines().filter_map(|line| line.split(' ').next_back()?.parse().ok()).collect();
     assert!(counts.len() > 10, "the agent was seen at work: {samples}");
-    assert_eq!(counts.iter().max(), Some(&0), "bytes that the agent wrote to disks");
     let after = listing(&lab);
     let changed: Vec<&String> = after.iter().filter(|line| !before.contains(*line)).collect();
+    assert_eq!(counts.iter().max(), Some(&0), "bytes that the agent wrote to disks; changed: {changed:?}");
     assert!(changed.is_empty(), "changed on the node: {changed:?}");
     assert_eq!(before.len(), after.len());
 }
