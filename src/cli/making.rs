@@ -13,7 +13,7 @@ use crate::vm::{Change, Container, Environment, Event, Nodes, Package, Provider}
 use crate::vm::{NodeName, Outcome, cgroup};
 
 /// Why nothing is said of what stands on the machines.
-const LATER: &str = "its machines do not run yet";
+const LATER: &str = "known when the machines are as the file says";
 
 /// What is to be done to machines.
 pub struct Planned {
@@ -116,7 +116,7 @@ impl Planned {
         self.notes().iter().for_each(|note| line(&format!("  {:<12} ({note})", "")));
         let counts: Vec<String> =
             compiled.programs.iter().map(|(name, program)| format!("{} plays on {name}", program.plays.len())).collect();
-        line(&format!("  {:<12} {}     (planned when all machines run)", "hosts", counts.join(", ")));
+        line(&format!("  {:<12} {}     (planned when the machines are as the file says)", "hosts", counts.join(", ")));
         above.iter().flat_map(report::delivery::plan_text).for_each(|text| line(&text));
     }
 

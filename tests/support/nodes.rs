@@ -222,7 +222,7 @@ pub fn root_or_skip() -> bool {
 /// Destroy environments of test processes that are no more.
 fn clear_dead_runs() {
     for record in Record::all() {
-        let pid = record.environment.name.strip_prefix("t-").and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        let pid = record.environment.name.strip_prefix("t-").and_then(|rest| rest.split('-').find_map(|part| part.parse::<u32>().ok()));
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             let machines = machines(&["10.213.0.0/24"], &[("x".to_owned(), Ipv4Addr::new(10, 213, 0, 2))]);
             _ = container(&record.environment, &machines, &[]).destroy(&Nodes::All);
