@@ -11,5 +11,5 @@ use std::path::PathBuf;
 
 /// The shipped model's file.
 fn shipped() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/c1w-domain-disjoint.onnx")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/v2.onnx")
 }

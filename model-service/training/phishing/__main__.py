@@ -1,112 +1,149 @@
-"""The stages, each reads and writes files of one folder: prepare → split → train → calibrate → export → evaluate → card."""
+"""The stages, each reads and writes files: prepare → split → train → calibrate → export → evaluate → gate. `dvc.yaml` runs them."""
 
 import argparse
 import json
 from pathlib import Path
 
-import torch
+import numpy
+import yaml
 
-from . import card, data, export, metrics, network
+from . import calibrate, card, data, distil, evaluate, export, gate, network, preprocessing, report
 
-STAGES = ["prepare", "split", "train", "calibrate", "export", "evaluate", "card"]
+
+class Run:
+    """What the stages share: the settings, and where things lie."""
+
+    def __init__(self, params: Path) -> None:
+        self.params = yaml.safe_load(params.read_text("utf-8"))
+        where = self.params["folders"]
+        self.work, self.models, self.report = Path(where["work"]), Path(where["models"]), Path(where["report"])
+        self.splits, self.seeds, self.profile = self.params["splits"], self.params["seeds"], self.params["data"]["profile"]
+
+    def rows(self, split: str, part: str) -> tuple[list[data.Row], numpy.ndarray, numpy.ndarray]:
+        """Rows, their ids and their labels."""
+        rows = data.read(self.work / split / "rows" / f"{part}.csv")
+        return rows, preprocessing.matrix([row.url for row in rows]), numpy.array([row.label for row in rows], numpy.float32)
+
+    def training(self, split: str, seed: int) -> dict:
+        return json.loads((self.work / split / "weights" / f"seed-{seed}.json").read_text("utf-8"))
+
+
+def folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write(path: Path, value) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def prepare(run: Run) -> None:
+    rows, official = data.prepare(run.profile, Path(run.params["data"]["feedback"]))
+    data.write(rows, folder(run.work) / "rows.csv")
+    (run.work / "official-test.txt").write_text("".join(f"{url}\n" for url in sorted(official)), "utf-8")
+    told = sum(row.origin == "feedback" for row in rows)
+    print(f"{len(rows)} rows, {sum(row.label for row in rows)} phishing, {len({row.domain for row in rows})} domains, {told} from feedback")
+
+
+def split(run: Run) -> None:
+    rows = data.read(run.work / "rows.csv")
+    official = {url for url in (run.work / "official-test.txt").read_text("utf-8").split("\n") if url}
+    for name in run.splits:
+        for part, found in data.split(rows, name, official).items():
+            data.write(found, folder(run.work / name / "rows") / f"{part}.csv")
+            print(f"{name} {part}: {len(found)} rows")
+
+
+def train(run: Run) -> None:
+    settings = run.params["train"]
+    for name in run.splits:
+        rows, ids, labels = run.rows(name, "train")
+        out, digest = folder(run.work / name / "weights"), data.digest(run.work / name / "rows" / "train.csv")
+        targets = distil.targets(ids, labels, [row.domain for row in rows], settings["distil"], settings["network"], settings["recipe"], run.seeds[0])
+
+        def one(seed: int) -> None:
+            def say(line: str) -> None:
+                print(f"{name}, seed {seed}, {line}", flush=True)
+
+            network.train(ids, targets, settings["network"], settings["recipe"], seed, say).save(out / f"seed-{seed}.npz")
+            write(out / f"seed-{seed}.json", {"split": name, "seed": seed, "profile": run.profile, **settings, "train_rows_sha256": digest})
+
+        network.parallel(one, run.seeds)
+
+
+def _network(run: Run, name: str, seed: int) -> network.Network:
+    return network.Network.load(run.training(name, seed)["network"], run.work / name / "weights" / f"seed-{seed}.npz")
+
+
+def _calibrate(run: Run) -> None:
+    for name in run.splits:
+        _, ids, labels = run.rows(name, "validation")
+        found = {str(seed): calibrate.temperature(_network(run, name, seed).logits(ids), labels) for seed in run.seeds}
+        write(run.work / name / "temperatures.json", found)
+        print(f"{name}: temperatures {found}")
+
+
+def _export(run: Run) -> None:
+    shipped = {entry["split"]: entry for entry in run.params["ship"]}
+    for name in run.splits:
+        temperatures = json.loads((run.work / name / "temperatures.json").read_text("utf-8"))
+        entry = shipped.get(name, {"name": name, "version": "v0"})
+        for seed in run.seeds:
+            training = {**run.training(name, seed), "temperature": temperatures[str(seed)]}
+            told = {"name": entry["name"], "version": entry["version"], "split": name, "training": json.dumps(training, sort_keys=True)}
+            content = export.onnx_model(_network(run, name, seed), temperatures[str(seed)], told)
+            (folder(run.work / name / "onnx") / f"seed-{seed}.onnx").write_bytes(content)
+            print(f"{name}, seed {seed}: {len(content)} bytes, id {export.model_id(content)}")
+
+
+def _evaluate(run: Run) -> None:
+    figures = {}
+    for name in run.splits:
+        contents = [(run.work / name / "onnx" / f"seed-{seed}.onnx").read_bytes() for seed in run.seeds]
+        seeds = [evaluate.of(content, run.work / name / "rows", json.loads(export.told(content)["training"])) for content in contents]
+        figures[name] = {"summary": evaluate.summary(seeds), "seeds": seeds}
+    write(run.work / "figures.json", figures)
+    write(run.report / "metrics.json", {name: told["summary"] for name, told in figures.items()})
+    for name, told in figures.items():
+        print(name, {key: told["summary"][key] for key in ("accuracy", "auc", "ece", "recall_at_1_percent_fpr")})
+
+
+def _gate(run: Run) -> None:
+    """Ship, or say why not; REPORT.md is written either way."""
+    figures = json.loads((run.work / "figures.json").read_text("utf-8"))
+    thresholds = yaml.safe_load(Path(run.params["folders"]["thresholds"]).read_text("utf-8"))
+    missed = [miss for name in run.splits for miss in gate.misses(figures[name], thresholds)]
+    for entry in run.params["ship"]:
+        current = run.models / f"{entry['name']}.onnx"
+        if current.exists():
+            missed += gate.worse(figures[entry["split"]]["seeds"][0], current.read_bytes(), run.work / entry["split"] / "rows", thresholds["worse"])
+    (run.report / "REPORT.md").write_text(report.text(figures, missed, thresholds), "utf-8")
+    for name, drawn in report.curves(figures).items():
+        (folder(run.report / "curves") / name).write_text(drawn, "utf-8")
+    if missed:
+        raise SystemExit("refused, the current models stay:\n" + "\n".join(f"  {miss}" for miss in missed))
+    for entry in run.params["ship"]:
+        told, target = figures[entry["split"]], folder(run.models) / f"{entry['name']}.onnx"
+        target.write_bytes((run.work / entry["split"] / "onnx" / f"seed-{run.seeds[0]}.onnx").read_bytes())
+        kept = {key: value for key, value in told["seeds"][0].items() if key != "curves"}
+        write(target.with_suffix(".metrics.json"), {"model": entry["name"], "version": entry["version"], **kept, "all_seeds": told["summary"]})
+        target.with_suffix(".md").write_text(card.text(entry["name"], entry["version"], told["seeds"][0], told["summary"], run.profile), "utf-8")
+        print(f"shipped {target}: {told['summary']['shipped_id']}")
+
+
+STAGES = {"prepare": prepare, "split": split, "train": train, "calibrate": _calibrate, "export": _export, "evaluate": _evaluate, "gate": _gate}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m phishing", description=__doc__)
     parser.add_argument("stage", choices=[*STAGES, "all"])
-    parser.add_argument("--profile", choices=["full", "smoke"], default="full", help="full reads DATA_DIR, smoke the bundled made-up URLs")
-    parser.add_argument("--split", choices=["domain_disjoint", "official"], default="domain_disjoint")
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--version", default="v1", help="the model's version, told by the service")
-    parser.add_argument("--threads", type=int, default=1, help="part of what makes a run repeatable")
-    parser.add_argument("--out", type=Path, default=Path("work"))
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the settings; smoke/params.yaml needs no data")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for stage in STAGES if arguments.stage == "all" else [arguments.stage]:
-        print(f"== {stage}", flush=True)
-        STEPS[stage](arguments, arguments.out)
+    run = Run(arguments.params)
+    for name in STAGES if arguments.stage == "all" else [arguments.stage]:
+        print(f"== {name}", flush=True)
+        STAGES[name](run)
 
-
-def prepare(arguments, out: Path) -> None:
-    rows, official = data.prepare(arguments.profile)
-    data.write(rows, out / "rows.csv")
-    (out / "official-test.txt").write_text("".join(f"{url}\n" for url in sorted(official)), "utf-8")
-    print(f"{len(rows)} rows, {sum(row.label for row in rows)} phishing, {len({row.domain for row in rows})} domains")
-
-
-def split(arguments, out: Path) -> None:
-    official = {url for url in (out / "official-test.txt").read_text("utf-8").split("\n") if url}
-    for name, rows in data.split(data.read(out / "rows.csv"), arguments.split, official).items():
-        data.write(rows, out / f"{name}.csv")
-        print(f"{name}: {len(rows)} rows")
-
-
-def train(arguments, out: Path) -> None:
-    epochs = 40 if arguments.profile == "smoke" else network.RECIPE["epochs"]
-    trained = network.train(data.read(out / "train.csv"), arguments.seed, epochs)
-    torch.save(trained.state_dict(), out / "weights.pt")
-    told = {**network.RECIPE, "epochs": epochs, "seed": arguments.seed, "threads": arguments.threads,
-            "split": arguments.split, "profile": arguments.profile, "train_rows_sha256": data.digest(out / "train.csv")}
-    (out / "training.json").write_text(json.dumps(told, indent=2) + "\n")
-
-
-def _network(out: Path) -> network.Network:
-    trained = network.Network()
-    trained.load_state_dict(torch.load(out / "weights.pt", weights_only=True))
-    return trained.eval()
-
-
-def calibrate(_arguments, out: Path) -> None:
-    rows = data.read(out / "validation.csv")
-    found = network.temperature(network.logits(_network(out), rows), network.tensors(rows)[1])
-    (out / "temperature.json").write_text(json.dumps({"temperature": found}) + "\n")
-    print(f"temperature {found:.4f}")
-
-
-def export_name(arguments) -> str:
-    return f"c1w-{arguments.split.replace('_', '-')}" + ("-smoke" if arguments.profile == "smoke" else "")
-
-
-def evaluate(arguments, out: Path) -> None:
-    """Score the exported file, not the weights in memory: the figures are those of what is shipped."""
-    training = json.loads((out / "training.json").read_text())
-    if data.digest(out / "train.csv") != training["train_rows_sha256"]:
-        raise SystemExit("train.csv is not the file this model was trained on")
-    parts = {name: data.read(out / f"{name}.csv") for name in ("train", "validation", "test")}
-    data.check(parts, training["split"])
-    model = (out / f"{export_name(arguments)}.onnx").read_bytes()
-    temperature = json.loads((out / "temperature.json").read_text())["temperature"]
-    figures = {}
-    for name in ("validation", "test"):
-        probabilities = export.probabilities(model, [row.url for row in parts[name]]).astype("float64")
-        labels = network.tensors(parts[name])[1].numpy()
-        uncalibrated = torch.sigmoid(network.logits(_network(out), parts[name])).numpy()
-        figures[name] = {"rows": len(labels), "rows_sha256": data.digest(out / f"{name}.csv"), **metrics.measure(probabilities, labels),
-                         "ece_uncalibrated": round(metrics.ece(uncalibrated, labels), 6)}
-    told = {"model": export_name(arguments), "id": export.model_id(model), "bytes": len(model), "version": arguments.version,
-            "seeds": 1, "note": "one seed; the temperature was fitted on validation, so its ECE there is not a test",
-            "training": {**training, "rows": len(parts["train"])}, "temperature": round(temperature, 6), **figures}
-    (out / f"{export_name(arguments)}.metrics.json").write_text(json.dumps(told, indent=2) + "\n")
-    print(json.dumps(figures["test"], indent=2))
-
-
-def _export(arguments, out: Path) -> None:
-    training = json.loads((out / "training.json").read_text())
-    temperature = json.loads((out / "temperature.json").read_text())["temperature"]
-    told = {"name": export_name(arguments), "version": arguments.version, "split": training["split"], "temperature": f"{temperature:.6f}",
-            "training": json.dumps(training, sort_keys=True)}
-    content = export.onnx_model(_network(out), temperature, told)
-    (out / f"{export_name(arguments)}.onnx").write_bytes(content)
-    print(f"{export_name(arguments)}.onnx: {len(content)} bytes, id {export.model_id(content)}")
-
-
-def _card(arguments, out: Path) -> None:
-    told = json.loads((out / f"{export_name(arguments)}.metrics.json").read_text())
-    (out / f"{export_name(arguments)}.md").write_text(card.text(told), "utf-8")
-
-
-STEPS = {"prepare": prepare, "split": split, "train": train, "calibrate": calibrate, "export": _export, "evaluate": evaluate, "card": _card}
 
 if __name__ == "__main__":
     main()

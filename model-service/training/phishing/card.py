@@ -1,41 +1,49 @@
-"""The model card, written from the metrics file, so that no figure in it is typed by hand."""
+"""The model card, written from the figures, so that none in it is typed by hand."""
 
-ROWS = [("accuracy", "accuracy at 0.5"), ("auc", "AUC"), ("precision", "precision"), ("recall", "recall"),
-        ("recall_at_1_percent_fpr", "recall at 1 % false positives"), ("brier", "Brier score"), ("ece", "ECE (15 bins)"),
-        ("ece_uncalibrated", "ECE before calibration")]
+from .report import NAMES
 
 
-def text(told: dict) -> str:
+def text(name: str, version: str, told: dict, summary: dict, profile: str) -> str:
     training, validation, test = told["training"], told["validation"], told["test"]
-    figures = "\n".join(f"| {name} | {test[key]:.4f} | {validation[key]:.4f} |" for key, name in ROWS)
-    return f"""# {told["model"]} {told["version"]}
+    recipe, shape = training["recipe"], training["network"]
+    figures = "\n".join(f"| {label} | {test[key]:.4f} | {_spread(summary[key])} | {validation[key]:.4f} |" for key, label in NAMES)
+    views = ", ".join(f"{key} {value}" for key, value in recipe["views"].items())
+    distilled, share = training["distil"]["folds"], training["distil"]["share"]
+    targets = f"targets mixed with those of {distilled} cross-fitted networks (share {share})" if distilled else "labels as they are"
+    disjoint = training["split"] == "domain_disjoint"
+    return f"""# {name} {version}
 
 Id (SHA-256 of the file): `{told["id"]}`; {told["bytes"]:,} bytes.
 
 **What it does.** P(phishing) from the characters of a URL: the first 200 bytes without `http://` or `https://`. It sees nothing else: not
 the page, not the domain's age, no list.
 
-**Data.** {"PhishStorm (96,018 URLs, balanced, of 2014 or before)" if training["profile"] == "full" else "Made-up URLs of `sample.csv`; the figures mean nothing"}, split
-`{training["split"]}`: {"no registrable domain is on two sides. " if training["split"] == "domain_disjoint" else ""}It learned from the training rows only; the
-temperature ({told["temperature"]:.3f}) was fitted on the validation rows. Its rows overlap with other splits of the same data, so it may be scored on none of those.
+**Data.** {"PhishStorm (96,018 URLs, balanced, of 2014 or before)" if profile == "full" else "Made-up URLs of `sample.csv`; the figures mean nothing"}, split
+`{training["split"]}`: {"no registrable domain is on two sides" if disjoint else "three of four test rows share a domain with training, so the figures flatter it on unseen domains"}.
+It learned from the training rows only; the temperature ({training["temperature"]:.3f}) was fitted on the validation rows. Its rows overlap with other
+splits of the same data, so it may be scored on none of those.
 
 | part | rows | SHA-256 of the file of rows |
 |---|---|---|
-| train | {training["rows"]:,} | `{training["train_rows_sha256"]}` |
+| train | {told["train_rows"]:,} | `{training["train_rows_sha256"]}` |
 | validation | {validation["rows"]:,} | `{validation["rows_sha256"]}` |
 | test | {test["rows"]:,} | `{test["rows_sha256"]}` |
 
-**Figures** of this file under onnxruntime, one training (seed {training["seed"]}), so without a spread; differences under half a point mean little.
+**Figures** of this file (seed {training["seed"]}), and mean ± standard deviation over {summary["seeds"]} seeds of the same recipe:
 
-| | test | validation (used for the temperature) |
-|---|---|---|
+| | test | test, all seeds | validation (used for the temperature) |
+|---|---|---|---|
 {figures}
 
-**Limits.** The data is old: nearly all of it is http, so the scheme is not looked at. On URLs of
-another source than its training, models of this family lost about ten points of accuracy; this file has not been measured there. Half of the
-training rows are phishing, which is far more than in traffic: the probability is calibrated for such a mixture, not for yours.
+**Limits.** The data is old and nearly all of it is http, so the scheme is not looked at. On URLs of another source than its training,
+models of this family lost about ten points of accuracy; this file has not been measured there. Half of the training rows are phishing,
+which is far more than in traffic: the probability is calibrated for such a mixture, not for yours.
 
-**Training.** `python -m phishing all --seed {training["seed"]}`: {training["network"]}, {training["optimizer"]}, peak learning rate {training["peak_learning_rate"]},
-warm-up {training["warm_up"]:.0%} and cosine, batch {training["batch"]}, {training["epochs"]} epochs, weight decay {training["weight_decay"]}, dropout {training["dropout"]}
-(spatial {training["spatial_dropout"]}). No epoch or setting was chosen by a score of this run.
+**Training.** `dvc repro` with the settings of `params.yaml`: embedding {shape["embedding"]}, convolution {shape["width"]}×{shape["features"]}, global maximum, {shape["hidden"]}, 1;
+AdamW, peak learning rate {recipe["rate"]}, warm-up {recipe["warm_up"]:.0%} and cosine, batch {recipe["batch"]}, {recipe["epochs"]} epochs, weight decay
+{recipe["decay"]}, dropout {recipe["dropout"]}; views: {views}; {targets}.
 """
+
+
+def _spread(value: dict) -> str:
+    return f"{value['mean']:.4f}" if value["spread"] is None else f"{value['mean']:.4f} ± {value['spread']:.4f}"

@@ -1,15 +1,18 @@
-"""The rows: read, cleaned, grouped by registrable domain, split; with the checks that keep a figure honest."""
+"""The rows: cleaned, grouped by registrable domain, split; with the checks that keep a figure honest."""
 
 import csv
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import tldextract
 
+from . import feedback, source
+
 # The public suffix list bundled with tldextract, ICANN rules only, no network: all of blogspot.com is one group.
 _suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=False)
+PARTS = ["train", "validation", "test"]
+SPLITS = ["official", "domain_disjoint"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Row:
     url: str
     label: int  # 1 = phishing
     domain: str
+    origin: str = "data"  # or feedback
 
 
 def registrable_domain(url: str) -> str:
@@ -26,38 +30,20 @@ def registrable_domain(url: str) -> str:
     return (found or rest.split("/", 1)[0].rsplit("@", 1)[-1].split(":", 1)[0]).lower()
 
 
-def prepare(profile: str) -> tuple[list[Row], set[str]]:
-    """All rows, and the URLs of the official test split. Duplicates go; a URL with both labels is an error."""
-    if profile == "smoke":
-        labelled, official = _sample(), set()
-    else:
-        labelled, official = _phishstorm(Path(os.environ["DATA_DIR"]))
+def prepare(profile: str, told: Path | None = None) -> tuple[list[Row], set[str]]:
+    """All rows, and the URLs of the official test split. Duplicates go; a URL with both labels is an error. Feedback on a URL of
+    the data is dropped: its label is known, and a vote must not turn it."""
+    labelled, official = source.labelled(profile)
     labels: dict[str, int] = {}
     for url, label in labelled:
+        if label not in (0, 1) or not url.strip() or "\n" in url:
+            raise SystemExit(f"the row has another shape: {url!r}, {label!r}")
         if labels.setdefault(url, label) != label:
             raise SystemExit(f"the URL has both labels: {url}")
-    missing = official - labels.keys()
-    if missing:
-        raise SystemExit(f"{len(missing)} rows of the official test split are not in the data, e.g. {min(missing)}")
-    return [Row(url, label, registrable_domain(url)) for url, label in labels.items()], official
-
-
-def _phishstorm(folder: Path) -> tuple[list[tuple[str, int]], set[str]]:
-    def lines(name: str) -> list[str]:
-        return [line for line in (folder / name).read_text("utf-8").split("\n") if line.strip()]
-
-    labelled = [(url, 1) for url in lines("phishing-urls.csv")] + [(url, 0) for url in lines("valid-urls.csv")]
-    test = [line.split("\t", 1) for line in lines("test.csv")]
-    labels = dict(labelled)
-    wrong = [url for mark, url in test if labels.get(url) != int(mark == "1")]
-    if wrong:
-        raise SystemExit(f"test.csv and the lists disagree on {len(wrong)} labels, e.g. {wrong[0]}")
-    return labelled, {url for _, url in test}
-
-
-def _sample() -> list[tuple[str, int]]:
-    with (Path(__file__).parent.parent / "sample.csv").open(encoding="utf-8", newline="") as file:
-        return [(row["url"], int(row["phishing"])) for row in csv.DictReader(file)]
+    rows = [Row(url, label, registrable_domain(url)) for url, label in labels.items()]
+    if told is not None and told.exists():
+        rows += [Row(url, label, registrable_domain(url), "feedback") for url, label in feedback.read(told) if url not in labels]
+    return rows, official
 
 
 def bucket(salt: str, name: str) -> int:
@@ -66,23 +52,28 @@ def bucket(salt: str, name: str) -> int:
 
 
 def split(rows: list[Row], kind: str, official: set[str]) -> dict[str, list[Row]]:
-    """`train`, `validation`, `test`. `domain_disjoint` puts a whole registrable domain on one side."""
-    parts: dict[str, list[Row]] = {"train": [], "validation": [], "test": []}
+    """`train`, `validation`, `test`. `domain_disjoint` puts a whole registrable domain on one side. Feedback only trains: what
+    falls elsewhere is left out, so that figures before and after it speak of the same rows."""
+    parts: dict[str, list[Row]] = {part: [] for part in PARTS}
     for row in rows:
-        if kind == "domain_disjoint":
-            place = bucket("split1", row.domain)
-            part = "test" if place < 20 else "validation" if place < 25 else "train"
-        elif kind == "official":
-            part = "test" if row.url in official else "validation" if bucket("validation", row.url) < 5 else "train"
-        else:
-            raise SystemExit(f"unknown split: {kind}")
-        parts[part].append(row)
+        part = place(row, kind, official)
+        if row.origin == "data" or part == "train":
+            parts[part].append(row)
     check(parts, kind)
     return parts
 
 
+def place(row: Row, kind: str, official: set[str]) -> str:
+    if kind == "domain_disjoint":
+        found = bucket("split1", row.domain)
+        return "test" if found < 20 else "validation" if found < 25 else "train"
+    if kind == "official":
+        return "test" if row.url in official else "validation" if bucket("validation", row.url) < 5 else "train"
+    raise SystemExit(f"unknown split: {kind}; there are {', '.join(SPLITS)}")
+
+
 def check(parts: dict[str, list[Row]], kind: str) -> None:
-    """Stop where a row, or in the domain-disjoint split a domain, stands on two sides."""
+    """Stop where a row stands twice or on two sides, or in the domain-disjoint split a domain does, or a label is missing."""
     def crossing(key) -> set[str]:
         sides = [{key(row) for row in rows} for rows in parts.values()]
         return (sides[0] & sides[1]) | (sides[0] & sides[2]) | (sides[1] & sides[2])
@@ -91,6 +82,8 @@ def check(parts: dict[str, list[Row]], kind: str) -> None:
         raise SystemExit(f"{len(rows)} URLs are on two sides of `{kind}`, e.g. {min(rows)}")
     if kind == "domain_disjoint" and (domains := crossing(lambda row: row.domain)):
         raise SystemExit(f"{len(domains)} domains are on two sides of `{kind}`, e.g. {min(domains)}")
+    if twice := [name for name, rows in parts.items() if len({row.url for row in rows}) < len(rows)]:
+        raise SystemExit(f"`{kind}` has duplicates in: {', '.join(twice)}")
     if empty := [name for name, rows in parts.items() if len({row.label for row in rows}) < 2]:
         raise SystemExit(f"`{kind}` lacks one of the labels in: {', '.join(empty)}")
 
@@ -98,13 +91,13 @@ def check(parts: dict[str, list[Row]], kind: str) -> None:
 def write(rows: list[Row], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["url", "phishing", "domain"])
-        writer.writerows((row.url, row.label, row.domain) for row in rows)
+        writer.writerow(["url", "phishing", "domain", "origin"])
+        writer.writerows((row.url, row.label, row.domain, row.origin) for row in rows)
 
 
 def read(path: Path) -> list[Row]:
     with path.open(encoding="utf-8", newline="") as file:
-        return [Row(row["url"], int(row["phishing"]), row["domain"]) for row in csv.DictReader(file)]
+        return [Row(row["url"], int(row["phishing"]), row["domain"], row["origin"]) for row in csv.DictReader(file)]
 
 
 def digest(path: Path) -> str:

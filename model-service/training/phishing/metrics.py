@@ -37,3 +37,13 @@ def recall_at(probabilities: numpy.ndarray, phishing: numpy.ndarray, share: floa
     legitimate = numpy.sort(probabilities[~phishing])[::-1]
     allowed = int(share * len(legitimate))
     return float((probabilities[phishing] > legitimate[min(allowed, len(legitimate) - 1)]).mean())
+
+
+def curves(probabilities: numpy.ndarray, labels: numpy.ndarray, bins: int = 15) -> dict[str, list]:
+    """Recall at false-positive rates up to 10 % ([rate, recall]), and reliability ([mean probability, share of phishing, rows])."""
+    phishing = labels == 1
+    rates = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1]
+    place = numpy.minimum((probabilities * bins).astype(int), bins - 1)
+    groups = [(probabilities[place == b], labels[place == b]) for b in range(bins)]
+    return {"recall": [[rate, round(recall_at(probabilities, phishing, rate), 5)] for rate in rates],
+            "reliability": [[round(float(p.mean()), 5), round(float(y.mean()), 5), len(p)] for p, y in groups if len(p)]}

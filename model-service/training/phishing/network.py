@@ -1,97 +1,119 @@
-"""c1w: embedding 24, convolution 8×128, global maximum, 64, 1; 35,329 parameters. And how it is trained."""
+"""The family: embedding ∘ convolution → global maximum → hidden layer → logit. Numbers and gradients in numpy and the kernel.
+
+One thread and no library that may reorder a sum: the same seed on the same machine gives the same bits.
+"""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
-import torch
-from torch import nn
-from torch.nn import functional
+import numpy
 
-from . import preprocessing
+from . import kernel, preprocessing, views
 
-RECIPE = {
-    "network": "c1w", "optimizer": "AdamW", "peak_learning_rate": 2e-3, "warm_up": 0.1, "schedule": "cosine", "batch": 256,
-    "epochs": 8, "batches": "of like length, from pools of 64", "weight_decay": 1e-3, "spatial_dropout": 0.05, "dropout": 0.25,
-}
-
-WINDOW = 8  # the convolution's width
-POOL = 64  # batches that are sorted by length together
+ORDER = ["embedding", "convolution", "bias", "hidden", "hidden_bias", "output", "output_bias"]
 
 
-class Network(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(preprocessing.VOCABULARY, 24)
-        self.convolution = nn.Conv1d(24, 128, WINDOW)
-        self.hidden = nn.Linear(128, 64)
-        self.output = nn.Linear(64, 1)
-        self.spatial = nn.Dropout1d(RECIPE["spatial_dropout"])
-        self.dropout = nn.Dropout(RECIPE["dropout"])
+class Network:
+    """`weights`: embedding [vocabulary, e], convolution [e, width·features], hidden [features, h], output [h, 1], and biases."""
 
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Logits, one a row."""
-        embedded = self.spatial(self.embedding(ids).transpose(1, 2))
-        found = functional.relu(functional.adaptive_max_pool1d(self.convolution(embedded), 1).squeeze(2))
-        hidden = functional.relu(self.hidden(self.dropout(found)))
-        return self.output(self.dropout(hidden)).squeeze(1)
+    def __init__(self, shape: dict, weights: dict[str, numpy.ndarray]) -> None:
+        self.shape, self.weights = shape, weights
 
+    @classmethod
+    def new(cls, shape: dict, chance: numpy.random.Generator) -> "Network":
+        e, width, features, h = shape["embedding"], shape["width"], shape["features"], shape["hidden"]
 
-def tensors(rows) -> tuple[torch.Tensor, torch.Tensor]:
-    ids = torch.tensor([preprocessing.ids(row.url.encode()) for row in rows], dtype=torch.int32)
-    return ids, torch.tensor([row.label for row in rows], dtype=torch.float32)
+        def uniform(size, fan_in: int) -> numpy.ndarray:  # PyTorch's default for these layers
+            return chance.uniform(-1, 1, size).astype(numpy.float32) / numpy.float32(math.sqrt(fan_in))
 
+        return cls(shape, {
+            "embedding": chance.standard_normal((preprocessing.VOCABULARY, e), numpy.float32),
+            "convolution": uniform((e, width * features), e * width), "bias": uniform(features, e * width),
+            "hidden": uniform((features, h), features), "hidden_bias": uniform(h, features),
+            "output": uniform((h, 1), h), "output_bias": uniform(1, h),
+        })
 
-def batches_of(lengths: torch.Tensor):
-    """One epoch's batches, each of URLs of like length: three times faster, and the same function, since behind the end of
-    the longest URL and one window of padding every further window gives what that one gave."""
-    for pool in torch.randperm(len(lengths)).split(RECIPE["batch"] * POOL):
-        batches = pool[lengths[pool].argsort(stable=True)].split(RECIPE["batch"])
-        for place in torch.randperm(len(batches)):
-            yield batches[place]
+    def table(self) -> numpy.ndarray:
+        """Embedding and convolution folded: what each character adds to each feature at each place of the window."""
+        found = self.weights["embedding"] @ self.weights["convolution"]
+        return found.reshape(preprocessing.VOCABULARY, self.shape["width"], self.shape["features"])
 
+    def logits(self, ids: numpy.ndarray) -> numpy.ndarray:
+        table, w, found = self.table(), self.weights, []
+        for part in numpy.array_split(ids, max(1, len(ids) // 1024)):
+            most, _ = kernel.forward(table, part, preprocessing.lengths(part), self.shape["left"])
+            hidden = numpy.maximum(numpy.maximum(most + w["bias"], 0) @ w["hidden"] + w["hidden_bias"], 0)
+            found.append((hidden @ w["output"] + w["output_bias"])[:, 0])
+        return numpy.concatenate(found)
 
-def train(rows, seed: int, epochs: int) -> Network:
-    """The same seed, machine and thread count give the same weights. No choice is made by looking at any score."""
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(seed)
-    ids, labels = tensors(rows)
-    lengths = (ids != preprocessing.PAD).sum(dim=1)
-    network = Network().train()
-    pool = RECIPE["batch"] * POOL
-    batches = sum(math.ceil(min(pool, len(ids) - start) / RECIPE["batch"]) for start in range(0, len(ids), pool))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=RECIPE["peak_learning_rate"], weight_decay=RECIPE["weight_decay"])
-    steps, warm = epochs * batches, max(1, int(epochs * batches * RECIPE["warm_up"]))
-    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (step + 1) / warm if step < warm else
-                                             0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))))
-    for epoch in range(epochs):
-        total = 0.0
-        for chosen in batches_of(lengths):
-            end = min(preprocessing.POSITIONS, int(lengths[chosen].max()) + WINDOW)
-            loss = functional.binary_cross_entropy_with_logits(network(ids[chosen, :end]), labels[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            rate.step()
-            total += loss.item() * len(chosen)
-        print(f"epoch {epoch + 1}/{epochs}: training loss {total / len(ids):.4f}", flush=True)
-    return network.eval()
+    def save(self, path) -> None:
+        with open(path, "wb") as file:
+            numpy.savez(file, **self.weights)
+
+    @classmethod
+    def load(cls, shape: dict, path) -> "Network":
+        with numpy.load(path) as weights:
+            return cls(shape, {name: weights[name] for name in ORDER})
 
 
-@torch.no_grad()
-def logits(network: Network, rows) -> torch.Tensor:
-    ids, _ = tensors(rows)
-    return torch.cat([network(part) for part in ids.split(1024)])
+def sigmoid(logits: numpy.ndarray) -> numpy.ndarray:
+    return 1 / (1 + numpy.exp(-logits))
 
 
-def temperature(scores: torch.Tensor, labels: torch.Tensor) -> float:
-    """The divisor of the logits that makes validation likelihood best (Guo et al. 2017), fitted in the logarithm."""
-    log = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log], max_iter=100, line_search_fn="strong_wolfe")
+def train(ids: numpy.ndarray, targets: numpy.ndarray, shape: dict, recipe: dict, seed: int, say=print) -> Network:
+    """`targets`: P(phishing) of each row, a label or a teacher's answer. No choice is made by looking at any score."""
+    chance = numpy.random.Generator(numpy.random.PCG64(seed))
+    network = Network.new(shape, chance)
+    w = network.weights
+    moments = {name: (numpy.zeros_like(value), numpy.zeros_like(value)) for name, value in w.items()}
+    batch, rows, places = recipe["batch"], len(ids), views.places(ids)
+    steps = recipe["epochs"] * math.ceil(rows / batch)
+    warm, step = max(1, int(steps * recipe["warm_up"])), 0
+    targets = targets.astype(numpy.float32)
+    for epoch in range(recipe["epochs"]):
+        seen, total = views.seen(ids, places, recipe["views"], chance), 0.0
+        lengths, order = preprocessing.lengths(seen), chance.permutation(rows)
+        for start in range(0, rows, batch):
+            chosen = order[start:start + batch]
+            loss, gradients = _gradients(network, seen[chosen], lengths[chosen], targets[chosen], recipe["dropout"], chance)
+            rate = step / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+            step += 1
+            for name in ORDER:
+                kernel.adamw(w[name], gradients[name], *moments[name], step, recipe["rate"] * rate, recipe["decay"])
+            total += loss * len(chosen)
+        say(f"epoch {epoch + 1}/{recipe['epochs']}: training loss {total / rows:.4f}")
+    return network
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = functional.binary_cross_entropy_with_logits(scores.double() / log.exp(), labels.double())
-        loss.backward()
-        return loss
 
-    optimizer.step(closure)
-    return log.exp().item()
+def _gradients(network: Network, ids, lengths, targets, dropout: float, chance) -> tuple[float, dict[str, numpy.ndarray]]:
+    w, table = network.weights, network.table()
+    most, where = kernel.forward(table, ids, lengths, network.shape["left"])
+
+    def kept(size) -> numpy.ndarray:
+        limit = round(dropout * 256)
+        return (chance.integers(0, 256, size, numpy.uint8) >= limit) * numpy.float32(256 / (256 - limit))
+
+    most += w["bias"]
+    kept_found = kept(most.shape) * (most > 0)
+    found = most * kept_found
+    before = found @ w["hidden"] + w["hidden_bias"]
+    kept_hidden = kept(before.shape) * (before > 0)
+    hidden = before * kept_hidden
+    logits = (hidden @ w["output"] + w["output_bias"])[:, 0]
+    loss = numpy.logaddexp(0, logits) - targets * logits  # binary cross-entropy
+
+    to_logits = ((sigmoid(logits) - targets) / len(ids))[:, None].astype(numpy.float32)
+    to_hidden = (to_logits @ w["output"].T) * kept_hidden
+    to_found = (to_hidden @ w["hidden"].T) * kept_found
+    to_table = kernel.backward(table.shape, ids, to_found, where).reshape(len(table), -1)
+    return float(loss.mean()), {
+        "embedding": to_table @ w["convolution"].T, "convolution": w["embedding"].T @ to_table, "bias": to_found.sum(axis=0),
+        "hidden": found.T @ to_hidden, "hidden_bias": to_hidden.sum(axis=0),
+        "output": hidden.T @ to_logits, "output_bias": to_logits.sum(axis=0),
+    }
+
+
+def parallel(task, things: list) -> list:
+    """Two trainings at a time; each is one thread of its own, so what they give does not depend on it."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(task, things))

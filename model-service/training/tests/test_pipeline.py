@@ -1,22 +1,113 @@
 """`python -m unittest discover -s tests` in `training/`: needs the environment of requirements.lock, and no data."""
 
+import functools
+import hashlib
+import http.server
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
+import zipfile
 from pathlib import Path
+from unittest import mock
 
+import phishing  # noqa: F401  before numpy: it sets the threads
 import numpy
+import yaml
 
-from phishing import data, metrics, sample, vectors
+from phishing import calibrate, checks, data, export, feedback, gate, kernel, metrics, network, preprocessing, sample, source, vectors, views
 
 HERE = Path(__file__).parents[1]
+SHAPE = {"embedding": 4, "width": 8, "features": 32, "hidden": 8, "left": 0}
+
+
+def a_network(left: int = 0) -> network.Network:
+    return network.Network.new({**SHAPE, "left": left}, numpy.random.Generator(numpy.random.PCG64(1)))
 
 
 class Preprocessing(unittest.TestCase):
     def test_meets_the_vectors_that_the_service_meets(self):
         self.assertEqual(vectors.PATH.read_text("utf-8"), vectors.text())
+
+
+class Source(unittest.TestCase):
+    def archive(self, folder: Path, names: list[str]) -> Path:
+        path = folder / "data.zip"
+        with zipfile.ZipFile(path, "w") as file:
+            for name in names:
+                file.writestr(f"PhishStorm/{name}", {"test.csv": "1\thttp://a.example/1\n"}.get(name, f"http://a.example/{int('phish' in name)}\n"))
+        return path
+
+    def fetched(self, names: list[str], sha256: str | None = None):
+        with tempfile.TemporaryDirectory() as folder:
+            path = self.archive(Path(folder), names)
+            handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+            handler.func.log_message = lambda *_: None
+            with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+                try:
+                    told = {"DATA_URL": f"http://127.0.0.1:{server.server_port}/data.zip",
+                            "DATA_SHA256": sha256 or hashlib.sha256(path.read_bytes()).hexdigest()}
+                    with mock.patch.dict(os.environ, told):
+                        os.environ.pop("DATA_DIR", None)
+                        return source.labelled("full")
+                finally:
+                    server.shutdown()
+
+    def test_archive_at_a_url_is_read(self):
+        labelled, official = self.fetched(source.FILES)
+        self.assertEqual(labelled, [("http://a.example/1", 1), ("http://a.example/0", 0)])
+        self.assertEqual(official, {"http://a.example/1"})
+
+    def test_other_bytes_are_refused(self):
+        with self.assertRaisesRegex(SystemExit, "its SHA-256 is"):
+            self.fetched(source.FILES, "0" * 64)
+
+    def test_archive_without_a_file_is_refused(self):
+        with self.assertRaisesRegex(SystemExit, "the archive lacks test.csv"):
+            self.fetched(source.FILES[:2])
+
+    def test_no_data_is_told_with_what_to_set(self):
+        with mock.patch.dict(os.environ, clear=True), self.assertRaisesRegex(SystemExit, "there is no data; set DATA_DIR"):
+            source.labelled("full")
+
+    def test_sample_is_what_its_script_writes(self):
+        self.assertEqual(source.sample()[0], sample.rows())
+
+
+class Feedback(unittest.TestCase):
+    def read(self, *lines) -> list[tuple[str, int]]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "feedback.jsonl"
+            path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+            return feedback.read(path)
+
+    def test_no_turns_the_verdict_and_disputed_urls_are_left_out(self):
+        line = lambda url, verdict, said: {"url": url, "verdict": verdict, "feedback": said, "app_version": "v1"}  # noqa: E731
+        found = self.read(line("a", "phishing", "yes"), line("b", "phishing", "no"), line("c", "legitimate", "no"),
+                          line("d", "legitimate", "yes"), line("d", "legitimate", "no"))
+        self.assertEqual(found, [("a", 1), ("b", 0), ("c", 1)])
+
+    def test_line_of_another_shape_is_told_with_its_place(self):
+        for wrong in ("{", "[]", {"url": ""}, {"url": "a", "verdict": "maybe", "feedback": "yes"}, {"url": "a", "verdict": "phishing", "feedback": True}):
+            with self.assertRaisesRegex(SystemExit, r"feedback\.jsonl:2: "):
+                self.read({"url": "a", "verdict": "phishing", "feedback": "yes"}, wrong)
+
+    def test_feedback_trains_and_is_never_tested_on_and_turns_no_known_label(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "told.jsonl"
+            known = source.sample()[0][1][0]
+            urls = [f"http://new-{number}.example/" for number in range(40)] + [known]
+            path.write_text("".join(json.dumps({"url": url, "verdict": "legitimate", "feedback": "yes"}) + "\n" for url in urls))
+            rows, official = data.prepare("smoke", path)
+        self.assertEqual(sum(row.origin == "feedback" for row in rows), 40)
+        for kind in data.SPLITS:
+            parts = data.split(rows, kind, official)
+            self.assertGreater(sum(row.origin == "feedback" for row in parts["train"]), 20)
+            self.assertFalse([row for part in ("validation", "test") for row in parts[part] if row.origin == "feedback"])
 
 
 class Splits(unittest.TestCase):
@@ -30,13 +121,15 @@ class Splits(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "1 URLs are on two sides"):
             data.check({"train": [row], "validation": [], "test": [row]}, "official")
 
+    def test_row_that_stands_twice_is_refused(self):
+        row = data.Row("http://a.example", 1, "a.example")
+        with self.assertRaisesRegex(SystemExit, "has duplicates in: train"):
+            data.check({"train": [row, row], "validation": [], "test": []}, "official")
+
     def test_registrable_domain_uses_icann_rules_only(self):
         self.assertEqual(data.registrable_domain("http://a.b.blogspot.com/x"), "blogspot.com")
         self.assertEqual(data.registrable_domain("https://user@www.bbc.co.uk:80/x"), "bbc.co.uk")
         self.assertEqual(data.registrable_domain("http://192.0.2.7/x"), "192.0.2.7")
-
-    def test_sample_is_what_its_script_writes(self):
-        self.assertEqual(data._sample(), sample.rows())
 
 
 class Figures(unittest.TestCase):
@@ -48,19 +141,180 @@ class Figures(unittest.TestCase):
     def test_ties_count_half(self):
         self.assertEqual(metrics.auc(numpy.array([0.5, 0.5]), numpy.array([True, False])), 0.5)
 
+    def test_temperature_undoes_overconfidence(self):
+        chance = numpy.random.default_rng(1)
+        logits = chance.normal(0, 2, 20_000)
+        labels = chance.random(20_000) < network.sigmoid(logits)
+        self.assertAlmostEqual(calibrate.temperature(logits * 2.5, labels), 2.5, delta=0.1)
 
-class Smoke(unittest.TestCase):
-    def test_all_stages_run_and_the_same_seed_gives_the_same_bytes(self):
-        files = []
-        for _ in range(2):
-            with tempfile.TemporaryDirectory() as out:
-                subprocess.run([sys.executable, "-m", "phishing", "all", "--profile", "smoke", "--out", out], cwd=HERE, check=True, stdout=subprocess.DEVNULL)
-                model = Path(out) / "c1w-domain-disjoint-smoke.onnx"
-                told = json.loads(model.with_suffix(".metrics.json").read_text())
-                files.append(model.read_bytes())
-        self.assertEqual(files[0], files[1])
-        self.assertGreater(told["test"]["accuracy"], 0.9)
-        self.assertLess(told["bytes"], 400_000)
+
+class Kernel(unittest.TestCase):
+    def urls(self) -> list[str]:
+        return ["http://a.example/login", "", "x", "http://" + "y/" * 150, "http://" + "z" * 193, "http://" + "z" * 192]
+
+    def test_exported_file_gives_under_onnxruntime_what_the_kernel_gives(self):
+        for left in (0, 5):
+            made = a_network(left)
+            told = export.probabilities(export.onnx_model(made, 1.3, {}), self.urls())
+            ours = network.sigmoid(made.logits(preprocessing.matrix(self.urls())) / 1.3)
+            self.assertLess(numpy.abs(told - ours).max(), 1e-6)
+
+    def test_weights_come_back_from_the_file(self):
+        made = a_network()
+        content = export.onnx_model(made, 1.0, {})
+        self.assertEqual(export.shape(content), SHAPE)
+        for name, value in export.weights(content).items():
+            numpy.testing.assert_array_equal(value, made.weights[name])
+
+    def test_gradients_are_those_of_small_differences(self):
+        made, chance = a_network(3), numpy.random.default_rng(1)
+        ids, targets = preprocessing.matrix(self.urls()), numpy.array([1, 0, 1, 0.5, 0, 1], numpy.float32)
+        lengths = preprocessing.lengths(ids)
+        _, gradients = network._gradients(made, ids, lengths, targets, 0.0, chance)
+        for name in network.ORDER:
+            flat = made.weights[name].reshape(-1)
+            for place in numpy.argsort(-numpy.abs(gradients[name].reshape(-1)))[:3]:
+                losses, kept = [], flat[place]
+                for step in (1e-2, -1e-2):
+                    flat[place] = kept + step
+                    losses.append(network._gradients(made, ids, lengths, targets, 0.0, chance)[0])
+                flat[place] = kept
+                exact = gradients[name].reshape(-1)[place]
+                self.assertAlmostEqual((losses[0] - losses[1]) / 2e-2, exact, delta=1e-3 + abs(exact) * 0.08, msg=name)
+
+    def test_features_that_fill_no_block_are_refused(self):
+        with self.assertRaisesRegex(ValueError, "multiples of 32"):
+            kernel.forward(numpy.zeros((96, 8, 33), numpy.float32), numpy.zeros((1, 200), numpy.uint8), numpy.zeros(1, numpy.int32), 0)
+
+
+class Views(unittest.TestCase):
+    def test_cut_keeps_the_host_and_noise_keeps_the_length(self):
+        ids = preprocessing.matrix(["http://host.example/a/long/path?with=query"] * 200)
+        chance, places = numpy.random.default_rng(1), views.places(ids)
+        cut = preprocessing.lengths(views.seen(ids, places, {"cut": 1, "host": 0, "noise": 0}, chance))
+        self.assertEqual((cut.min(), cut.max()), (len("host.example/"), len("host.example/a/long/path?with=query")))
+        host = preprocessing.lengths(views.seen(ids, places, {"cut": 0, "host": 1, "noise": 0}, chance))
+        self.assertEqual(set(host), {len("host.example/")})
+        noisy = views.seen(ids, places, {"cut": 0, "host": 0, "noise": 0.1}, chance)
+        numpy.testing.assert_array_equal(preprocessing.lengths(noisy), preprocessing.lengths(ids))
+        self.assertTrue(set(noisy[noisy != ids]) == {preprocessing.OTHER})
+
+
+class Checks(unittest.TestCase):
+    def test_slices_name_what_a_url_is(self):
+        self.assertEqual(checks.slices_of("https://192.0.2.7:80/a?b"), ["length ≤ 30", "host is an address", "https", "no www.", "query"])
+        self.assertEqual(checks.slices_of("http://www.xn--e1a.co.uk/"), ["length ≤ 30", "country", "http", "punycode", "www.", "no path"])
+
+    def test_rewritings_are_what_they_say(self):
+        url = "http://a.example/p?x=1&y=2&z=3"
+        told = {name: rewrite(url) for name, rewrite in checks.REWRITINGS.items()}
+        self.assertEqual(told, {"scheme": "https://a.example/p?x=1&y=2&z=3", "scheme_case": "HTTP://a.example/p?x=1&y=2&z=3", "blanks": f" {url}\n",
+                                "query_order": "http://a.example/p?y=2&z=3&x=1", "trailing_slash": url})
+        slash = checks.REWRITINGS["trailing_slash"]
+        self.assertEqual([slash("http://a.example/b"), slash("http://a.example/b/"), slash("http://a.example/b.php"), slash("http://a.example/")],
+                         ["http://a.example/b/", "http://a.example/b", "http://a.example/b.php", "http://a.example/"])
+
+
+class Stages(unittest.TestCase):
+    """Two runs of the smoke profile, in a copy, so that nothing of another run is there."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.run_of = [cls.copy(name) for name in ("one", "two")]
+        for root in cls.run_of:
+            cls.stage(root, "all")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scratch.cleanup()
+
+    @classmethod
+    def copy(cls, name: str) -> Path:
+        root = Path(cls.scratch.name) / name
+        root.mkdir()
+        for part in ("phishing", "smoke", "sample.csv"):
+            (root / part).symlink_to(HERE / part)
+        return root
+
+    @staticmethod
+    def stage(root: Path, name: str, **more) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-m", "phishing", name, "--params", "smoke/params.yaml"], cwd=root, text=True,
+                              capture_output=True, check=not more, **more)
+
+    def test_same_seed_gives_the_same_bytes(self):
+        files = [{path.relative_to(root / "work-smoke"): path.read_bytes() for path in (root / "work-smoke").rglob("*") if path.is_file()} for root in self.run_of]
+        self.assertEqual(files[0].keys(), files[1].keys())
+        self.assertEqual([name for name in files[0] if files[0][name] != files[1][name] and name.suffix != ".npz"], [])
+
+    def test_seeds_and_splits_give_different_files(self):
+        told = json.loads((self.run_of[0] / "work-smoke/figures.json").read_text())
+        ids = [seed["id"] for split in told.values() for seed in split["seeds"]]
+        self.assertEqual(len(set(ids)), 4)
+
+    def test_card_and_metrics_speak_of_the_shipped_file(self):
+        for name in ("v1", "v2"):
+            model = self.run_of[0] / "work-smoke/models" / f"{name}.onnx"
+            told = json.loads(model.with_suffix(".metrics.json").read_text())
+            self.assertEqual(told["id"], hashlib.sha256(model.read_bytes()).hexdigest())
+            self.assertIn(told["id"], model.with_suffix(".md").read_text())
+            self.assertIn(told["id"], (self.run_of[0] / "work-smoke/REPORT.md").read_text())
+
+    def test_model_is_not_scored_beside_rows_it_was_not_trained_on(self):
+        root = self.run_of[1]
+        rows = root / "work-smoke/official/rows/train.csv"
+        kept = rows.read_text()
+        self.addCleanup(rows.write_text, kept)
+        rows.write_text("\n".join(kept.split("\n")[:-2]) + "\n")
+        done = self.stage(root, "evaluate", timeout=100)
+        self.assertIn("is not the file this model was trained on", done.stderr)
+
+    def test_worse_model_is_refused_and_the_current_one_stays(self):
+        root = self.run_of[1]
+        figures = root / "work-smoke/figures.json"
+        kept, current = figures.read_text(), (root / "work-smoke/models/v2.onnx").read_bytes()
+        self.addCleanup(figures.write_text, kept)
+        told = json.loads(kept)
+        told["domain_disjoint"]["seeds"][0]["test"]["auc"] -= 0.06
+        figures.write_text(json.dumps(told))
+        done = self.stage(root, "gate", timeout=100)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"refused, the current models stay:\n  domain_disjoint: auc is 0\.9\d*, the current model's")
+        self.assertEqual((root / "work-smoke/models/v2.onnx").read_bytes(), current)
+
+    def test_both_pipelines_have_the_same_stages_and_files(self):
+        def plain(path: str) -> dict:
+            text = (HERE / path).read_text().replace("work-smoke", "work").replace("smoke/", "").replace(" --params params.yaml", "")
+            return {name: (stage["cmd"], {str(file) for file in stage["deps"]} - {"sample.csv"}) for name, stage in yaml.safe_load(text)["stages"].items()}
+
+        self.assertEqual(plain("dvc.yaml"), plain("smoke/dvc.yaml"))
+        self.assertEqual(list(plain("dvc.yaml")), ["prepare", "split", "train", "calibrate", "export", "evaluate", "gate"])
+
+
+class Gate(unittest.TestCase):
+    def figures(self) -> dict:
+        summary = {name: {"mean": 0.99, "spread": 0.001, "shipped": 0.99} for name in ("accuracy", "auc", "recall_at_1_percent_fpr")}
+        summary |= {"ece": {"mean": 0.005, "spread": 0.001, "shipped": 0.005}, "training_split": "domain_disjoint"}
+        rewritings = {name: {"rows": 9, "flipped": 0.0} for name in checks.REWRITINGS}
+        return {"summary": summary, "seeds": [{"slices": {"https": {"rows": 500, "accuracy": 0.95}, "punycode": {"rows": 3, "accuracy": 0.3}},
+                                               "metamorphic": rewritings, "bytes": 9}]}
+
+    def test_each_threshold_is_held(self):
+        thresholds = yaml.safe_load((HERE / "thresholds.yaml").read_text())
+        self.assertEqual(gate.misses(self.figures(), thresholds), [])
+        for change, said in [
+            (lambda told: told["summary"]["accuracy"].update(mean=0.9), "mean accuracy is 0.9, the bar 0.952"),
+            (lambda told: told["summary"]["ece"].update(shipped=0.02), "shipped ece is 0.02, the bar 0.01"),
+            (lambda told: told["summary"]["auc"].update(spread=0.1), "auc spreads 0.1"),
+            (lambda told: told["seeds"][0]["slices"]["https"].update(accuracy=0.5), "accuracy on `https`"),
+            (lambda told: told["seeds"][0]["metamorphic"]["scheme"].update(flipped=0.1), "scheme flips 0.1"),
+            (lambda told: told["seeds"][0].update(bytes=500_000), "the file has 500000 bytes"),
+        ]:
+            told = self.figures()
+            change(told)
+            found = gate.misses(told, thresholds)
+            self.assertEqual(len(found), 1, found)
+            self.assertIn(said, found[0])
 
 
 if __name__ == "__main__":
