@@ -107,7 +107,7 @@ fn build(out: &Path, target: &str, architecture: &str, own: &str) -> PathBuf {
         let mut command = Command::new(variable("CARGO"));
         command.current_dir(variable("CARGO_MANIFEST_DIR"));
         command
-            .args(["build", "--release", "--no-default-features", "--bin", "provision-agent", "--target", target, "--target-dir"])
+            .args(["build", "--profile", "agent", "--no-default-features", "--bin", "provision-agent", "--target", target, "--target-dir"])
             .arg(&folder);
         if offline {
             command.arg("--offline");
@@ -132,7 +132,7 @@ fn build(out: &Path, target: &str, architecture: &str, own: &str) -> PathBuf {
         output = run(false);
     }
     assert!(output.status.success(), "build the agent for {target}:\n{}", String::from_utf8_lossy(&output.stderr));
-    folder.join(target).join("release/provision-agent")
+    folder.join(target).join("agent/provision-agent")
 }
 
 /// What cargo tells a build script is about another package, another target and other flags.
