@@ -440,10 +440,12 @@ fn what_a_killed_agent_left_running_is_waited_for(lab: &Lab) {
 fn an_interrupted_wait_ends_at_once(lab: &Lab) {
     let first = lab.start(&["first.yaml"]);
     wait_on(lab, "a", "pgrep -x sleep");
-    let second = lab.start(&["second.yaml"]);
-    std::thread::sleep(Duration::from_millis(1500));
+    let mut second = lab.start(&["second.yaml"]);
+    let mut said = BufReader::new(second.stdout.take().expect("piped")).lines();
+    assert!(said.any(|line| line.expect("text").contains(r#""event":"waiting""#)), "the second says that it waits");
     signal(&second, Signal::SIGTERM);
-    finish(second).expect(99);
+    said.for_each(drop);
+    assert_eq!(second.wait().expect("waited for").code(), Some(99));
     finish(first).expect(0);
 }
 
