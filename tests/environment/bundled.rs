@@ -219,7 +219,7 @@ impl Bundled {
 
     /// Starts `up`, which goes on beside the test.
     pub fn begin_up(&self) -> Begun {
-        Begun::of(self.command(&["up", "--yes"]))
+        Begun::of(self.command(&["up", "--yes", "--json"]))
     }
 
     /// Starts `up` and kills it when its story says this, after a while.
@@ -261,14 +261,16 @@ pub struct Begun {
 
 impl Begun {
     pub fn of(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("provision runs");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("provision runs");
+        let events = BufReader::new(child.stdout.take().expect("piped"));
         let story = BufReader::new(child.stderr.take().expect("piped"));
         let told = Arc::<Mutex<Vec<String>>>::default();
-        let heard = Arc::clone(&told);
+        let (heard, read) = (Arc::clone(&told), Arc::clone(&told));
+        let push = |told: &Mutex<Vec<String>>, line: String| told.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         let listener = std::thread::spawn(move || {
-            for line in story.lines().map_while(Result::ok) {
-                heard.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-            }
+            let other = std::thread::spawn(move || story.lines().map_while(Result::ok).for_each(|line| push(&heard, line)));
+            events.lines().map_while(Result::ok).filter_map(|line| sentence(&line)).for_each(|line| push(&read, line));
+            let _ = other.join();
         });
         Self { child, told, listener: Some(listener) }
     }
@@ -323,11 +325,28 @@ impl Drop for Begun {
     }
 }
 
-/// Lines of steps that were taken: a layer's own, and what follows the plan.
+/// What stands before a step that was taken.
+const STEP: &str = "step ";
+
+/// An event as a line: it comes when it happens, where the text for a person waits for every host to be past a task.
+fn sentence(line: &str) -> Option<String> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    let text = |key: &str| event[key].as_str().unwrap_or_default();
+    match (text("event"), text("layer")) {
+        ("result", "hosts") if text("status") == "changed" => Some(format!("{STEP}{} {} : {}", text("host"), text("role"), text("task"))),
+        ("result", "cluster") => Some(format!("{STEP}✔ cluster {}", text("condition"))),
+        ("result", "releases") => Some(format!("{STEP}+ {}", text("object"))),
+        ("finished", _) if event["unreachable"].is_string() => {
+            Some(format!("fatal: [{}]: UNREACHABLE! => {}", text("host"), text("unreachable")))
+        }
+        ("planned" | "connecting" | "connected" | "started" | "output" | "play" | "included", _) => None,
+        _ => Some(line.to_owned()),
+    }
+}
+
+/// Lines of steps that were taken.
 fn steps(lines: &[String]) -> impl Iterator<Item = &String> {
-    let planned = lines.iter().position(|line| line.contains(" checked in "));
-    let applied = planned.map_or(&[][..], |index| &lines[index + 1..]);
-    lines.iter().filter(|line| line.starts_with("  ✔")).chain(applied)
+    lines.iter().filter(|line| line.starts_with(STEP))
 }
 
 /// Runs a command that asks this question, and answers it; its exit code and all that it said.

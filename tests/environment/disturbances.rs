@@ -45,7 +45,7 @@ pub fn a_short_cut_is_not_noticed(bundled: &Bundled) {
     std::thread::sleep(Duration::from_secs(10));
     drop(cut);
     up.until("control_plane : Describe the cluster");
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(3));
     assert!(up.runs(), "it ended before it was killed:\n{}", up.story());
     up.signal(Signal::SIGKILL);
     up.ended();
