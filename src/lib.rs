@@ -53,7 +53,7 @@
 //! playbook   program module project source template
 //! vm
 //! ssh        program
-//! cluster    program source
+//! cluster    program source chart
 //! run        program module template agent playbook ssh
 //! delivery   program project playbook run chart cluster
 //! up         program run cluster delivery

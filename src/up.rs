@@ -13,8 +13,6 @@ use crate::run::{Happening, HostResult, Inputs, RunMode};
 
 /// Who sees it happen, and says whether it may.
 pub trait Audience: Send {
-    /// Machines and artifacts were changed after they were told and confirmed.
-    fn founded(&mut self) {}
     fn begins(&mut self, _prepared: &Prepared) {}
     fn planning(&mut self, happening: &Happening);
     fn planned(&mut self, planned: &Planned);
@@ -109,9 +107,6 @@ pub async fn up<F: Foundations>(mut foundations: F, audience: &mut impl Audience
     if !wanted.is_empty() && !audience.confirm().await {
         foundations.leave(wanted).await;
         return Ok(Ended { outcome: Outcome::NotConfirmed, machines: 0, delivery: None });
-    }
-    if !wanted.is_empty() {
-        audience.founded();
     }
     let fresh = wanted.fresh();
     let Standing { prepared, delivery, machines } = foundations.make(wanted).await?; // nodes answer by their pinned keys, artifacts are verified

@@ -58,7 +58,7 @@ impl Rendered {
 }
 
 /// Helm's order (pkg/release/v1/util/kind_sorter.go). Kinds that are not here come last, by name.
-const INSTALL_ORDER: [&str; 38] = [
+pub const INSTALL_ORDER: [&str; 38] = [
     "PriorityClass",
     "Namespace",
     "NetworkPolicy",

@@ -23,5 +23,5 @@ mod write;
 
 pub use fault::{Refused, Result};
 pub use load::{Chart, read_values};
-pub use manifest::Object;
+pub use manifest::{INSTALL_ORDER, Object};
 pub use render::Release;

@@ -101,7 +101,7 @@ impl Lacking {
                 lack.version,
                 lack.source
             );
-            if as_data { report::data(&text) } else { report::line(&text) }
+            report::planned(as_data, &text);
         }
     }
 

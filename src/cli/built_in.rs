@@ -30,6 +30,6 @@ pub fn tell(format: Format, environment: &Environment, as_data: bool) {
             ("", "the same")
         };
         let text = format!("  {head:<12} = {:<22} {why}", part.written);
-        if as_data { report::data(&text) } else { report::line(&text) }
+        report::planned(as_data, &text);
     }
 }

@@ -30,13 +30,6 @@ impl Wanted {
     pub fn machines_run(&self) -> bool {
         self.machines.as_ref().is_none_or(Planned::is_unchanged)
     }
-
-    /// The workstation's session ends without an apply.
-    async fn left(&mut self) {
-        if let Some(workstation) = self.workstation.take() {
-            workstation.end().await;
-        }
-    }
 }
 
 impl up::Wanted for Wanted {
@@ -87,8 +80,10 @@ impl up::Foundations for Foundations {
         Ok(wanted)
     }
 
-    async fn leave(&mut self, mut wanted: Wanted) {
-        wanted.left().await;
+    async fn leave(&mut self, wanted: Wanted) {
+        if let Some(workstation) = wanted.workstation {
+            workstation.end().await; // its session, without an apply
+        }
     }
 
     async fn make(mut self, wanted: Wanted) -> Result<Standing, Exit> {

@@ -38,7 +38,8 @@ impl Init {
                 Exit::Success
             }
             Err(error) => {
-                report::error(&format!("write the built-in environment: {error:#}"), None);
+                let hint = "name a folder that you may write to: `provision init FOLDER`";
+                report::error(&format!("write the built-in environment: {error:#}"), Some(hint));
                 Exit::Error
             }
         }

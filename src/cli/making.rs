@@ -78,7 +78,7 @@ impl Planned {
             }
             let head = if index == 0 { "workstation" } else { "" };
             let text = format!("  {head:<12} + {name:<22} a package: {purpose}; `destroy` leaves it");
-            if as_data { report::data(&text) } else { report::line(&text) }
+            report::planned(as_data, &text);
         }
     }
 
@@ -87,7 +87,7 @@ impl Planned {
         if self.is_unchanged() {
             return;
         }
-        let line = |text: &str| if as_data { report::data(text) } else { report::line(text) };
+        let line = |text: &str| report::planned(as_data, text);
         let above = delivery.map(|delivery| delivery.unknown(LATER.to_owned()));
         if format == Format::Json {
             let machines = self.changes.iter().filter_map(|(name, change)| entry::machine(name.as_str(), change));

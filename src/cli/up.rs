@@ -80,7 +80,11 @@ impl User {
             Outcome::Refused(planned) => {
                 report::error(
                     "nothing was changed: the plan does not end well",
-                    Some("mend what it shows, or leave hosts out with --limit"),
+                    Some(if planned.hosts.is_good() {
+                        "mend what it shows of the release"
+                    } else {
+                        "mend what it shows, or leave hosts out with --limit"
+                    }),
                 );
                 match Exit::of_plan(&planned.hosts) {
                     Exit::Success => Exit::Error,
@@ -189,10 +193,6 @@ impl Audience for User {
         self.story.begin(prepared);
     }
 
-    fn founded(&mut self) {
-        self.built_in = None;
-    }
-
     fn planning(&mut self, happening: &Happening) {
         report::plan::planning(self.format, happening);
     }
@@ -209,6 +209,7 @@ impl Audience for User {
     }
 
     async fn confirm(&mut self) -> bool {
+        self.built_in = None; // told with what is asked about
         if self.yes {
             return true;
         }

@@ -47,7 +47,7 @@ impl Workstation {
 
     /// The plan's lines. `as_data`: on stdout, for `provision plan`.
     pub fn tell(&self, format: Format, as_data: bool) {
-        report::plan::items(format, &self.planned, &mut |line| if as_data { report::data(line) } else { report::line(line) });
+        report::plan::items(format, &self.planned, &mut |line| report::planned(as_data, line));
     }
 
     /// Ends the session without an apply.
@@ -94,7 +94,7 @@ impl Workstation {
 
     fn note(&self, packages: impl IntoIterator<Item = String>) -> Result<(), Exit> {
         preflight::note(&self.environment, packages).map_err(|error| {
-            report::error(&format!("{error:#}"), None);
+            report::error(&format!("{error:#}"), Some("see to it that you may write beside provision.yaml, and that there is room"));
             Exit::Error
         })
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::chart::INSTALL_ORDER;
+
 /// Label with the name of the release that owns an object.
 pub(super) const RELEASE_LABEL: &str = "provision.dev/release";
 /// Label with the name of the environment that owns an object.
@@ -54,52 +56,14 @@ impl fmt::Display for ObjectId {
     }
 }
 
-/// Kinds in the order in which others need them (Helm's install order); kinds that are not listed come behind these,
-/// and what calls back into a workload comes last.
-const ORDER: [&str; 33] = [
-    "PriorityClass",
-    "Namespace",
-    "NetworkPolicy",
-    "ResourceQuota",
-    "LimitRange",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "Secret",
-    "ConfigMap",
-    "StorageClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "CustomResourceDefinition",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "Role",
-    "RoleBinding",
-    "Service",
-    "DaemonSet",
-    "Pod",
-    "ReplicationController",
-    "ReplicaSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "StatefulSet",
-    "Job",
-    "CronJob",
-    "IngressClass",
-    "Ingress",
-    "APIService",
-    "MutatingWebhookConfiguration",
-    "ValidatingWebhookConfiguration",
-    "ValidatingAdmissionPolicy",
-];
-/// The first kind of [`ORDER`] that calls back.
-const CALLS_BACK: usize = 29;
-
-/// Where a kind stands; smaller is earlier.
+/// Where a kind stands; smaller is earlier: Helm's order, kinds that it does not list, and last what calls back into a workload.
 pub(super) fn rank(kind: &str) -> usize {
-    match ORDER.iter().position(|known| *known == kind) {
-        Some(place) if place >= CALLS_BACK => place + 1,
+    let calls_back = INSTALL_ORDER.iter().position(|known| *known == "APIService").unwrap_or(INSTALL_ORDER.len());
+    match INSTALL_ORDER.iter().position(|known| *known == kind) {
+        Some(place) if place >= calls_back => place + 1,
         Some(place) => place,
-        None => CALLS_BACK,
+        None if kind == "ValidatingAdmissionPolicy" => INSTALL_ORDER.len() + 1, // newer than Helm's list
+        None => calls_back,
     }
 }
 
@@ -134,14 +98,30 @@ mod tests {
 
     #[test]
     fn what_others_need_comes_first_and_what_calls_back_last() {
-        let mut kinds =
-            ["ValidatingWebhookConfiguration", "VirtualService", "Deployment", "CustomResourceDefinition", "Namespace", "Service"];
+        let mut kinds = [
+            "ValidatingAdmissionPolicy",
+            "ValidatingWebhookConfiguration",
+            "APIService",
+            "VirtualService",
+            "Deployment",
+            "CustomResourceDefinition",
+            "Namespace",
+            "Service",
+        ];
         kinds.sort_by_key(|kind| rank(kind));
         assert_eq!(
             kinds,
-            ["Namespace", "CustomResourceDefinition", "Service", "Deployment", "VirtualService", "ValidatingWebhookConfiguration"]
+            [
+                "Namespace",
+                "CustomResourceDefinition",
+                "Service",
+                "Deployment",
+                "VirtualService",
+                "APIService",
+                "ValidatingWebhookConfiguration",
+                "ValidatingAdmissionPolicy"
+            ]
         );
-        assert_eq!(ORDER[CALLS_BACK], "APIService");
     }
 
     #[test]

@@ -224,18 +224,7 @@ mod tests {
     }
 
     fn over(with: Option<&str>, items: Tree) -> Loop {
-        Loop {
-            with: with.map(Into::into),
-            items,
-            span: Span::default(),
-            loop_var: None,
-            index_var: None,
-            label: None,
-            pause: None,
-            extended: None,
-            extended_allitems: None,
-            break_when: Vec::new(),
-        }
+        Loop { with: with.map(Into::into), ..Loop::over(items, Span::default()) }
     }
 
     #[test]

@@ -316,35 +316,13 @@ impl Loader<'_> {
                 continue;
             }
             let items = self.loop_items(value, secret);
-            let looping = Loop {
-                with: with.map(|with| short(with).into()),
-                items,
-                span: value.span,
-                loop_var: None,
-                index_var: None,
-                label: None,
-                pause: None,
-                extended: None,
-                extended_allitems: None,
-                break_when: Vec::new(),
-            };
+            let looping = Loop { with: with.map(|with| short(with).into()), ..Loop::over(items, value.span) };
             found = Some((key, looping));
         }
         let control = entries.iter().find(|(key, _)| key.text() == Some("loop_control"));
         let mut looping = found.map(|(_, looping)| looping);
         if let Some((key, value)) = control {
-            let mut unused = Loop {
-                with: None,
-                items: Tree::Literal(crate::program::Value::Null),
-                span: value.span,
-                loop_var: None,
-                index_var: None,
-                label: None,
-                pause: None,
-                extended: None,
-                extended_allitems: None,
-                break_when: Vec::new(),
-            };
+            let mut unused = Loop::over(Tree::Literal(crate::program::Value::Null), value.span);
             self.loop_control(key, value, looping.as_mut().unwrap_or(&mut unused), secret);
         }
         looping

@@ -305,6 +305,24 @@ pub struct Loop {
     pub break_when: Vec<Tree>,
 }
 
+impl Loop {
+    /// `loop:` without a `loop_control`.
+    pub fn over(items: Tree, span: Span) -> Self {
+        Self {
+            with: None,
+            items,
+            span,
+            loop_var: None,
+            index_var: None,
+            label: None,
+            pause: None,
+            extended: None,
+            extended_allitems: None,
+            break_when: Vec::new(),
+        }
+    }
+}
+
 /// `include_tasks`, `include_role`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Include {

@@ -28,6 +28,11 @@ pub fn data(text: &str) {
     live::above(|| drop(writeln!(std::io::stdout().lock(), "{text}")));
 }
 
+/// One line of a plan: data where the plan is what was asked for (`provision plan`), else a part of the story.
+pub fn planned(as_data: bool, text: &str) {
+    if as_data { data(text) } else { line(text) }
+}
+
 /// An error's sentence, and what to type next.
 pub fn error(message: &str, hint: Option<&str>) {
     line(&format!("error: {message}"));

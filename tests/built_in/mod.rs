@@ -4,13 +4,14 @@ mod init;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use provision::artifact::Manifest;
 use provision::playbook;
 use provision::project::{Options, Origin, Project, built_in};
 
 use crate::project::write;
+use crate::support;
 
 /// An empty folder with a cache of its own beside it.
 struct Folder {
@@ -29,25 +30,22 @@ impl Folder {
         self.folder.path()
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_provision"))
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
+        command
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home.path())
             .env("PROVISION_AGENT", env!("CARGO_BIN_EXE_provision-agent"))
-            .stdin(Stdio::null())
-            .output()
-            .expect("provision runs")
+            .stdin(Stdio::null());
+        command
     }
 
     #[track_caller]
     fn expect(&self, code: i32, arguments: &[&str]) -> (String, String) {
-        let output = self.run(arguments);
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{stdout}\n{stderr}");
-        (stdout, stderr)
+        support::expect(code, &mut self.command(arguments))
     }
 }
 

@@ -16,6 +16,7 @@ use provision::vm::Environment;
 use serde_json::Value;
 
 use super::browser::curl;
+use crate::support;
 use crate::support::nodes::{Turn, root_or_skip};
 
 pub const NODES: [&str; 3] = ["control", "worker-1", "worker-2"];
@@ -118,10 +119,7 @@ impl Bundled {
     /// Standard output and error of a command that ends so.
     #[track_caller]
     pub fn expect(&self, code: i32, arguments: &[&str]) -> (String, String) {
-        let output = self.run(arguments);
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{stdout}\n{stderr}");
-        (stdout, stderr)
+        support::expect(code, &mut self.command(arguments))
     }
 
     /// `up` that ends well; its story.

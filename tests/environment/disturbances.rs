@@ -45,8 +45,11 @@ pub fn a_short_cut_is_not_noticed(bundled: &Bundled) {
     std::thread::sleep(Duration::from_secs(10));
     drop(cut);
     up.until("control_plane : Describe the cluster");
-    std::thread::sleep(Duration::from_secs(3));
+    // kubeadm's work begins; on a busy machine not at once.
+    let works = || bundled.command(&["ssh", "control", "--", "pgrep -x kubeadm"]).output().is_ok_and(|output| output.status.success());
+    assert!(wait_until(Duration::from_secs(60), Duration::from_millis(100), works), "kubeadm never ran:\n{}", up.story());
     assert!(up.runs(), "it ended before it was killed:\n{}", up.story());
+    assert!(!up.story().contains("UNREACHABLE!"), "{}", up.story());
     up.signal(Signal::SIGKILL);
     up.ended();
 }

@@ -34,6 +34,17 @@ pub fn agree(plan: &str, up: &str) {
         .filter(|entry| entry["status"] == "changed" || entry["layer"] == "cluster")
         .map(|entry| name(&entry))
         .collect();
+    // The same actions, too: what a host said it would do is what it did.
+    let actions = |event: &str, text: &str, wanted: &dyn Fn(&Value) -> bool| -> BTreeSet<String> {
+        events(text, event)
+            .filter(|entry| entry["layer"] == "hosts" && wanted(entry))
+            .map(|entry| format!("{}{}", name(&entry), entry["actions"]))
+            .collect()
+    };
+    let promised = actions("planned", up, &|entry| entry["plan"] == "change");
+    let kept = actions("result", up, &|entry| entry["status"] == "changed");
+    let broken: Vec<_> = promised.difference(&kept).collect();
+    assert!(broken.is_empty(), "done otherwise than planned: {broken:#?}\n{up}");
     let missing: Vec<_> = certain.difference(&done).collect();
     assert!(missing.is_empty(), "planned and not done: {missing:#?}\n{up}");
     let beyond: Vec<_> = events(up, "result")

@@ -9,14 +9,16 @@ mod entries;
 mod kills;
 mod state;
 mod survival;
+mod terminal;
 mod user;
 mod workstation;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::support;
 use crate::support::nodes::{Turn, root_or_skip};
 
 /// Folders of this process: each has a network of its own.
@@ -69,25 +71,22 @@ impl Folder {
         fs::write(path, text).expect("written");
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_provision"))
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
+        command
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path())
             .env("PROVISION_AGENT", env!("CARGO_BIN_EXE_provision-agent"))
-            .stdin(Stdio::null())
-            .output()
-            .expect("provision runs")
+            .stdin(Stdio::null());
+        command
     }
 
     #[track_caller]
     fn expect(&self, code: i32, arguments: &[&str]) -> (String, String) {
-        let output = self.run(arguments);
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{stdout}\n{stderr}");
-        (stdout, stderr)
+        support::expect(code, &mut self.command(arguments))
     }
 
     fn states(&self) -> Vec<String> {
@@ -100,7 +99,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = self.run(&["destroy", "--yes"]);
+        let _ = self.command(&["destroy", "--yes"]).output();
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::pty::openpty;
 
+use crate::support;
 use crate::support::nodes::{Turn, root_or_skip};
 
 const PASSWORD: &str = "correct horse battery";
@@ -129,10 +130,7 @@ impl User {
 
     #[track_caller]
     fn expect(&self, code: i32, arguments: &[&str]) -> (String, String) {
-        let output = self.command(self.program()).args(arguments).output().expect("provision runs");
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{stdout}\n{stderr}");
-        (stdout, stderr)
+        support::expect(code, self.command(self.program()).args(arguments))
     }
 
     /// The same on a terminal, answering each question with its line; exit code and all that stood on the screen.
