@@ -17,6 +17,15 @@ pub fn folder() -> Result<PathBuf, Exit> {
     })
 }
 
+/// Removes what other versions of this program unpacked in the user's cache; how many they were.
+pub fn clean() -> Result<usize, Exit> {
+    let cache = user_folder().map_err(|error| told(&error))?;
+    built_in::clean(&cache).map_err(|error| {
+        report::error(&format!("clean the cache: {error:#}"), Some("it is the user's whom `ls -l` shows: run it as that user"));
+        Exit::Error
+    })
+}
+
 /// The plan's lines on parts that the user's folder has not. `as_data`: on stdout, for `provision plan`.
 pub fn tell(format: Format, environment: &Environment, as_data: bool) {
     for (index, (key, part)) in environment.built_in().into_iter().enumerate() {

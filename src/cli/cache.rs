@@ -42,7 +42,7 @@ pub struct Fetch {
     json: bool,
 }
 
-/// Remove artifacts from the cache, in all their versions
+/// Remove artifacts from the cache, in all their versions; without names, all, and what other versions of this program unpacked there
 #[derive(Debug, Args)]
 pub struct Clean {
     /// Only these
@@ -143,7 +143,8 @@ impl Fetch {
         if self.json {
             report::data(&json!({"event": "done", "artifacts": artifacts.len(), "milliseconds": begun.elapsed().as_millis()}).to_string());
         } else {
-            report::line(&format!("{} artifacts are in the cache ({:.1} s).", artifacts.len(), begun.elapsed().as_secs_f64()));
+            let (count, seconds) = (artifacts.len(), begun.elapsed().as_secs_f64());
+            report::line(&format!("{count} {} in the cache ({seconds:.1} s).", report::plan::many(count, "artifact")));
         }
         Ok(Exit::Success)
     }
@@ -162,12 +163,19 @@ impl Clean {
             return Err(Exit::Usage);
         }
         let (removed, bytes) = cache.clean(&self.names).map_err(|error| told(&error))?;
+        let layouts = if self.names.is_empty() { super::built_in::clean()? } else { 0 };
         if self.json {
-            report::data(&json!({"removed": removed, "bytes": bytes}).to_string());
-        } else if removed.is_empty() {
+            report::data(&json!({"removed": removed, "bytes": bytes, "layouts": layouts}).to_string());
+            return Ok(Exit::Success);
+        }
+        if removed.is_empty() && layouts == 0 {
             report::line("Nothing of that was in the cache.");
-        } else {
+        }
+        if !removed.is_empty() {
             report::line(&format!("Removed {} ({}).", removed.into_iter().collect::<Vec<_>>().join(", "), megabytes(bytes)));
+        }
+        if layouts > 0 {
+            report::line(&format!("Removed the built-in environment of {layouts} other {}.", report::plan::many(layouts, "version")));
         }
         Ok(Exit::Success)
     }

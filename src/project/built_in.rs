@@ -18,6 +18,9 @@ static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/built_in.tar.gz
 /// What of it is a user's to have: the rest is what Cargo needs to build the model service.
 const LAYOUT: [&str; 5] = ["provision.yaml", "vms", "inventory", "playbooks", "charts"];
 
+/// Below the cache: a folder for each version of this program.
+const FOLDER: &str = "built-in";
+
 /// A file of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuiltIn {
@@ -47,8 +50,7 @@ pub fn layout() -> Vec<BuiltIn> {
 
 /// Unpacks everything below `cache` (the user's cache folder of this program) and answers where.
 pub fn unpack(cache: &Path) -> Result<PathBuf> {
-    let digest = hex::encode(Sha256::digest(PACKED));
-    let folder = cache.join("built-in").join(&digest[..16]);
+    let folder = folder(cache);
     for file in all() {
         let path = folder.join(&file.path);
         if fs::read(&path).is_ok_and(|there| there == file.content) {
@@ -57,6 +59,22 @@ pub fn unpack(cache: &Path) -> Result<PathBuf> {
         write(&path, &file.content, 0o444)?;
     }
     Ok(folder)
+}
+
+/// Where this program's own is unpacked.
+fn folder(cache: &Path) -> PathBuf {
+    let digest = hex::encode(Sha256::digest(PACKED));
+    cache.join(FOLDER).join(&digest[..16])
+}
+
+/// Removes what other versions of this program unpacked; answers how many they were.
+pub fn clean(cache: &Path) -> Result<usize> {
+    let (own, mut removed) = (folder(cache), 0);
+    for entry in fs::read_dir(cache.join(FOLDER)).into_iter().flatten().flatten().filter(|entry| entry.path() != own) {
+        fs::remove_dir_all(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
+        removed += 1;
+    }
+    Ok(removed)
 }
 
 /// Writes a file whole or not at all.
@@ -85,5 +103,16 @@ mod tests {
         assert_eq!(unpack(cache.path()).expect("unpacked"), folder);
         assert_eq!(fs::read(&site).expect("it is there"), content);
         assert!(folder.join("provision.yaml").exists());
+    }
+
+    #[test]
+    fn what_other_versions_unpacked_is_cleaned_and_ours_stays() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let folder = unpack(cache.path()).expect("unpacked");
+        let old = folder.with_file_name("0123456789abcdef");
+        write(&old.join("playbooks/site.yaml"), b"", 0o444).expect("written");
+        assert_eq!(clean(cache.path()).expect("cleaned"), 1);
+        assert!(!old.exists() && folder.join("provision.yaml").exists());
+        assert_eq!(clean(cache.path()).expect("cleaned"), 0);
     }
 }

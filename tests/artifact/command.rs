@@ -36,7 +36,7 @@ fn cache_fetch_list_and_clean() {
     let (code, out, story) = cache(&lab, &["fetch", "tool"]);
     assert_eq!((code, out.as_str()), (Some(0), ""));
     assert!(story.starts_with(&format!("  tool 1.2.3: upstream {}/v1.2.3/tool\n", server.url())), "{story}");
-    assert!(story.contains("+ tool 1.2.3: upstream, 3.0 MB in 0.") && story.contains("1 artifacts are in the cache"), "{story}");
+    assert!(story.contains("+ tool 1.2.3: upstream, 3.0 MB in 0.") && story.contains("1 artifact in the cache"), "{story}");
 
     let (code, out, _) = cache(&lab, &["list", "--json"]);
     let list: serde_json::Value = serde_json::from_str(&out).expect("one document");
@@ -49,7 +49,7 @@ fn cache_fetch_list_and_clean() {
     let (code, _, story) = cache(&lab, &["clean", "tol"]);
     assert_eq!((code, story.as_str()), (Some(5), "error: there is no artifact `tol` in the cache\nhint: did you mean `tool`?\n"));
     let (code, out, _) = cache(&lab, &["clean", "tool", "--json"]);
-    assert_eq!((code, out.trim()), (Some(0), r#"{"removed":["tool"],"bytes":3000000}"#));
+    assert_eq!((code, out.trim()), (Some(0), r#"{"removed":["tool"],"bytes":3000000,"layouts":0}"#));
     let (code, _, story) = cache(&lab, &["clean"]);
     assert_eq!((code, story.as_str()), (Some(0), "Nothing of that was in the cache.\n"));
     // The folder's mirror is asked first, and the environment's before it.
