@@ -74,10 +74,7 @@ arguments! {
         /// Nothing is needed here.
         auto_install_module_deps: bool [default("yes")],
     }
-    rules {
-        mutually_exclusive(&["deb", "package", "upgrade"]),
-        required_one_of(&["autoremove", "deb", "package", "update_cache", "upgrade", "clean", "autoclean", "cache_valid_time"]),
-    }
+    rules { mutually_exclusive(&["deb", "package", "upgrade"]) }
 }
 
 choices! {

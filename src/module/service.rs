@@ -23,12 +23,11 @@ arguments! {
         /// Further words for an init script.
         arguments: String [default(""), aliases(&["args"])],
     }
-    rules { required_one_of(&["state", "enabled", "masked", "daemon_reload", "daemon_reexec"]) }
+    rules { required_by("state", &["name"]), required_by("enabled", &["name"]), required_by("masked", &["name"]) }
 }
 
 impl Module for Service {
     fn plan(&self, context: &Context<'_>) -> Result<Plan> {
-        let name = self.systemd.name.as_deref().ok_or_else(|| Error::failed("argument `name`: missing, and it is required"))?;
         let manager = if self.manager == "auto" { context.system.init()? } else { self.manager.clone() };
         let short = manager.rsplit('.').next().unwrap_or(&manager);
         if matches!(short, "systemd" | "systemd_service") {
@@ -38,6 +37,11 @@ impl Module for Service {
                 plan.predicted.warnings.push(format!("Ignoring \"{argument}\" as it is not used in \"systemd\""));
             }
             return Ok(plan);
+        }
+        // What systemd answers for itself, a script does not.
+        let name = self.systemd.name.as_deref().ok_or_else(|| Error::failed("argument `name`: missing, and it is required"))?;
+        if self.systemd.state.is_none() && self.systemd.enabled.is_none() {
+            return Err(Error::failed("one of the following is required: state, enabled"));
         }
         let script = context.system.metadata(&std::path::Path::new("/etc/init.d").join(name))?;
         if script.is_none() {

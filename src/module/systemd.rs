@@ -31,7 +31,6 @@ arguments! {
         no_block: bool [default("no")],
     }
     rules {
-        required_one_of(&["state", "enabled", "masked", "daemon_reload", "daemon_reexec"]),
         required_by("state", &["name"]),
         required_by("enabled", &["name"]),
         required_by("masked", &["name"]),

@@ -1,6 +1,7 @@
 //! Modules beside Ansible's own on this machine: the same tasks, the same results, but for a list of differences with reasons.
 //! Tasks that would change the machine run in check mode on both sides.
 
+mod arguments;
 mod engine;
 
 use provision::module::{ActionKind, Context, Failure, Mode, Next, Outcome, find};
