@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use model_service::model::Model;
+use model_service::model::{Model, Wanted};
 use model_service::oci::{self, File, Image};
 use model_service::service::{self, APP_VERSION, Limits};
 use tokio::net::TcpListener;
@@ -31,7 +31,12 @@ enum Command {
     /// Serve the page and the interface
     Serve(Serve),
     /// Load a model, run its self-test, and print what it says of itself as JSON
-    Check { model: PathBuf },
+    Check {
+        model: PathBuf,
+        /// What computes the model
+        #[arg(long, value_enum, default_value_t)]
+        runtime: Wanted,
+    },
     /// Write an OCI image of a static binary and a model
     Image(Packed),
 }
@@ -41,6 +46,9 @@ struct Serve {
     /// Model file (ONNX)
     #[arg(long, env = "MODEL", default_value = "/models/model.onnx")]
     model: PathBuf,
+    /// What computes the model
+    #[arg(long, env = "RUNTIME", value_enum, default_value_t)]
+    runtime: Wanted,
     /// Address and port to listen on
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -79,7 +87,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
     let done = match Arguments::parse().command {
         Command::Serve(arguments) => serve(arguments),
-        Command::Check { model } => check(&model),
+        Command::Check { model, runtime } => check(&model, runtime),
         Command::Image(arguments) => image(&arguments),
     };
     match done {
@@ -100,7 +108,7 @@ fn serve(arguments: Serve) -> Result<()> {
         drain_notice: Duration::from_millis(arguments.drain_notice_ms),
         ..defaults
     };
-    let model = Model::load(&arguments.model)?;
+    let model = Model::load_with(&arguments.model, arguments.runtime)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -113,8 +121,8 @@ fn serve(arguments: Serve) -> Result<()> {
     })
 }
 
-fn check(path: &Path) -> Result<()> {
-    let model = Model::load(path)?;
+fn check(path: &Path, runtime: Wanted) -> Result<()> {
+    let model = Model::load_with(path, runtime)?;
     writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&model.about)?)?;
     Ok(())
 }

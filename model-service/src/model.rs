@@ -1,24 +1,72 @@
 //! A model: its file, what the file says of itself, and the runtime that computes it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueEnum;
+use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tracing::info;
+use tract_onnx::pb::ModelProto;
 
-use crate::{preprocessing, tract};
+use crate::kernel::Kernel;
+use crate::preprocessing;
+use crate::tract::Tract;
 
 /// Probability from which a URL is called phishing.
 pub const THRESHOLD: f32 = 0.5;
 /// Largest difference between the trainer's answer (onnxruntime) and ours; 5.4e-7 was measured.
 const TOLERANCE: f32 = 1e-5;
 
-/// What computes the graph. tract runs any ONNX of this family; a kernel of our own may stand beside it.
+/// What computes the graph: tract any ONNX, the kernel of our own this family only, and much faster.
 pub trait Runtime: Send + Sync {
     fn name(&self) -> &'static str;
 
+    /// Whether a URL takes microseconds, so that handing it to another thread would cost more than it.
+    fn is_quick(&self) -> bool {
+        false
+    }
+
     /// P(phishing), calibrated, one for each row of ids.
     fn probabilities(&self, ids: &[[i32; preprocessing::POSITIONS]]) -> Result<Vec<f32>>;
+}
+
+/// Which runtime is to be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Wanted {
+    /// The kernel where it knows the graph, else tract
+    #[default]
+    Auto,
+    Tract,
+    Kernel,
+}
+
+impl Wanted {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Tract => "tract",
+            Self::Kernel => "kernel",
+        }
+    }
+
+    fn open(self, model: &ModelProto) -> Result<Box<dyn Runtime>> {
+        if self == Self::Tract {
+            return Ok(Box::new(Tract::new(model)?));
+        }
+        match Kernel::new(model) {
+            Ok(kernel) => Ok(Box::new(kernel)),
+            Err(reason) if self == Self::Kernel => {
+                Err(reason.context("the kernel does not compute this graph; hint: serve it with --runtime tract"))
+            }
+            Err(reason) => {
+                info!(reason = format!("{reason:#}"), "the kernel does not compute this graph: tract does");
+                Ok(Box::new(Tract::new(model)?))
+            }
+        }
+    }
 }
 
 /// What the file says of itself (ONNX metadata).
@@ -74,13 +122,23 @@ impl Model {
     /// Says which of these failed. tract may panic on a graph it cannot optimise: who swaps models at run time runs
     /// `model-service check` first, as a process of its own, which holds under `panic = "abort"` too.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::load_with(path, Wanted::Auto)
+    }
+
+    pub fn load_with(path: &Path, wanted: Wanted) -> Result<Self> {
         let file = std::fs::read(path).with_context(|| format!("read model `{}`", path.display()))?;
-        Self::from_bytes(&file).with_context(|| format!("load model `{}`", path.display()))
+        Self::from_bytes_with(&file, wanted).with_context(|| format!("load model `{}`", path.display()))
     }
 
     pub fn from_bytes(file: &[u8]) -> Result<Self> {
-        let (told, runtime) = tract::open(file)?;
-        let say = |key: &str| told.get(key).cloned().with_context(|| format!("the model's metadata has no `{key}`"));
+        Self::from_bytes_with(file, Wanted::Auto)
+    }
+
+    pub fn from_bytes_with(file: &[u8], wanted: Wanted) -> Result<Self> {
+        let proto = ModelProto::decode(file).context("this is no ONNX file")?;
+        let told: BTreeMap<&str, &str> = proto.metadata_props.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
+        let say =
+            |key: &str| told.get(key).map(|value| (*value).to_owned()).with_context(|| format!("the model's metadata has no `{key}`"));
         let about = About {
             id: hex::encode(Sha256::digest(file)),
             name: say("name")?,
@@ -92,7 +150,7 @@ impl Model {
         if about.preprocessing != preprocessing::VERSION {
             bail!("the model needs pre-processing `{}`, this service speaks `{}`", about.preprocessing, preprocessing::VERSION);
         }
-        let model = Self { about, runtime };
+        let model = Self { about, runtime: wanted.open(&proto)? };
         model.self_test()?;
         Ok(model)
     }
@@ -114,12 +172,16 @@ impl Model {
     }
 
     /// P(phishing) of each URL.
-    pub fn probabilities<U: AsRef<str>>(&self, urls: &[U]) -> Result<Vec<f32>> {
-        let ids: Vec<_> = urls.iter().map(|url| preprocessing::ids(url.as_ref().as_bytes())).collect();
+    pub fn probabilities<U: AsRef<[u8]>>(&self, urls: &[U]) -> Result<Vec<f32>> {
+        let ids: Vec<_> = urls.iter().map(|url| preprocessing::ids(url.as_ref())).collect();
         let found = self.runtime.probabilities(&ids)?;
         ensure!(found.len() == urls.len(), "the model answered {} rows for {} URLs", found.len(), urls.len());
         ensure!(found.iter().all(|p| (0.0..=1.0).contains(p)), "the model answered what is no probability");
         Ok(found)
+    }
+
+    pub fn is_quick(&self) -> bool {
+        self.runtime.is_quick()
     }
 
     pub fn runtime(&self) -> &'static str {

@@ -1,25 +1,24 @@
 //! The reference runtime: tract-onnx, single-threaded, shared between threads.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 use crate::model::Runtime;
 use crate::preprocessing::POSITIONS;
 
-struct Tract {
+pub(crate) struct Tract {
     plan: Arc<TypedSimplePlan>,
 }
 
-/// The file's metadata, and its graph made ready for any batch size.
-pub(crate) fn open(mut file: &[u8]) -> Result<(BTreeMap<String, String>, Box<dyn Runtime>)> {
-    let onnx = tract_onnx::onnx();
-    let proto = onnx.proto_model_for_read(&mut file).context("this is no ONNX file")?;
-    let told = proto.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
-    let plan = onnx.model_for_proto_model(&proto)?.into_optimized().context("optimise the graph")?.into_runnable()?;
-    Ok((told, Box::new(Tract { plan })))
+impl Tract {
+    /// The graph made ready for any batch size.
+    pub(crate) fn new(model: &ModelProto) -> Result<Self> {
+        let graph = tract_onnx::onnx().model_for_proto_model(model)?;
+        Ok(Self { plan: graph.into_optimized().context("optimise the graph")?.into_runnable()? })
+    }
 }
 
 impl Runtime for Tract {

@@ -9,7 +9,20 @@ mod vectors;
 
 use std::path::PathBuf;
 
-/// The shipped model's file.
+/// Every model of the repository.
+fn models() -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "onnx"))
+        .collect();
+    found.sort();
+    assert!(found.contains(&shipped()) && found.len() >= 2, "{found:?}");
+    found
+}
+
+/// The file of the model that is in the image.
 fn shipped() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/v2.onnx")
 }

@@ -1,9 +1,11 @@
+mod kernel;
+
 use std::fs;
 
 use model_service::model::Model;
 use serde_json::Value;
 
-use crate::shipped;
+use crate::{models, shipped};
 
 #[test]
 fn obvious_urls_get_the_obvious_verdict() {
@@ -31,13 +33,15 @@ fn scheme_its_case_and_blanks_around_do_not_matter() {
 
 #[test]
 fn metrics_file_speaks_of_the_shipped_file() {
-    let model = Model::load(&shipped()).unwrap();
-    let metrics: Value = serde_json::from_slice(&fs::read(shipped().with_extension("metrics.json")).unwrap()).unwrap();
-    assert_eq!(metrics["id"], model.about.id);
-    assert_eq!(metrics["version"], model.about.version);
-    assert!(fs::metadata(shipped()).unwrap().len() <= 400_000);
-    let card = fs::read_to_string(shipped().with_extension("md")).unwrap();
-    assert!(card.contains(&model.about.id), "the model card names another id");
+    for path in models() {
+        let model = Model::load(&path).unwrap();
+        let metrics: Value = serde_json::from_slice(&fs::read(path.with_extension("metrics.json")).unwrap()).unwrap();
+        assert_eq!(metrics["id"], model.about.id, "{}", path.display());
+        assert_eq!(metrics["version"], model.about.version);
+        assert!(fs::metadata(&path).unwrap().len() <= 400_000);
+        let card = fs::read_to_string(path.with_extension("md")).unwrap();
+        assert!(card.contains(&model.about.id), "the model card of {} names another id", path.display());
+    }
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! The folded-table kernel: this family's graph in microseconds, without a graph at run time.
+//!
+//! Embedding and convolution are linear and follow one another, so what an id adds to a feature at a place of the window is one
+//! number: the table `[width][vocabulary][features]`, made at load. A position of the convolution is then `width` row additions,
+//! and every window past the end of the URL gives the same row, which is computed once. Both are exact, rounding apart.
+
+mod family;
+mod fold;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use anyhow::Result;
+use tract_onnx::pb::ModelProto;
+
+use self::fold::Folded;
+use crate::model::Runtime;
+use crate::preprocessing::{PAD, POSITIONS};
+
+/// A graph of the family, ready to be computed.
+pub(crate) struct Kernel {
+    folded: Folded,
+}
+
+impl Kernel {
+    /// # Errors
+    /// The graph is of another family, and in what it differs; tract may still run it.
+    pub(crate) fn new(model: &ModelProto) -> Result<Self> {
+        Ok(Self { folded: Folded::new(&family::read(model)?) })
+    }
+
+    /// The ids as rows of the table: with the convolution's own padding, and as much of the URL's as can make a difference.
+    fn sequence(&self, ids: &[i32; POSITIONS], sequence: &mut Vec<u16>) {
+        let folded = &self.folded;
+        let end = ids.iter().rposition(|id| *id != PAD).map_or(0, |last| last + 1);
+        let kept = POSITIONS.min(end + folded.width);
+        sequence.clear();
+        sequence.extend(std::iter::repeat_n(folded.nothing, folded.left));
+        sequence.extend(ids[..kept].iter().map(|id| *id as u16));
+        sequence.extend(std::iter::repeat_n(folded.nothing, folded.right));
+    }
+}
+
+impl Runtime for Kernel {
+    fn name(&self) -> &'static str {
+        "kernel"
+    }
+
+    fn is_quick(&self) -> bool {
+        true
+    }
+
+    fn probabilities(&self, ids: &[[i32; POSITIONS]]) -> Result<Vec<f32>> {
+        let (mut sequence, mut features) = (Vec::with_capacity(2 * POSITIONS), Vec::new());
+        let mut found = Vec::with_capacity(ids.len());
+        for ids in ids {
+            self.sequence(ids, &mut sequence);
+            let logit = scan::logit(&self.folded, &sequence, &mut features);
+            found.push(1.0 / (1.0 + (-logit).exp()));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,70 @@
+use std::fs;
+use std::process::Command;
+
+use model_service::model::{Model, Wanted};
+use model_service::preprocessing::POSITIONS;
+use prost::Message as _;
+use serde_json::Value;
+use tract_onnx::pb::{ModelProto, NodeProto};
+
+use crate::{models, shipped};
+
+/// The URLs of the shared vectors, of the model's self-test, and 2,000 made up of a fixed sequence of numbers.
+fn urls(model: &ModelProto) -> Vec<Vec<u8>> {
+    let vectors: Value = serde_json::from_str(include_str!("../../vectors/preprocessing.json")).unwrap();
+    let mut urls: Vec<Vec<u8>> =
+        vectors["vectors"].as_array().unwrap().iter().map(|vector| hex::decode(vector[0].as_str().unwrap()).unwrap()).collect();
+    let known = model.metadata_props.iter().find(|entry| entry.key == "self_test").unwrap();
+    let known: Value = serde_json::from_str(&known.value).unwrap();
+    urls.extend(known.as_array().unwrap().iter().map(|known| known["url"].as_str().unwrap().as_bytes().to_vec()));
+
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % limit as u64) as usize
+    };
+    let parts =
+        ["http://", "www.", "login", "paypal", ".com", "/", "?", "id=", "&", "%20", "a", "7", "-", "ü", "例え", "\u{1f600}", " ", "Z"];
+    let lengths = [0, 1, 2, 5, 10, 20, 40, 80, 120];
+    for _ in 0..2_000 {
+        let length = lengths[below(lengths.len())];
+        urls.push((0..length).flat_map(|_| parts[below(parts.len())].bytes()).collect());
+    }
+    assert!(urls.iter().any(Vec::is_empty) && urls.iter().any(|url| url.len() > 2 * POSITIONS) && urls.iter().any(|url| !url.is_ascii()));
+    urls
+}
+
+#[test]
+fn kernel_says_what_tract_says() {
+    for path in models() {
+        let file = fs::read(&path).unwrap();
+        let urls = urls(&ModelProto::decode(file.as_slice()).unwrap());
+        let [kernel, tract] = [Wanted::Kernel, Wanted::Tract].map(|wanted| Model::from_bytes_with(&file, wanted).unwrap());
+        assert_eq!((kernel.runtime(), tract.runtime()), ("kernel", "tract"));
+        let (ours, theirs) = (kernel.probabilities(&urls).unwrap(), tract.probabilities(&urls).unwrap());
+        for ((url, ours), theirs) in urls.iter().zip(ours).zip(theirs) {
+            assert!((ours - theirs).abs() <= 1e-5, "{}: {ours} and {theirs}", String::from_utf8_lossy(url));
+        }
+    }
+}
+
+#[test]
+fn graph_that_the_kernel_does_not_know_is_computed_by_tract_or_refused() {
+    let mut model = ModelProto::decode(fs::read(shipped()).unwrap().as_slice()).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    let last = graph.node.iter_mut().find(|node| node.op_type == "Sigmoid").unwrap();
+    let logit = std::mem::replace(&mut last.input[0], "same".into());
+    graph.node.push(NodeProto { op_type: "Identity".into(), input: vec![logit], output: vec!["same".into()], ..NodeProto::default() });
+    let file = model.encode_to_vec();
+    assert_eq!(Model::from_bytes(&file).unwrap().runtime(), "tract");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    fs::write(&path, file).unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_model-service")).args(["check", "--runtime", "kernel"]).arg(&path).output().unwrap();
+    assert!(!ended.status.success());
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("hint: serve it with --runtime tract: Identity stands where Sigmoid is known"), "{said}");
+}
