@@ -1,10 +1,11 @@
-//! One binary: the shared vectors, the shipped model, the real server on loopback, the image.
+//! One binary: the shared vectors, the shipped model, the real server on loopback, the image, the training.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
 mod http;
 mod image;
 mod model;
+mod training;
 mod vectors;
 
 use std::path::PathBuf;

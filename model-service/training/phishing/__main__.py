@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 import yaml
 
-from . import calibrate, card, data, distil, evaluate, export, gate, network, preprocessing, report
+from . import calibrate, card, cost, data, distil, evaluate, export, gate, network, preprocessing, reference, report
 
 
 class Run:
@@ -88,10 +88,14 @@ def _export(run: Run) -> None:
     for name in run.splits:
         temperatures = json.loads((run.work / name / "temperatures.json").read_text("utf-8"))
         entry = shipped.get(name, {"name": name, "version": "v0"})
+        urls, (_, ids, _) = [row.url for row in run.rows(name, "train")[0]], run.rows(name, "validation")
         for seed in run.seeds:
             training = {**run.training(name, seed), "temperature": temperatures[str(seed)]}
-            told = {"name": entry["name"], "version": entry["version"], "split": name, "training": json.dumps(training, sort_keys=True)}
-            content = export.onnx_model(_network(run, name, seed), temperatures[str(seed)], told)
+            trained = _network(run, name, seed)
+            scores = network.sigmoid(trained.logits(ids) / temperatures[str(seed)])
+            told = {"name": entry["name"], "version": entry["version"], "split": name, "training": json.dumps(training, sort_keys=True),
+                    "reference": json.dumps(reference.of(urls, scores))}
+            content = export.onnx_model(trained, temperatures[str(seed)], told)
             (folder(run.work / name / "onnx") / f"seed-{seed}.onnx").write_bytes(content)
             print(f"{name}, seed {seed}: {len(content)} bytes, id {export.model_id(content)}")
 
@@ -114,6 +118,9 @@ def _gate(run: Run) -> None:
     thresholds = yaml.safe_load(Path(run.params["folders"]["thresholds"]).read_text("utf-8"))
     missed = [miss for name in run.splits for miss in gate.misses(figures[name], thresholds)]
     for entry in run.params["ship"]:
+        measured = cost.measured(run.work / entry["split"] / "onnx" / f"seed-{run.seeds[0]}.onnx")
+        print(f"{entry['name']} here, by onnxruntime: {measured}")
+        missed += gate.costly(entry["split"], measured, thresholds["measured"])
         current = run.models / f"{entry['name']}.onnx"
         if current.exists():
             missed += gate.worse(figures[entry["split"]]["seeds"][0], current.read_bytes(), run.work / entry["split"] / "rows", thresholds["worse"])

@@ -13,7 +13,7 @@ def text(name: str, version: str, told: dict, summary: dict, profile: str) -> st
     disjoint = training["split"] == "domain_disjoint"
     return f"""# {name} {version}
 
-Id (SHA-256 of the file): `{told["id"]}`; {told["bytes"]:,} bytes.
+Id (SHA-256 of the file): `{told["id"]}`; {told["cost"]["file_bytes"]:,} bytes.
 
 **What it does.** P(phishing) from the characters of a URL: the first 200 bytes without `http://` or `https://`. It sees nothing else: not
 the page, not the domain's age, no list.

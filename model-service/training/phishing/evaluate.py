@@ -1,10 +1,11 @@
 """Figures of exported files on the rows of their own split: each seed's, their mean and spread, slices, rewritings, curves."""
 
+import json
 from pathlib import Path
 
 import numpy
 
-from . import checks, data, export, metrics, preprocessing
+from . import checks, cost, data, export, metrics, preprocessing, reference
 from .network import Network, sigmoid
 
 FIGURES = ["accuracy", "auc", "precision", "recall", "recall_at_1_percent_fpr", "brier", "ece"]
@@ -50,7 +51,8 @@ def of(content: bytes, folder: Path, training: dict) -> dict:
         found[name] = {"rows": len(urls), "rows_sha256": data.digest(folder / f"{name}.csv"), **metrics.measure(probabilities, labels)}
         found[name]["ece_uncalibrated"] = round(metrics.ece(score(urls, training["temperature"]), labels), 6)
     agreed = agree(content, urls[:SAMPLE])
-    return {"id": export.model_id(content), "bytes": len(content), "train_rows": len(parts["train"]), "training": training,
+    about = json.loads(export.told(content)["reference"])
+    return {"id": export.model_id(content), "cost": cost.counted(content), "monitoring": reference.monitoring(about, urls, score), "train_rows": len(parts["train"]), "training": training,
             "runtime_difference": agreed, **found, "slices": checks.slices(urls, probabilities, labels),
             "metamorphic": checks.metamorphic(urls, score), "curves": metrics.curves(probabilities, labels)}
 
@@ -62,6 +64,6 @@ def summary(seeds: list[dict]) -> dict:
         values = numpy.array([test[name] for test in tests])
         found[name] = {"mean": round(float(values.mean()), 6), "spread": round(float(values.std(ddof=1)), 6) if len(values) > 1 else None,
                        "shipped": tests[0][name]}
-    return {**found, "seeds": len(seeds), "shipped_id": seeds[0]["id"], "shipped_bytes": seeds[0]["bytes"],
+    return {**found, "seeds": len(seeds), "shipped_id": seeds[0]["id"], "shipped_bytes": seeds[0]["cost"]["file_bytes"],
             "training_split": seeds[0]["training"]["split"], "train_rows_sha256": seeds[0]["training"]["train_rows_sha256"],
             "test_rows": tests[0]["rows"], "test_rows_sha256": tests[0]["rows_sha256"]}

@@ -23,9 +23,19 @@ def misses(figures: dict, thresholds: dict) -> list[str]:
     for name, most in thresholds["metamorphic"].items():
         if shipped["metamorphic"][name]["flipped"] > most:
             found.append(f"{split}: {name} flips {shipped['metamorphic'][name]['flipped']} of the verdicts, at most {most} is allowed")
-    if shipped["bytes"] > thresholds["bytes"]:
-        found.append(f"{split}: the file has {shipped['bytes']} bytes, at most {thresholds['bytes']} are allowed")
+    for name, most in thresholds["cost"].items():
+        if shipped["cost"][name] > most:
+            found.append(f"{split}: {name} is {shipped['cost'][name]}, at most {most} is allowed")
+    for name, value in shipped["monitoring"].items():
+        bar = thresholds["monitoring"][name.split("_")[1]]
+        if value > bar if name.endswith("same") else value < bar:
+            found.append(f"{split}: drift {name} is {value}, the bar {bar}")
     return found
+
+
+def costly(split: str, measured: dict, allowed: dict) -> list[str]:
+    """What was measured on this machine and is more than allowed."""
+    return [f"{split}: {name} is {measured[name]:.3f} here, at most {most} is allowed" for name, most in allowed.items() if measured[name] > most]
 
 
 def worse(candidate: dict, current: bytes, rows: Path, allowed: dict) -> list[str]:

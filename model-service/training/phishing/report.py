@@ -33,6 +33,10 @@ def _split(split: str, told: dict, bars: dict) -> list[str]:
     lines += ["", "Rewritings that should not matter (shipped file):\n", "| rewriting | rows it changes | verdicts that change | mean change of the probability |", "|---|---|---|---|"]
     for name, part in shipped["metamorphic"].items():
         lines.append(f"| {name.replace('_', ' ')} | {part['rows']:,} | {part['flipped']:.2%} | {part['moved']:.4f} |")
+    cost, drift = shipped["cost"], shipped["monitoring"]
+    lines += ["", f"Cost: {cost['file_bytes']:,} bytes as a file, {cost['folded_bytes']:,} folded in memory, {cost['additions']:,} additions for a URL of full length. "
+              "Drift against the reference in the file (population stability index), on the test rows and on their hosts alone: "
+              f"length {drift['length_same']:.3f} and {drift['length_other']:.3f}, score {drift['score_same']:.3f} and {drift['score_other']:.3f}."]
     return [*lines, ""]
 
 

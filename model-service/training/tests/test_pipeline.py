@@ -18,7 +18,7 @@ import phishing  # noqa: F401  before numpy: it sets the threads
 import numpy
 import yaml
 
-from phishing import calibrate, checks, data, export, feedback, gate, kernel, metrics, network, preprocessing, sample, source, vectors, views
+from phishing import calibrate, checks, cost, data, export, feedback, gate, kernel, metrics, network, preprocessing, reference, sample, source, vectors, views
 
 HERE = Path(__file__).parents[1]
 SHAPE = {"embedding": 4, "width": 8, "features": 32, "hidden": 8, "left": 0}
@@ -291,13 +291,45 @@ class Stages(unittest.TestCase):
         self.assertEqual(list(plain("dvc.yaml")), ["prepare", "split", "train", "calibrate", "export", "evaluate", "gate"])
 
 
+class Reference(unittest.TestCase):
+    def test_bounds_are_upper_edges_and_shares_sum_to_one(self):
+        found = reference.histogram(numpy.array([10, 20, 21, 401]), reference.LENGTHS)
+        self.assertEqual((found["shares"][0], found["shares"][1], found["shares"][-1], len(found["shares"])), (0.5, 0.25, 0.25, len(found["bounds"]) + 1))
+
+    def test_drift_is_nothing_on_the_same_and_large_on_other_values(self):
+        values = numpy.arange(20, 100)
+        told = reference.histogram(values, reference.LENGTHS)
+        self.assertEqual(reference.drift(told, values), 0)
+        self.assertGreater(reference.drift(told, values + 100), 1)
+
+    def test_exported_file_carries_the_training_rows_lengths(self):
+        told = reference.of(["http://a.example/", "http://a.example/" + "b" * 500], numpy.array([0.01, 0.99]))
+        again = json.loads(export.told(export.onnx_model(a_network(), 1.0, {"reference": json.dumps(told)}))["reference"])
+        self.assertEqual((again["length"]["shares"][0], again["length"]["shares"][-1], sum(again["score"]["shares"])), (0.5, 0.5, 1))
+
+
+class Cost(unittest.TestCase):
+    def test_counts_are_those_of_the_shape(self):
+        found = cost.counted(export.onnx_model(a_network(), 1.0, {}))
+        self.assertEqual((found["folded_bytes"], found["additions"]), (4 * (96 * 8 * 32 + 32 * 9 + 17), 193 * 8 * 32 + 32 * 9 + 17))
+
+    def test_what_is_measured_here_is_refused_above_its_bar(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            path.write_bytes(export.onnx_model(a_network(), 1.0, {}))
+            found = cost.measured(path)
+        self.assertEqual(gate.costly("official", found, {"milliseconds_a_url": 1e3, "resident_mb": 1e4}), [])
+        self.assertEqual(len(gate.costly("official", found, {"milliseconds_a_url": 0, "resident_mb": 1e4})), 1)
+
+
 class Gate(unittest.TestCase):
     def figures(self) -> dict:
         summary = {name: {"mean": 0.99, "spread": 0.001, "shipped": 0.99} for name in ("accuracy", "auc", "recall_at_1_percent_fpr")}
         summary |= {"ece": {"mean": 0.005, "spread": 0.001, "shipped": 0.005}, "training_split": "domain_disjoint"}
         rewritings = {name: {"rows": 9, "flipped": 0.0} for name in checks.REWRITINGS}
         return {"summary": summary, "seeds": [{"slices": {"https": {"rows": 500, "accuracy": 0.95}, "punycode": {"rows": 3, "accuracy": 0.3}},
-                                               "metamorphic": rewritings, "bytes": 9}]}
+                                               "metamorphic": rewritings, "cost": {"file_bytes": 9, "folded_bytes": 9, "additions": 9},
+                                               "monitoring": {"length_same": 0.01, "length_other": 2.0, "score_same": 0.01, "score_other": 0.5}}]}
 
     def test_each_threshold_is_held(self):
         thresholds = yaml.safe_load((HERE / "thresholds.yaml").read_text())
@@ -308,7 +340,10 @@ class Gate(unittest.TestCase):
             (lambda told: told["summary"]["auc"].update(spread=0.1), "auc spreads 0.1"),
             (lambda told: told["seeds"][0]["slices"]["https"].update(accuracy=0.5), "accuracy on `https`"),
             (lambda told: told["seeds"][0]["metamorphic"]["scheme"].update(flipped=0.1), "scheme flips 0.1"),
-            (lambda told: told["seeds"][0].update(bytes=500_000), "the file has 500000 bytes"),
+            (lambda told: told["seeds"][0]["cost"].update(file_bytes=500_000), "file_bytes is 500000"),
+            (lambda told: told["seeds"][0]["cost"].update(folded_bytes=9_000_000), "folded_bytes is 9000000"),
+            (lambda told: told["seeds"][0]["monitoring"].update(score_same=0.2), "drift score_same is 0.2, the bar 0.1"),
+            (lambda told: told["seeds"][0]["monitoring"].update(length_other=0.2), "drift length_other is 0.2, the bar 0.25"),
         ]:
             told = self.figures()
             change(told)

@@ -1,0 +1,144 @@
+//! The training pipeline, as a user runs it: `dvc` in the locked environment, on the bundled made-up URLs.
+
+#![expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn training() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("training")
+}
+
+/// The programs of requirements.lock, made once; `None` where they cannot be had, which is said; in CI that is a failure.
+fn programs() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let made = FOLDER.get_or_init(|| {
+        let output = Command::new("sh").arg(training().join("environment.sh")).output().map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr }).trim().to_owned();
+        if output.status.success() { Ok(PathBuf::from(said)) } else { Err(said) }
+    });
+    match made {
+        Ok(folder) => Some(folder),
+        Err(reason) => {
+            assert!(std::env::var_os("CI").is_none(), "the training's environment is needed in CI: {reason}");
+            eprintln!("skipped: no environment of requirements.lock here ({reason})");
+            None
+        }
+    }
+}
+
+/// A copy of `training/` and of what its tests read, without what earlier runs left there.
+struct Copy {
+    folder: TempDir,
+    programs: &'static Path,
+}
+
+impl Copy {
+    fn new() -> Option<Self> {
+        let programs = programs()?;
+        let folder = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp").arg("-r").arg(training()).arg(training().join("../vectors")).arg(folder.path()).status().unwrap();
+        assert!(copied.success());
+        let copy = Self { folder, programs };
+        for left in ["work", "work-smoke", "venv", ".dvc/cache", ".dvc/tmp"] {
+            fs::remove_dir_all(copy.path(left)).ok();
+        }
+        fs::write(copy.path(".dvc/config.local"), "[core]\n    no_scm = true\n").unwrap();
+        Some(copy)
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join("training").join(file)
+    }
+
+    fn read(&self, file: &str) -> Vec<u8> {
+        fs::read(self.path(file)).unwrap_or_else(|error| panic!("read {file}: {error}"))
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        let path = format!("{}:{}", self.programs.display(), std::env::var("PATH").unwrap());
+        Command::new(self.programs.join(program))
+            .args(arguments)
+            .current_dir(self.path(""))
+            .env("PATH", path)
+            .env_remove("DATA_DIR")
+            .env_remove("DATA_URL")
+            .output()
+            .unwrap()
+    }
+
+    fn repro(&self) -> Output {
+        self.run("dvc", &["repro", "smoke/dvc.yaml"])
+    }
+
+    /// The id of the model that is current after a run which must end well.
+    fn shipped(&self) -> String {
+        ended_well(&self.repro());
+        self.current()
+    }
+
+    fn current(&self) -> String {
+        let told: Value = serde_json::from_slice(&self.read("work-smoke/models/v2.metrics.json")).unwrap();
+        let id = told["id"].as_str().unwrap().to_owned();
+        assert_eq!(
+            id,
+            model_service::model::Model::load(&self.path("work-smoke/models/v2.onnx")).unwrap().about.id,
+            "the service reads the same file"
+        );
+        id
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn ended_well(output: &Output) {
+    assert!(output.status.success(), "{}", said(output));
+}
+
+#[test]
+fn its_own_tests_pass() {
+    let Some(copy) = Copy::new() else { return };
+    ended_well(&copy.run("python", &["-m", "unittest", "discover", "-s", "tests"]));
+}
+
+#[test]
+fn same_seeds_give_the_same_metrics_and_models() {
+    let (Some(one), Some(two)) = (Copy::new(), Copy::new()) else { return };
+    assert_eq!(one.shipped(), two.shipped());
+    for file in ["metrics.json", "figures.json", "models/v1.onnx", "REPORT.md"].map(|file| format!("work-smoke/{file}")) {
+        assert!(one.read(&file) == two.read(&file), "{file} differs between two runs");
+    }
+    let shown = said(&one.run("dvc", &["metrics", "show"]));
+    let told: Value = serde_json::from_slice(&one.read("metrics.json")).unwrap();
+    assert!(shown.contains(&told["official"]["shipped_id"].as_str().unwrap()[..12]), "{shown}");
+}
+
+#[test]
+fn feedback_makes_a_new_model_and_a_worse_one_never_takes_over() {
+    let Some(copy) = Copy::new() else { return };
+    let first = copy.shipped();
+
+    let line = |number| {
+        format!(
+            "{{\"url\":\"http://garden-{number}.example/harbour/\",\"verdict\":\"phishing\",\"feedback\":\"no\",\"app_version\":\"v2\"}}\n"
+        )
+    };
+    fs::write(copy.path("smoke/feedback.jsonl"), (0..40).map(line).collect::<String>()).unwrap();
+    let second = copy.shipped();
+    assert_ne!(first, second, "feedback changed nothing");
+
+    let params = String::from_utf8(copy.read("smoke/params.yaml")).unwrap();
+    fs::write(copy.path("smoke/params.yaml"), params.replace("epochs: 40", "epochs: 1")).unwrap();
+    let refused = copy.repro();
+    assert!(!refused.status.success(), "{}", said(&refused));
+    assert!(said(&refused).contains("refused, the current models stay"), "{}", said(&refused));
+    assert!(said(&refused).contains("the current model's"), "{}", said(&refused));
+    assert_eq!(copy.current(), second, "a refused model took over");
+}

@@ -1,0 +1,39 @@
+"""What a model asks of the service: memory and time. What can be counted is a figure; what is measured differs from run to run,
+so the gate looks at it and it stands in no file."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from . import export, preprocessing
+
+URLS = 512
+MEASURE = """
+import json, resource, sys, time
+import phishing
+from phishing import export
+resident = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+content = open(sys.argv[1], "rb").read()
+urls, before, times = [f"http://www.example.com/{place:0180}" for place in range(int(sys.argv[2]))], resident(), []
+for _ in range(5):
+    start = time.perf_counter()
+    export.probabilities(content, urls)
+    times.append(time.perf_counter() - start)
+print(json.dumps({"milliseconds_a_url": min(times) * 1000 / len(urls), "resident_mb": resident() - before}))
+"""
+
+
+def counted(content: bytes) -> dict[str, int]:
+    """Bytes of the file and of the folded table with the layers after it, and additions for a URL of full length."""
+    shape = export.shape(content)
+    table = preprocessing.VOCABULARY * shape["width"] * shape["features"]
+    after = shape["features"] * (1 + shape["hidden"]) + 2 * shape["hidden"] + 1
+    windows = preprocessing.POSITIONS - shape["width"] + 1 + shape["left"]
+    return {"file_bytes": len(content), "folded_bytes": 4 * (table + after), "additions": windows * shape["width"] * shape["features"] + after}
+
+
+def measured(model: Path) -> dict[str, float]:
+    """Milliseconds a URL of full length (best of five, one thread) and growth of the memory in use, by onnxruntime in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(model), str(URLS)], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
