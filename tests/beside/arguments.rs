@@ -137,9 +137,8 @@ fn of_collections() -> Json {
 type Shown = BTreeMap<String, String>;
 
 fn line(kind: &str, required: bool, default: Option<String>, choices: BTreeSet<String>, aliases: BTreeSet<String>, secret: bool) -> String {
-    let list = |name: &str, words: BTreeSet<String>| match words.is_empty() {
-        true => String::new(),
-        false => format!(", {name} {}", words.into_iter().collect::<Vec<_>>().join(" ")),
+    let list = |name: &str, words: BTreeSet<String>| {
+        if words.is_empty() { String::new() } else { format!(", {name} {}", words.into_iter().collect::<Vec<_>>().join(" ")) }
     };
     let required = if required { ", required" } else { "" };
     let default = default.map(|default| format!(", = {default}")).unwrap_or_default();
@@ -155,7 +154,8 @@ fn default(kind: &str, value: &Value) -> Option<String> {
         Value::List(items) => items.iter().filter_map(|item| text(item).ok()).collect::<Vec<_>>().join(","),
         other => text(other).expect("a scalar"),
     };
-    (!written.is_empty() && !(kind == "bool" && written == "no")).then_some(written)
+    let says_nothing = written.is_empty() || kind == "bool" && written == "no";
+    (!says_nothing).then_some(written)
 }
 
 fn our_kind(kind: &Kind) -> (String, BTreeSet<String>) {
