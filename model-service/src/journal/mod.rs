@@ -7,6 +7,7 @@
 //! One process writes to a folder at a time: `lock` in it. Files are `0000000001.jsonl`, `0000000002.jsonl`, …, each closed at its size.
 
 mod disk;
+mod export;
 mod folder;
 mod record;
 mod writer;
@@ -18,6 +19,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
+pub use self::export::Export;
 pub use self::folder::lines;
 pub use self::record::{Feedback, Kind, Prediction, Record};
 use self::writer::{Waiting, Writer};

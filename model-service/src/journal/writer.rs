@@ -137,7 +137,11 @@ mod tests {
         /// What each file has after the power failed.
         fn kept(&self) -> Vec<String> {
             let state = self.0.lock().unwrap();
-            state.files.iter().map(|(content, synced)| String::from_utf8(content[..*synced.min(&content.len())].to_vec()).unwrap()).collect()
+            state
+                .files
+                .iter()
+                .map(|(content, synced)| String::from_utf8(content[..*synced.min(&content.len())].to_vec()).unwrap())
+                .collect()
         }
     }
 
