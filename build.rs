@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 const TARGETS: &[(&str, &str)] = &[("x86_64", "x86_64-unknown-linux-musl"), ("aarch64", "aarch64-unknown-linux-musl")];
 
 /// The bundled layout, and what Cargo needs to build the model service of it. `artifacts.yaml` is part of `artifact::read`.
-const BUILT_IN: [&str; 11] = [
+const BUILT_IN: [&str; 12] = [
     "provision.yaml",
     "vms",
     "inventory",
@@ -29,6 +29,7 @@ const BUILT_IN: [&str; 11] = [
     "model-service/Cargo.toml",
     "model-service/src",
     "model-service/models",
+    "model-service/versions",
 ];
 
 /// Cargo reads the workspace's manifest only where the files of targets that it names without a path are there: benches are, without

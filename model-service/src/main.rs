@@ -1,4 +1,4 @@
-//! `model-service`: serve, check a model, write the image.
+//! `model-service`: serve, the app, check a model, export a journal, write the image.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,13 +15,14 @@ use clap::{Parser, Subcommand};
 use model_service::model::{Model, Wanted};
 use model_service::oci::{self, File, Image};
 use model_service::service::{self, APP_VERSION, Limits};
+use model_service::{app, journal};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 /// Say whether a URL is phishing
 #[derive(Parser)]
-#[command(version)]
+#[command(version = APP_VERSION)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +39,10 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         runtime: Wanted,
     },
+    /// Serve the app alone, beside a model service elsewhere
+    App(app::command::App),
+    /// Print a journal's lines
+    Export(journal::Export),
     /// Write an OCI image of a static binary and a model
     Image(Packed),
 }
@@ -64,6 +70,8 @@ struct Serve {
     /// Milliseconds of being unready before the port closes on SIGTERM
     #[arg(long, env = "DRAIN_NOTICE_MS", default_value_t = 2_000)]
     drain_notice_ms: u64,
+    #[command(flatten)]
+    app: app::command::Options,
 }
 
 #[derive(Parser)]
@@ -88,6 +96,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve(arguments) => serve(arguments),
         Command::Check { model, runtime } => check(&model, runtime),
+        Command::App(arguments) => until_stopped(|stop| arguments.run(stop)),
+        Command::Export(arguments) => arguments.run(std::io::stdout()),
         Command::Image(arguments) => image(&arguments),
     };
     match done {
@@ -109,14 +119,22 @@ fn serve(arguments: Serve) -> Result<()> {
         ..defaults
     };
     let model = Model::load_with(&arguments.model, arguments.runtime)?;
+    let app = arguments.app.settings(limits.body)?;
+    until_stopped(|stop| async move {
+        let listener = TcpListener::bind(arguments.listen).await.with_context(|| format!("listen on {}", arguments.listen))?;
+        info!(address = %listener.local_addr()?, model = model.about.id, runtime = model.runtime(), app = APP_VERSION, "serving");
+        service::serve(listener, model, limits, app, stop).await
+    })
+}
+
+/// Runs a server with what ends when this process is told to stop.
+fn until_stopped<S: Future<Output = Result<()>>>(server: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> S) -> Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let listener = TcpListener::bind(arguments.listen).await.with_context(|| format!("listen on {}", arguments.listen))?;
-        info!(address = %listener.local_addr()?, model = model.about.id, runtime = model.runtime(), app = APP_VERSION, "serving");
-        service::serve(listener, model, limits, async move {
+        server(Box::pin(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        })
+        }))
         .await
     })
 }

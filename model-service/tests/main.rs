@@ -1,9 +1,14 @@
-//! One binary: the shared vectors, the shipped model, the real server on loopback, the image, the training.
+//! One binary: the shared vectors, the shipped model, the real server on loopback, its page in a real browser, the journal, the image, the
+//! training.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
+mod app;
+#[path = "../../tests/environment/browser.rs"]
+mod browser;
 mod http;
 mod image;
+mod journal;
 mod model;
 mod training;
 mod vectors;

@@ -99,6 +99,8 @@ pub(super) struct Build<'a> {
     pub cargo: &'a Cargo,
     /// As containerd will list the image.
     pub reference: &'a str,
+    /// What the program says of itself: the manifest's word, not that of a git tag that is no part of the image's key.
+    pub version: &'a str,
     pub architecture: Architecture,
     /// The environment's.
     pub folder: &'a Path,
@@ -184,6 +186,7 @@ impl Build<'_> {
         command
             .current_dir(self.folder)
             .env("CARGO_TARGET_DIR", self.target)
+            .env("PROVISION_VERSION", self.version)
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never");
         command

@@ -773,8 +773,18 @@ impl Shared {
         let _ = teller.send(Progress::Started { name: name.clone(), version: image.version.clone(), from: place });
         let work = self.cache.work()?;
         let (output, target) = (work.0.join("image.tar"), self.cache.cargo().join(&cargo.package));
-        let (reference, architecture) = (image.reference.as_str(), self.architecture);
-        let build = cargo::Build { cargo, reference, architecture, folder, target: &target, output: &output, name: &name, teller, cancel };
+        let build = cargo::Build {
+            cargo,
+            reference: &image.reference,
+            version: &image.version,
+            architecture: self.architecture,
+            folder,
+            target: &target,
+            output: &output,
+            name: &name,
+            teller,
+            cancel,
+        };
         build.run().await.map_err(|failed| match failed {
             None => Error::cancelled(&doing),
             Some(cause) => {

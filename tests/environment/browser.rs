@@ -1,6 +1,6 @@
 //! The page as a program and as a person see it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -8,11 +8,23 @@ use serde_json::{Value, json};
 /// JSON that a server answers.
 #[track_caller]
 pub fn curl(arguments: &[&str]) -> Value {
-    let output = Command::new("curl")
+    send(arguments, "")
+}
+
+/// The same, with what `@-` stands for.
+#[track_caller]
+fn send(arguments: &[&str], body: &str) -> Value {
+    let mut curl = Command::new("curl")
         .args(["--silent", "--show-error", "--fail-with-body", "--max-time", "60"])
         .args(arguments)
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .expect("curl runs");
+    // curl reads all of it before it says anything, or has ended.
+    let _ = curl.stdin.take().expect("piped").write_all(body.as_bytes());
+    let output = curl.wait_with_output().expect("curl ends");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -61,14 +73,16 @@ impl Browser {
             "--disable-dev-shm-usage",
             &format!("--user-data-dir={}", profile.path().display()),
         ];
-        let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}});
+        // An element that comes late is waited for.
+        let wanted =
+            json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}, "timeouts": {"implicit": 10_000}}}});
         let answer = curl(&["--json", &wanted.to_string(), &format!("http://127.0.0.1:{port}/session")]);
         let id = answer["value"]["sessionId"].as_str().expect("a session");
         Self { driver, session: format!("http://127.0.0.1:{port}/session/{id}"), _profile: profile }
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        curl(&["--json", &body.to_string(), &format!("{}/{path}", self.session)])["value"].clone()
+        send(&["--json", "@-", &format!("{}/{path}", self.session)], &body.to_string())["value"].clone()
     }
 
     pub fn element(&self, selector: &str) -> String {
@@ -81,9 +95,21 @@ impl Browser {
             .to_owned()
     }
 
+    pub fn click(&self, selector: &str) {
+        self.post(&format!("element/{}/click", self.element(selector)), &json!({}));
+    }
+
+    pub fn write(&self, selector: &str, text: &str) {
+        self.post(&format!("element/{}/value", self.element(selector)), &json!({ "text": text }));
+    }
+
+    pub fn get(&self, path: &str) -> Value {
+        curl(&[&format!("{}/{path}", self.session)])["value"].clone()
+    }
+
     pub fn text(&self, selector: &str) -> String {
         let element = self.element(selector);
-        curl(&[&format!("{}/element/{element}/text", self.session)])["value"].as_str().expect("a text").to_owned()
+        self.get(&format!("element/{element}/text")).as_str().expect("a text").to_owned()
     }
 }
 

@@ -59,10 +59,8 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     // In a browser, as a person.
     let browser = Browser::open();
     browser.post("url", &json!({"url": bundled.page()}));
-    let field = browser.element("#url");
-    browser.post(&format!("element/{field}/value"), &json!({"text": "http://192.0.2.7/paypal/webscr/login.php"}));
-    let button = browser.element("button");
-    browser.post(&format!("element/{button}/click"), &json!({}));
+    browser.write("#url", "http://192.0.2.7/paypal/webscr/login.php");
+    browser.click("button");
     assert_eq!(browser.text("#verdict").to_lowercase(), "phishing");
     drop(browser);
 

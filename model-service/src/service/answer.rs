@@ -6,15 +6,15 @@ use serde_json::json;
 
 use crate::request::Refusal;
 
-pub(super) fn json_response(status: StatusCode, value: &serde_json::Value) -> Response {
+pub(crate) fn json_response(status: StatusCode, value: &serde_json::Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
 }
 
-pub(super) fn refused(refusal: &Refusal) -> Response {
+pub(crate) fn refused(refusal: &Refusal) -> Response {
     retry_after(json_response(refusal.status, &json!({"error": {"code": refusal.code, "message": refusal.message}})))
 }
 
-pub(super) fn retry_after(mut response: Response) -> Response {
+pub(crate) fn retry_after(mut response: Response) -> Response {
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

@@ -2,33 +2,36 @@
 //!
 //! `routes` and `predict` answer, `overload` bounds what is run, `versions` marks and counts every answer.
 
-mod answer;
-mod overload;
+pub(crate) mod answer;
+mod explain;
+pub(crate) mod overload;
 mod predict;
 mod routes;
 mod versions;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tracing::{error, info};
 
 use self::answer::refused;
+use crate::app::{self, Settings, Upstream};
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::request::Refusal;
+use crate::server::{self, Drain};
 
 /// This service's version, as `x-app-version` tells it.
-pub const APP_VERSION: &str = env!("CARGO_PKG_VERSION");
+pub const APP_VERSION: &str = ::versions::APP;
 
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -62,52 +65,39 @@ struct Service {
     limits: Limits,
     workers: Arc<Semaphore>,
     queue: Arc<Semaphore>,
-    draining: AtomicBool,
+    draining: Arc<AtomicBool>,
+    /// Where predictions are kept.
+    journal: Option<Journal>,
 }
 
 /// Serve until `stop` ends, then drain. The model has passed its self-test before the port answers.
-pub async fn serve(listener: TcpListener, model: Model, limits: Limits, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+/// The app stands before it, in the same process.
+pub async fn serve(
+    listener: TcpListener,
+    model: Model,
+    limits: Limits,
+    app: Settings,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let draining = Arc::new(AtomicBool::new(false));
     let service = Arc::new(Service {
         metrics: Metrics::new(&model.about, APP_VERSION),
         model: Arc::new(model),
         workers: Arc::new(Semaphore::new(limits.workers.get())),
         queue: Arc::new(Semaphore::new(limits.queue)),
         limits,
-        draining: AtomicBool::new(false),
+        draining: Arc::clone(&draining),
+        journal: app.journal.as_ref().map(|(journal, _)| journal.clone()),
     });
-    let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-    let (notice, drain) = (service.limits.drain_notice, service.limits.drain);
-    let stopping = {
-        let service = Arc::clone(&service);
-        async move {
-            stop.await;
-            service.draining.store(true, Ordering::Release);
-            info!("draining");
-            tokio::time::sleep(notice).await;
-            // Nobody waits any more only if the server has ended first.
-            let _ = closing.send(());
-        }
-    };
-    let served = axum::serve(listener, router(service)).with_graceful_shutdown(stopping).into_future();
-    let too_late = async {
-        if closed.await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(drain).await;
-    };
-    tokio::select! {
-        ended = served => ended.context("serve"),
-        () = too_late => {
-            error!("requests still open after {drain:?} are cut");
-            Ok(())
-        }
-    }
+    let drain = Drain { notice: service.limits.drain_notice, open: service.limits.drain };
+    let router = app::router(Upstream::Here(router(service)), app, Arc::clone(&draining))?;
+    server::serve(listener, router, draining, drain, stop).await
 }
 
 fn router(service: Arc<Service>) -> Router {
     Router::new()
-        .route("/", get(routes::front))
         .route("/predict", post(predict::predict))
+        .route("/explain", post(explain::handle))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(routes::ready))
         .route("/version", get(routes::version))

@@ -1,4 +1,4 @@
-//! `POST /predict`: JSON to programs, the page to browsers.
+//! `POST /predict`, for programs.
 
 use std::sync::Arc;
 
@@ -9,29 +9,19 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::Service;
-use super::answer::{json_response, refused, retry_after};
+use super::answer::{json_response, refused};
 use super::overload::judge;
-use super::routes::shown;
 use crate::model::Verdict;
-use crate::page::Shown;
 use crate::request::Format;
 
 pub(super) async fn predict(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let format = Format::of(text(header::CONTENT_TYPE));
-    let wants_page = format == Ok(Format::Form) && text(header::ACCEPT).is_some_and(|accept| accept.contains("text/html"));
     let mut urls = Vec::new();
     let answer = match format {
         Err(refusal) => Err(refusal),
         Ok(format) => judge(&service, format, body, &mut urls).await,
     };
-    if wants_page {
-        let url = urls.first().map_or("", String::as_str);
-        return match &answer {
-            Ok(found) => shown(&service, StatusCode::OK, &Shown { url, answer: Some((Verdict::of(found[0]), found[0])), error: None }),
-            Err(refusal) => retry_after(shown(&service, refusal.status, &Shown { url, answer: None, error: Some(&refusal.message) })),
-        };
-    }
     match answer {
         Ok(found) => {
             let predictions: Vec<_> = urls

@@ -1,4 +1,4 @@
-//! The routes that judge nothing: the page, probes, versions, metrics.
+//! The routes that judge nothing: probes, versions, metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,11 +11,6 @@ use serde_json::json;
 use super::answer::json_response;
 use super::{APP_VERSION, Service};
 use crate::metrics;
-use crate::page::{self, Shown};
-
-pub(super) async fn front(State(service): State<Arc<Service>>) -> Response {
-    shown(&service, StatusCode::OK, &Shown::default())
-}
 
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
     if service.draining.load(Ordering::Acquire) {
@@ -28,17 +23,11 @@ pub(super) async fn version(State(service): State<Arc<Service>>) -> Response {
     json_response(
         StatusCode::OK,
         &json!({
-            "app": APP_VERSION, "model": service.model.about, "runtime": service.model.runtime(),
+            "app": APP_VERSION, "library": ::versions::LIBRARY, "model": service.model.about, "runtime": service.model.runtime(),
         }),
     )
 }
 
 pub(super) async fn tell_metrics(State(service): State<Arc<Service>>) -> Response {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], service.metrics.encoded()).into_response()
-}
-
-pub(super) fn shown(service: &Service, status: StatusCode, shown: &Shown<'_>) -> Response {
-    let html = page::html(shown, &service.model.about, APP_VERSION);
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)], html).into_response()
 }

@@ -1,0 +1,52 @@
+//! A server's life: it serves until it is told to stop, says that it is not ready, then closes its port and lets open requests end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use tokio::net::TcpListener;
+use tracing::{error, info};
+
+/// How a server ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Drain {
+    /// Between the signal and the closing of the port: `/readyz` says 503 while load balancers look away.
+    pub notice: Duration,
+    /// How long open requests may take after that.
+    pub open: Duration,
+}
+
+/// Serve until `stop` ends, then drain: `draining` is set first.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    draining: Arc<AtomicBool>,
+    drain: Drain,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let (closing, closed) = tokio::sync::oneshot::channel::<()>();
+    let stopping = async move {
+        stop.await;
+        draining.store(true, Ordering::Release);
+        info!("draining");
+        tokio::time::sleep(drain.notice).await;
+        // Nobody waits any more only if the server has ended first.
+        let _ = closing.send(());
+    };
+    let served = axum::serve(listener, router).with_graceful_shutdown(stopping).into_future();
+    let too_late = async {
+        if closed.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(drain.open).await;
+    };
+    tokio::select! {
+        ended = served => ended.context("serve"),
+        () = too_late => {
+            error!("requests still open after {:?} are cut", drain.open);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `POST /explain`: `{"url"}` → the answer, and `changes`: what drove it, character by character.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use serde_json::json;
+
+use super::Service;
+use super::answer::{json_response, refused};
+use super::overload::{self, judged};
+use crate::explain::explain;
+use crate::model::Verdict;
+use crate::request::{self, Format, Refusal};
+
+pub(super) async fn handle(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
+    match answer(&service, &headers, body).await {
+        Ok(response) => response,
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn answer(service: &Arc<Service>, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
+    let format = Format::of(headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()))?;
+    let body = overload::read(body, service.limits.body).await?;
+    let mut urls = request::urls(format, &body)?;
+    let (1, Some(url)) = (urls.len(), urls.pop()) else {
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "one URL at a time is explained"));
+    };
+    let explained = {
+        let url = url.clone();
+        overload::in_turn(service, move |model| explain(model, &url)).await?
+    };
+    judged(service, &[&url], &[explained.probability]).await?;
+    let told = json!({
+        "url": url,
+        "verdict": Verdict::of(explained.probability),
+        "probability": rounded(f64::from(explained.probability)),
+        "changes": explained.changes.iter().map(|change| change.map(rounded)).collect::<Vec<_>>(),
+    });
+    Ok(json_response(StatusCode::OK, &told))
+}
+
+/// To the precision that f32 has.
+fn rounded(value: f64) -> f64 {
+    (value * 1e7).round() / 1e7
+}

@@ -1,0 +1,36 @@
+use serde_json::json;
+
+use super::api::NOBODY;
+use crate::http::Server;
+
+fn say(app: &Server, yes: u64, no: u64) {
+    for (feedback, count) in [("yes", yes), ("no", no)] {
+        for _ in 0..count {
+            assert_eq!(app.post("/api/feedback", &json!({"feedback": feedback})).status, 200);
+        }
+    }
+}
+
+#[test]
+fn both_variants_feedback_is_compared_and_little_of_it_concludes_nothing() {
+    let v1 = Server::app(NOBODY, &["--variant", "v1"]);
+    let v2 = Server::app(NOBODY, &["--variant", "v2"]);
+    let sources = [&v1, &v2].map(|app| format!("http://{}/metrics", app.address));
+    let both = Server::app(NOBODY, &["--counts-from", &sources[0], "--counts-from", &sources[1]]);
+    say(&v1, 3, 2);
+    let told = both.get("/experiment").value();
+    assert_eq!(told["comparison"]["result"], "not enough data");
+    assert_eq!((&told["comparison"]["v1"]["n"], &told["needed"]), (&json!(5), &json!(200)));
+
+    say(&v1, 117, 78);
+    say(&v2, 180, 20);
+    let told = both.get("/experiment").value();
+    assert_eq!(told["comparison"]["result"], "v2 is called right more often", "{told}");
+    assert!((told["comparison"]["difference"].as_f64().unwrap() - 0.3).abs() < 1e-9);
+    let page = both.send("GET", "/experiment", &["accept: text/html"], b"").body;
+    assert!(page.contains("v2 is called right more often") && page.contains("30.0 points") && page.contains("Newcombe"), "{page}");
+
+    drop(v1);
+    let told = both.get("/experiment").value();
+    assert_eq!((&told["comparison"]["result"], &told["silent"]), (&json!("not enough data"), &json!([sources[0]])));
+}

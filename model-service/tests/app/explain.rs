@@ -1,0 +1,45 @@
+use model_service::explain::explain;
+use model_service::model::Model;
+use serde_json::json;
+
+use crate::http::{PHISHING, Server};
+use crate::shipped;
+
+#[test]
+fn each_change_is_the_models_own_with_that_character_hidden() {
+    let model = Model::load(&shipped()).unwrap();
+    let log_odds = |url: &str| {
+        let p = f64::from(model.probabilities(&[url]).unwrap()[0]);
+        (p / (1.0 - p)).ln()
+    };
+    // Scheme and surrounding blanks are not read, nor what comes after 200 bytes; ü is two bytes and one character.
+    let url = format!(" hTTp://www.example.com/ü?{}tail", "ab/".repeat(61));
+    let told = explain(&model, &url).unwrap();
+    let characters: Vec<char> = url.chars().collect();
+    assert_eq!(told.changes.len(), characters.len());
+    let read: Vec<bool> = told.changes.iter().map(Option::is_some).collect();
+    let (start, bytes) = (" hTTp://".len(), 200);
+    // One character fewer than bytes, for ü.
+    assert_eq!(read, (0..characters.len()).map(|place| (start..start + bytes - 1).contains(&place)).collect::<Vec<_>>());
+    for place in [start, start + 4, start + 16, start + 17, start + 100, start + bytes - 2] {
+        let hidden: String = characters.iter().enumerate().map(|(at, c)| if at == place { '\u{1}' } else { *c }).collect();
+        let hidden = if characters[place] == 'ü' { url.clone() } else { hidden };
+        let expected = log_odds(&url) - log_odds(&hidden);
+        // What is trimmed at the ends is no hidden character.
+        if place > start {
+            assert!((told.changes[place].unwrap() - expected).abs() < 1e-4, "{place}: {:?} {expected}", told.changes[place]);
+        }
+    }
+    assert!(told.changes.iter().flatten().any(|change| change.abs() > 0.1));
+}
+
+#[test]
+fn service_explains_one_url_at_a_time() {
+    let server = Server::start(&[]);
+    let told = server.post("/explain", &json!({"url": PHISHING})).value();
+    assert_eq!((&told["verdict"], told["changes"].as_array().unwrap().len()), (&json!("phishing"), PHISHING.len()));
+    assert_eq!(server.post("/explain", &json!({"urls": ["a", "b"]})).code(), (422, "invalid_request".into()));
+    assert_eq!(server.post("/explain", &json!({"url": ""})).code(), (422, "invalid_request".into()));
+    let full = Server::start(&["--queue", "0"]);
+    assert_eq!(full.post("/explain", &json!({"url": "a"})).code(), (503, "overloaded".into()));
+}
