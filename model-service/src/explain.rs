@@ -7,8 +7,6 @@ use crate::preprocessing::{POSITIONS, without_scheme};
 
 /// Stands for a hidden character: one byte that the model reads as `OTHER`, and that no rule of pre-processing cuts off.
 const HIDDEN: &str = "\u{7f}";
-/// Closest to 0 or 1 that a probability is taken to be: f32 tells no more apart near 1.
-const EDGE: f64 = 1e-7;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
@@ -27,11 +25,12 @@ pub fn explain(model: &Model, url: &str) -> Result<Explanation> {
         let hidden = HIDDEN.repeat(character.len_utf8());
         batch.push(format!("{}{hidden}{}", &url[..*place], &url[place + character.len_utf8()..]));
     }
-    let mut found = model.probabilities(&batch)?.into_iter();
-    let probability = found.next().context("the model answered nothing")?;
-    let whole = log_odds(probability);
-    let mut change = |(place, _): &(usize, char)| if read.contains(place) { Some(whole - log_odds(found.next()?)) } else { None };
-    Ok(Explanation { probability, changes: places.iter().map(&mut change).collect() })
+    let mut found = model.log_odds(&batch)?.into_iter().map(f64::from);
+    let whole = found.next().context("the model answered nothing")?;
+    let mut change = |(place, _): &(usize, char)| if read.contains(place) { Some(whole - found.next()?) } else { None };
+    let changes = places.iter().map(&mut change).collect();
+    let probability = model.probabilities(&[url])?.pop().context("the model answered nothing")?;
+    Ok(Explanation { probability, changes })
 }
 
 /// The bytes of the URL that the model reads.
@@ -39,9 +38,4 @@ fn read_part(url: &str) -> std::ops::Range<usize> {
     let read = without_scheme(url.as_bytes());
     let start = read.as_ptr().addr() - url.as_ptr().addr();
     start..start + read.len().min(POSITIONS)
-}
-
-fn log_odds(probability: f32) -> f64 {
-    let p = f64::from(probability).clamp(EDGE, 1.0 - EDGE);
-    (p / (1.0 - p)).ln()
 }

@@ -31,6 +31,13 @@ pub trait Runtime: Send + Sync {
 
     /// P(phishing), calibrated, one for each row of ids.
     fn probabilities(&self, ids: &[[i32; preprocessing::POSITIONS]]) -> Result<Vec<f32>>;
+
+    /// ln(P / (1 − P)) of the same. From the probabilities it is coarse near 0 and 1, where f32 tells little apart.
+    fn log_odds(&self, ids: &[[i32; preprocessing::POSITIONS]]) -> Result<Vec<f32>> {
+        let edge = f32::EPSILON / 2.0;
+        let log_odds = |p: f32| (p.clamp(edge, 1.0 - edge) / (1.0 - p.clamp(edge, 1.0 - edge))).ln();
+        Ok(self.probabilities(ids)?.into_iter().map(log_odds).collect())
+    }
 }
 
 /// Which runtime is to be used.
@@ -177,6 +184,14 @@ impl Model {
         let found = self.runtime.probabilities(&ids)?;
         ensure!(found.len() == urls.len(), "the model answered {} rows for {} URLs", found.len(), urls.len());
         ensure!(found.iter().all(|p| (0.0..=1.0).contains(p)), "the model answered what is no probability");
+        Ok(found)
+    }
+
+    /// ln(P / (1 − P)) of each URL.
+    pub fn log_odds<U: AsRef<[u8]>>(&self, urls: &[U]) -> Result<Vec<f32>> {
+        let ids: Vec<_> = urls.iter().map(|url| preprocessing::ids(url.as_ref())).collect();
+        let found = self.runtime.log_odds(&ids)?;
+        ensure!(found.len() == urls.len() && found.iter().all(|odds| odds.is_finite()), "the model answered what are no log-odds");
         Ok(found)
     }
 

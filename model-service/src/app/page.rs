@@ -159,7 +159,7 @@ async fn framed(app: &App, title: &str, content: &str) -> Response {
         "library": versions::LIBRARY,
         "variant": app.settings.variant.name(),
         "model": model.map(|model| json!({
-            "name": model.name, "version": model.version, "id": model.id, "short": model.id.get(..12).unwrap_or(&model.id),
+            "name": model.name, "version": if model.version == model.name { "" } else { &model.version }, "id": model.id, "short": model.id.get(..12).unwrap_or(&model.id),
         })),
     });
     let headers = [

@@ -52,12 +52,15 @@ impl Runtime for Kernel {
     }
 
     fn probabilities(&self, ids: &[[i32; POSITIONS]]) -> Result<Vec<f32>> {
+        Ok(self.log_odds(ids)?.into_iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect())
+    }
+
+    fn log_odds(&self, ids: &[[i32; POSITIONS]]) -> Result<Vec<f32>> {
         let (mut sequence, mut features) = (Vec::with_capacity(2 * POSITIONS), Vec::new());
         let mut found = Vec::with_capacity(ids.len());
         for ids in ids {
             self.sequence(ids, &mut sequence);
-            let logit = scan::logit(&self.folded, &sequence, &mut features);
-            found.push(1.0 / (1.0 + (-logit).exp()));
+            found.push(scan::logit(&self.folded, &sequence, &mut features));
         }
         Ok(found)
     }

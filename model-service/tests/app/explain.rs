@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
+
 use model_service::explain::explain;
-use model_service::model::Model;
+use model_service::model::{Model, Wanted};
 use serde_json::json;
 
 use crate::http::{PHISHING, Server};
@@ -8,10 +10,7 @@ use crate::shipped;
 #[test]
 fn each_change_is_the_models_own_with_that_character_hidden() {
     let model = Model::load(&shipped()).unwrap();
-    let log_odds = |url: &str| {
-        let p = f64::from(model.probabilities(&[url]).unwrap()[0]);
-        (p / (1.0 - p)).ln()
-    };
+    let log_odds = |url: &str| f64::from(model.log_odds(&[url]).unwrap()[0]);
     // Scheme and surrounding blanks are not read, nor what comes after 200 bytes; ü is two bytes and one character.
     let url = format!(" hTTp://www.example.com/ü?{}tail", "ab/".repeat(61));
     let told = explain(&model, &url).unwrap();
@@ -31,6 +30,23 @@ fn each_change_is_the_models_own_with_that_character_hidden() {
         }
     }
     assert!(told.changes.iter().flatten().any(|change| change.abs() > 0.1));
+    assert_eq!(told.probability, model.probabilities(&[&url]).unwrap()[0]);
+}
+
+/// Near 1 an f32 probability has few values: what is told must not be made of them.
+#[test]
+fn log_odds_are_the_probabilitys_and_finer() {
+    let [kernel, tract] = [Wanted::Kernel, Wanted::Tract].map(|wanted| Model::load_with(&shipped(), wanted).unwrap());
+    for url in ["http://www.bbc.co.uk/news/", "http://a.example/", "http://192.0.2.7/"] {
+        let p = f64::from(kernel.probabilities(&[url]).unwrap()[0]);
+        let expected = (p / (1.0 - p)).ln();
+        for model in [&kernel, &tract] {
+            assert!((f64::from(model.log_odds(&[url]).unwrap()[0]) - expected).abs() < 1e-3, "{url} {}", model.runtime());
+        }
+    }
+    let changes = explain(&kernel, PHISHING).unwrap().changes;
+    let told: BTreeSet<String> = changes.iter().flatten().map(|change| format!("{change:.4}")).collect();
+    assert!(told.len() > 50, "{told:?}");
 }
 
 #[test]

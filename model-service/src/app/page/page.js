@@ -40,7 +40,8 @@
     const { url, verdict, id } = card.dataset;
     const list = load();
     if (list.some((entry) => entry.id === id)) return;
-    save([{ url, verdict, id }, ...list.filter((entry) => entry.url !== url)]);
+    const before = list.find((entry) => entry.url === url && entry.verdict === verdict);
+    save([{ url, verdict, id, feedback: before?.feedback }, ...list.filter((entry) => entry.url !== url)]);
   };
   const ask = async (data) => {
     const response = await fetch('/', { method: 'POST', headers: { 'x-fragment': '1' }, body: new URLSearchParams(data) });
