@@ -39,7 +39,10 @@ pub(super) fn told(app: &App, judged: &Judged) -> Value {
 
 /// `{"id", "url", "verdict", "feedback": "yes" | "no"}` → `{"status": "success"}`, when it is on the disk.
 pub(super) async fn feedback(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
-    let read = app.fields(&headers, body).await.and_then(|fields| feedback::read(&fields, app.settings.variant.name()));
+    let read = app.fields(&headers, body).await.and_then(|fields| {
+        feedback::same_site(&headers)?;
+        feedback::read(&fields, app.settings.variant.name())
+    });
     let outcome = match read {
         Ok(feedback) => app.record(feedback).await,
         Err(refusal) => Err(refusal),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use anyhow::Result;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use tracing::{info, warn};
 
 use super::App;
@@ -77,6 +77,14 @@ impl Votes {
             self.order.retain(|known| known != id);
         }
     }
+}
+
+/// Another site's page must not vote through its visitor's browser; programs send no such header.
+pub(super) fn same_site(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "cross_site", "feedback is given on our own page"));
+    }
+    Ok(())
 }
 
 /// Feedback from the fields of a body: `feedback` is `yes` or `no`; `id`, `url`, `verdict` and `model` say of what.

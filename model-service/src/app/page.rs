@@ -71,7 +71,7 @@ pub(super) async fn posted(State(app): State<Arc<App>>, headers: HeaderMap, body
     let part = match app.fields(&headers, body).await {
         Err(refusal) => Part::Refused(refusal),
         Ok(fields) if fields.contains_key("feedback") => {
-            let read = feedback::read(&fields, app.settings.variant.name());
+            let read = feedback::same_site(&headers).and_then(|()| feedback::read(&fields, app.settings.variant.name()));
             let recorded = match read {
                 Ok(feedback) => app.record(feedback).await,
                 Err(refusal) => Err(refusal),

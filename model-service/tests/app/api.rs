@@ -110,6 +110,12 @@ fn what_cannot_be_answered_is_a_clear_4xx() {
         assert_eq!(app.post("/api/feedback", &wrong).code(), refused(422, "invalid_request"), "{wrong}");
     }
     assert_eq!(app.form("/", b"url=%ff").status, 400);
+    // A form of another site's page.
+    for path in ["/", "/api/feedback"] {
+        let headers = ["content-type: application/x-www-form-urlencoded", "sec-fetch-site: cross-site"];
+        assert_eq!(app.send("POST", path, &headers, b"feedback=yes").status, 403, "{path}");
+    }
+    assert!(app.get("/metrics").body.contains("feedback_yes_total{version=\"v2\"} 0\n"));
 }
 
 #[test]
