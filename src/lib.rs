@@ -51,9 +51,10 @@
 //! artifact   program source
 //! project    program source vm
 //! playbook   program module project source template
-//! vm
+//! error
+//! vm         error
 //! ssh        program
-//! cluster    program source chart
+//! cluster    error program source chart
 //! run        program module template agent playbook ssh
 //! delivery   program project playbook run chart cluster
 //! up         program run cluster delivery
@@ -72,6 +73,8 @@ pub mod cli;
 pub mod cluster;
 #[cfg(feature = "controller")]
 pub mod delivery;
+#[cfg(feature = "controller")]
+pub mod error;
 pub mod module;
 #[cfg(feature = "controller")]
 pub mod playbook;

@@ -1,6 +1,4 @@
-//! One error: what we were doing, on what; the cause; what to type next.
-
-use std::fmt;
+//! What can go wrong with a cluster, and what its API server answers.
 
 /// What a caller may choose by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,38 +21,13 @@ pub enum ErrorKind {
     Foreign,
 }
 
-/// A failed operation on a cluster. `Display` is one line without the hint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
-    pub kind: ErrorKind,
-    /// A lowercase phrase: what we were doing and on what.
-    pub doing: String,
-    /// Why it failed, from near to far.
-    pub causes: Vec<String>,
-    /// The next command, or what to change.
-    pub hint: Option<String>,
-}
+/// A failed operation on a cluster.
+pub type Error = crate::error::Error<ErrorKind>;
 
 /// What every operation of this part gives.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    pub fn new(kind: ErrorKind, doing: impl Into<String>) -> Self {
-        Self { kind, doing: doing.into(), causes: Vec::new(), hint: None }
-    }
-
-    #[must_use]
-    pub fn because(mut self, cause: impl fmt::Display) -> Self {
-        self.causes.push(cause.to_string());
-        self
-    }
-
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-
     /// An answer of the API server, or none. `doing` is the phrase: ``apply Deployment shop/web``.
     pub(super) fn api(doing: impl Into<String>, error: &kube::Error) -> Self {
         let doing = doing.into();
@@ -95,12 +68,3 @@ fn chain(error: &kube::Error) -> Vec<String> {
     }
     causes
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.doing)?;
-        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
-    }
-}
-
-impl std::error::Error for Error {}

@@ -1,6 +1,4 @@
-//! One error: what we were doing, on what; the cause; what to type next.
-
-use std::fmt;
+//! What can go wrong with machines.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,44 +20,8 @@ pub enum Kind {
     Machine,
 }
 
-/// A failed operation on a machine. `Display` is one line without the hint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Error {
-    pub kind: Kind,
-    /// A lowercase phrase: what we were doing and on what.
-    pub doing: String,
-    /// Why it failed, from near to far.
-    pub causes: Vec<String>,
-    /// The next command, or what to change.
-    pub hint: Option<String>,
-}
-
-impl Error {
-    pub fn new(kind: Kind, doing: impl Into<String>) -> Self {
-        Self { kind, doing: doing.into(), causes: Vec::new(), hint: None }
-    }
-
-    #[must_use]
-    pub fn because(mut self, cause: impl fmt::Display) -> Self {
-        self.causes.push(cause.to_string());
-        self
-    }
-
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.doing)?;
-        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
-    }
-}
-
-impl std::error::Error for Error {}
+/// A failed operation on a machine.
+pub type Error = crate::error::Error<Kind>;
 
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Self {
