@@ -6,3 +6,4 @@ mod experiment;
 mod explain;
 mod page;
 mod peers;
+mod upstream;

@@ -95,6 +95,7 @@ fn person_checks_a_url_says_yes_and_finds_it_again() {
         page.browser.write("#url", &format!("{ORDINARY}\u{e007}"));
         page.browser.element(".card.good");
         assert_eq!(page.browser.text("#verdict"), "Legitimate");
+        page.is_well_made(&format!("{name}-3-legitimate"));
         page.browser.click(".feedback button[value=no]");
         page.browser.element(".thanks");
 
@@ -103,7 +104,7 @@ fn person_checks_a_url_says_yes_and_finds_it_again() {
         assert_eq!(entries, json!(["legitimate", ORDINARY, "you: wrong", "phishing", PHISHING, "you: right"]));
         page.browser.click("#history li:last-child button");
         assert_eq!(page.browser.text("#verdict"), "Phishing");
-        page.is_well_made(&format!("{name}-3-history"));
+        page.is_well_made(&format!("{name}-4-history"));
         page.browser.click("#forget");
         assert_eq!(page.count("#history:not([hidden])"), 0);
 

@@ -23,9 +23,9 @@ impl Server {
     /// The app alone, beside a model service at `upstream`.
     pub(crate) fn app(upstream: &str, arguments: &[&str]) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_model-service"));
+        program.args(["app", "--listen", "127.0.0.1:0", "--model-service", upstream]).args(arguments).env_clear();
         // A debug build on a crowded machine may take seconds for what takes milliseconds.
-        program.args(["app", "--listen", "127.0.0.1:0", "--model-timeout-ms", "20000", "--model-service", upstream]);
-        program.args(arguments).env_clear();
+        program.env("MODEL_TIMEOUT_MS", "20000");
         Self::run(&mut program)
     }
 
