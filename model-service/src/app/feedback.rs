@@ -44,10 +44,13 @@ impl Votes {
         let mut count = 0;
         let strange = journal::lines(folder, &mut |_, line| {
             if line["kind"] == "feedback"
-                && let (Some(said), Some(version)) = (line["feedback"].as_str(), line["version"].as_str())
+                && let Some(said) = line["feedback"].as_str()
             {
-                metrics.voted(version, said == "yes");
-                count += 1;
+                // What came by another way than a page belongs to no variant of it.
+                if let Some(version) = line["version"].as_str().filter(|version| ["v1", "v2"].contains(version)) {
+                    metrics.voted(version, said == "yes");
+                    count += 1;
+                }
                 if let Some(id) = line["id"].as_str() {
                     self.remember(id, Vote::Recorded);
                 }
@@ -117,7 +120,7 @@ pub(super) fn read(fields: &Fields, variant: &str) -> Result<Feedback, Refusal> 
         url: text("url"),
         verdict,
         feedback: said,
-        version: variant.to_owned(),
+        version: Some(variant.to_owned()),
         model: text("model"),
     })
 }
@@ -144,7 +147,7 @@ impl App {
                 None => votes.remember(id, Vote::Coming),
             }
         }
-        let (version, yes) = (feedback.version.clone(), feedback.feedback == "yes");
+        let (version, yes) = (feedback.version.clone().unwrap_or_default(), feedback.feedback == "yes");
         let kept = match &self.settings.journal {
             Some((journal, _)) => journal.append(&[Record::Feedback(feedback)]).await,
             None => Ok(()),

@@ -72,8 +72,7 @@ impl Metrics {
     }
 
     pub fn voted(&self, version: &str, yes: bool) {
-        // The journal may have been written by anybody: two labels there are.
-        let version = if version == "v1" { "v1" } else { "v2" }.to_owned();
+        let version = version.to_owned();
         if yes { &self.yes } else { &self.no }.get_or_create(&Version { version }).inc();
     }
 

@@ -124,7 +124,7 @@ mod tests {
             url: told("http://a/"),
             verdict: told("phishing"),
             feedback: "yes".into(),
-            version: "v2".into(),
+            version: told("v2"),
             model: None,
         })
     }

@@ -43,8 +43,9 @@ pub struct Feedback {
     pub verdict: Option<String>,
     /// `yes`: the verdict is right.
     pub feedback: String,
-    /// The app's variant, `v1` or `v2`.
-    pub version: String,
+    /// The app's variant, `v1` or `v2`; none where it came to the model service itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// The model that answered, where the page told it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -129,6 +130,10 @@ fn feedback_counts_once_an_answer_is_exported_for_training_and_outlives_a_restar
     // Of no URL: counted, of no use to training.
     assert_eq!(app.post("/api/feedback", &json!({"feedback": "yes"})).status, 200);
     drop(app);
+    // Of no variant, and of one that there is not.
+    let mut file = std::fs::OpenOptions::new().append(true).open(folder.path().join("0000000001.jsonl")).unwrap();
+    writeln!(file, r#"{{"kind":"feedback","feedback":"yes"}}"#).unwrap();
+    writeln!(file, r#"{{"kind":"feedback","feedback":"yes","version":"v\\\"3"}}"#).unwrap();
     let app = Server::app(NOBODY, &["--journal", journal]);
     assert_eq!(app.post("/api/feedback", &said).value()["counted"], false);
     let metrics = app.get("/metrics").body;
