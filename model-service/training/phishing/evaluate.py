@@ -54,7 +54,8 @@ def of(content: bytes, folder: Path, training: dict) -> dict:
     about = json.loads(export.told(content)["reference"])
     return {"id": export.model_id(content), "cost": cost.counted(content), "monitoring": reference.monitoring(about, urls, score), "train_rows": len(parts["train"]), "training": training,
             "runtime_difference": agreed, **found, "slices": checks.slices(urls, probabilities, labels),
-            "metamorphic": checks.metamorphic(urls, score), "curves": metrics.curves(probabilities, labels)}
+            "metamorphic": checks.metamorphic(urls, score),
+            "shortened": checks.shortened(urls, labels, score), "curves": metrics.curves(probabilities, labels)}
 
 
 def summary(seeds: list[dict]) -> dict:

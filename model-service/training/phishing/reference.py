@@ -6,6 +6,8 @@ validation rows: on rows that it was trained on a network is surer than on any t
 
 import numpy
 
+from . import checks
+
 LENGTHS = [20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 100, 150, 200, 400]
 SCORES = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98]
 LEAST = 1e-4  # a bin without a row stands for so much, or one URL in it would be infinite drift
@@ -28,9 +30,8 @@ def lengths(urls: list[str]) -> numpy.ndarray:
 
 def monitoring(told: dict, urls: list[str], score) -> dict[str, float]:
     """Drift as the service would see it: on these rows, and on the same rows cut to their hosts, which is another traffic."""
-    hosts = [url[:url.find("/", 8) + 1] or url for url in urls]
     return {f"{kind}_{name}": round(drift(told[kind], values), 6)
-            for name, some in (("same", urls), ("other", hosts)) for kind, values in (("length", lengths(some)), ("score", score(some)))}
+            for name, some in (("same", urls), ("other", [checks.bare(url) for url in urls])) for kind, values in (("length", lengths(some)), ("score", score(some)))}
 
 
 def drift(reference: dict, values: numpy.ndarray) -> float:

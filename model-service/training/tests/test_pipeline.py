@@ -190,12 +190,16 @@ class Kernel(unittest.TestCase):
 class Views(unittest.TestCase):
     def test_cut_keeps_the_host_and_noise_keeps_the_length(self):
         ids = preprocessing.matrix(["http://host.example/a/long/path?with=query"] * 200)
-        chance, places = numpy.random.default_rng(1), views.places(ids)
-        cut = preprocessing.lengths(views.seen(ids, places, {"cut": 1, "host": 0, "noise": 0}, chance))
+        chance, places, still = numpy.random.default_rng(1), views.places(ids), {"cut": 0, "host": 0, "slash": 0, "noise": 0, "noisy": 0}
+        cut = preprocessing.lengths(views.seen(ids, places, {**still, "cut": 1}, chance))
         self.assertEqual((cut.min(), cut.max()), (len("host.example/"), len("host.example/a/long/path?with=query")))
-        host = preprocessing.lengths(views.seen(ids, places, {"cut": 0, "host": 1, "noise": 0}, chance))
+        host = preprocessing.lengths(views.seen(ids, places, {**still, "host": 1}, chance))
         self.assertEqual(set(host), {len("host.example/")})
-        noisy = views.seen(ids, places, {"cut": 0, "host": 0, "noise": 0.1}, chance)
+        slash = preprocessing.lengths(views.seen(ids, places, {**still, "host": 1, "slash": 0.5}, chance))
+        self.assertEqual(set(slash), {len("host.example/"), len("host.example")})
+        whole = views.seen(preprocessing.matrix(["", "/", "a"]), views.places(preprocessing.matrix(["", "/", "a"])), {**still, "cut": 0.5, "host": 0.5, "slash": 1}, chance)
+        self.assertEqual(list(preprocessing.lengths(whole)), [0, 0, 1])
+        noisy = views.seen(ids, places, {**still, "noise": 0.1, "noisy": 0.5}, chance)
         numpy.testing.assert_array_equal(preprocessing.lengths(noisy), preprocessing.lengths(ids))
         self.assertTrue(set(noisy[noisy != ids]) == {preprocessing.OTHER})
 
@@ -213,6 +217,14 @@ class Checks(unittest.TestCase):
         slash = checks.REWRITINGS["trailing_slash"]
         self.assertEqual([slash("http://a.example/b"), slash("http://a.example/b/"), slash("http://a.example/b.php"), slash("http://a.example/")],
                          ["http://a.example/b/", "http://a.example/b", "http://a.example/b.php", "http://a.example/"])
+
+
+    def test_rows_are_cut_short_once_and_not_where_both_labels_give_the_same(self):
+        urls = ["http://a.example/p/q?x", "http://a.example/r", "http://b.example/p", "http://b.example/q", "http://c.example/p"]
+        found = checks.shortened(urls, numpy.array([1, 1, 0, 1, 0]), lambda cut: numpy.array([float("a.example" in url) for url in cut]))
+        self.assertEqual(found["host/"], {"rows": 2, "accuracy": 1.0, "auc": 1.0})
+        self.assertEqual(found["first segment"]["rows"], 5)
+        self.assertEqual([cut(urls[0]) for cut in checks.SHORTENED.values()], ["http://a.example/", "http://a.example", "http://a.example/p"])
 
 
 class Stages(unittest.TestCase):
@@ -326,9 +338,10 @@ class Gate(unittest.TestCase):
     def figures(self) -> dict:
         summary = {name: {"mean": 0.99, "spread": 0.001, "shipped": 0.99} for name in ("accuracy", "auc", "recall_at_1_percent_fpr")}
         summary |= {"ece": {"mean": 0.005, "spread": 0.001, "shipped": 0.005}, "training_split": "domain_disjoint"}
-        rewritings = {name: {"rows": 9, "flipped": 0.0} for name in checks.REWRITINGS}
+        rewritings = {name: {"rows": 9, "flipped": 0.0} for name in [*checks.REWRITINGS, "host_slash"]}
         return {"summary": summary, "seeds": [{"slices": {"https": {"rows": 500, "accuracy": 0.95}, "punycode": {"rows": 3, "accuracy": 0.3}},
-                                               "metamorphic": rewritings, "cost": {"file_bytes": 9, "folded_bytes": 9, "additions": 9},
+                                               "metamorphic": rewritings, "shortened": {name: {"auc": 0.97} for name in checks.SHORTENED},
+                                               "cost": {"file_bytes": 9, "folded_bytes": 9, "additions": 9},
                                                "monitoring": {"length_same": 0.01, "length_other": 2.0, "score_same": 0.01, "score_other": 0.5}}]}
 
     def test_each_threshold_is_held(self):
@@ -340,6 +353,7 @@ class Gate(unittest.TestCase):
             (lambda told: told["summary"]["auc"].update(spread=0.1), "auc spreads 0.1"),
             (lambda told: told["seeds"][0]["slices"]["https"].update(accuracy=0.5), "accuracy on `https`"),
             (lambda told: told["seeds"][0]["metamorphic"]["scheme"].update(flipped=0.1), "scheme flips 0.1"),
+            (lambda told: told["seeds"][0]["shortened"]["host"].update(auc=0.5), "AUC on rows cut to `host` is 0.5"),
             (lambda told: told["seeds"][0]["cost"].update(file_bytes=500_000), "file_bytes is 500000"),
             (lambda told: told["seeds"][0]["cost"].update(folded_bytes=9_000_000), "folded_bytes is 9000000"),
             (lambda told: told["seeds"][0]["monitoring"].update(score_same=0.2), "drift score_same is 0.2, the bar 0.1"),
