@@ -1,6 +1,6 @@
 //! What a step inherits: the chain of plays, roles, blocks and includes around it.
 
-use crate::program::{Keywords, Layer, LayerId, RoleScope, Tree};
+use crate::program::{Block, IncludedRole, Keywords, Layer, LayerId, RoleScope, Tree};
 
 /// One link of the chain. It lives on the executor's stack while the steps inside run.
 #[derive(Clone, Copy)]
@@ -17,13 +17,6 @@ pub struct Context<'chain> {
     pub included: Option<&'chain IncludedRole>,
 }
 
-/// The scope of a role that came by `include_role`.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub struct IncludedRole {
-    pub defaults: Vec<std::sync::Arc<Layer>>,
-    pub vars: Vec<std::sync::Arc<Layer>>,
-}
-
 impl<'chain> Context<'chain> {
     /// The outermost link.
     pub fn root(keywords: &'chain Keywords) -> Self {
@@ -36,6 +29,19 @@ impl<'chain> Context<'chain> {
         'chain: 'inner,
     {
         Context { parent: Some(self), keywords, role: None, parameters: None, parameter_layer: None, included: None }
+    }
+
+    /// The link of a block.
+    pub fn of_block<'inner>(&'inner self, block: &'inner Block) -> Context<'inner>
+    where
+        'chain: 'inner,
+    {
+        let mut inner = self.child(&block.keywords);
+        inner.role = block.role.as_ref();
+        inner.parameter_layer = block.parameters;
+        inner.parameters = block.given.as_ref().and_then(|given| given.parameters.as_ref());
+        inner.included = block.given.as_ref().and_then(|given| given.included.as_ref());
+        inner
     }
 
     /// This link and its parents, innermost first.

@@ -1,9 +1,10 @@
 //! One host's run: plays, their sections, their steps.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::context::{Context, IncludedRole};
-use super::frame::{Call, CallMode, Event, Perform, PerformReply, Summary};
+use super::context::Context;
+use super::frame::{Answer, Call, CallMode, Event, Perform, PerformReply, Question, Summary};
 use super::handlers::HandlerTable;
 use super::journal::{Ending, Journal, Repair, SharedJournal};
 use super::lock::Lock;
@@ -15,7 +16,7 @@ use super::resume::Resume;
 use super::scope::TaskScope;
 use super::state::State;
 use crate::module::Outcome;
-use crate::program::{Block, Keywords, Map, Play, Position, Program, Published, Step, Strategy, Tree, Value};
+use crate::program::{Block, IncludedRole, Keywords, Map, Play, Position, Program, Published, RoleScope, Step, Strategy, Tree, Value};
 use crate::template::jinja::Jinja;
 
 /// What this pass over the program does.
@@ -51,6 +52,13 @@ pub struct Executor {
     pub play: Option<Arc<Play>>,
     /// Roles that came by `include_role` with `public`, for the rest of the play.
     pub public_roles: Vec<IncludedRole>,
+    /// Roles that have run in this play, with what they were called with: they are not run again, also where one of them came by an
+    /// include.
+    pub ran_roles: BTreeSet<String>,
+    /// The play in hand may end for all by one host's failure: each task waits for the others.
+    pub lockstep: bool,
+    /// The play was ended by another host; what must run nevertheless is being run.
+    pub finishing: u32,
     pub performers: Performers,
     pub journal: SharedJournal,
     pub predictions: Predictions,
@@ -97,6 +105,9 @@ impl Executor {
             state: State::default(),
             play: None,
             public_roles: Vec::new(),
+            ran_roles: BTreeSet::new(),
+            lockstep: false,
+            finishing: 0,
             performers,
             journal,
             predictions: Predictions::default(),
@@ -262,6 +273,8 @@ impl Executor {
             self.public_roles.clear();
         }
         self.handlers = None;
+        self.ran_roles.clear();
+        self.lockstep = play.strategy == Strategy::Linear && play.is_ended_by_failures();
         if self.resume.is_none() {
             self.state.vars_files.clear();
             self.state.notified.clear();
@@ -278,11 +291,13 @@ impl Executor {
         if self.resume.is_none() {
             let at = root.child(section::FACTS);
             // A further batch begins when the one before is through: everybody waits at the play's first step.
-            if play.batch > 0
-                && self.ordered
-                && let Err(ended) = self.port.reach(&at, self.state.dirty)
-            {
-                return Flow::Ended(ended);
+            if play.batch > 0 && self.ordered {
+                let waited = self.port.reach(&at, self.state.dirty);
+                match waited.and_then(|_| self.port.ask(Question::PlayEnded { play: play.index })) {
+                    Ok(Answer::Changed(true)) => return Flow::EndPlay,
+                    Ok(_) => {}
+                    Err(ended) => return Flow::Ended(ended),
+                }
             }
             if let Err(flow) = self.load_vars_files(play, &context, &at) {
                 return flow;
@@ -320,9 +335,14 @@ impl Executor {
             };
             match flow {
                 Flow::Next | Flow::EndRole => {}
-                Flow::Failed | Flow::EndPlay | Flow::EndHost if self.forces_handlers(play, &context, &at) => {
-                    if flow == Flow::Failed {
+                Flow::Failed | Flow::EndPlay | Flow::EndHost | Flow::Ended(Ended::Stopped(_))
+                    if self.forces_handlers(play, &context, &at) =>
+                {
+                    let stopped = matches!(flow, Flow::Ended(_));
+                    if stopped || flow == Flow::Failed {
+                        self.finishing += u32::from(stopped);
                         self.flush_handlers(&context, &root.child(section::POST_HANDLERS));
+                        self.finishing -= u32::from(stopped);
                     }
                     return flow;
                 }
@@ -346,7 +366,15 @@ impl Executor {
                 continue;
             }
             self.leave_resume(&position);
-            if let Some(ended) = self.port.ended(&position) {
+            // Where one host's failure ends the play for others, nobody runs ahead of it.
+            if self.lockstep
+                && self.ordered
+                && self.finishing == 0
+                && let Err(ended) = self.port.reach(&position, self.state.dirty)
+            {
+                return Flow::Ended(ended);
+            }
+            if let Some(ended) = self.must_end(&position) {
                 return Flow::Ended(ended);
             }
             let flow = match step {
@@ -361,6 +389,11 @@ impl Executor {
         Flow::Next
     }
 
+    /// Why nothing may run at the position; what is finished after a stop (`always`, forced handlers) may.
+    pub fn must_end(&self, position: &Position) -> Option<Ended> {
+        self.port.ended(position).filter(|ended| self.finishing == 0 || !matches!(ended, Ended::Stopped(_)))
+    }
+
     /// A step after the one that restarted the machine: from here on nothing is skipped.
     pub fn leave_resume(&mut self, position: &Position) {
         if self.resume.as_ref().is_some_and(|resume| !resume.is_inside(position) && *position > resume.position) {
@@ -369,9 +402,15 @@ impl Executor {
     }
 
     fn run_block(&mut self, block: &Block, context: &Context<'_>, at: &Position) -> Flow {
-        let mut inner = context.child(&block.keywords);
-        inner.role = block.role.as_ref();
-        inner.parameter_layer = block.parameters;
+        let inner = context.of_block(block);
+        let role = block.role.as_ref().map(|role| (role, self.call_of_role(block, role)));
+        if let Some((role, call)) = &role
+            && !role.allow_duplicates
+            && self.resume.is_none()
+            && self.ran_roles.contains(call)
+        {
+            return Flow::Next;
+        }
         let parts = [at.child(0), at.child(1), at.child(2)];
         let resumes_in = |part: &Position, executor: &Self| executor.resume.as_ref().is_some_and(|resume| resume.is_inside(part));
         let mut flow = Flow::Next;
@@ -392,13 +431,27 @@ impl Executor {
                 self.state.variables.shift_remove("ansible_failed_result");
             }
         }
-        if matches!(flow, Flow::Next | Flow::Failed) || resumes_in(&parts[2], self) {
+        let stopped = matches!(flow, Flow::Ended(Ended::Stopped(_)));
+        if stopped || matches!(flow, Flow::Next | Flow::Failed) || resumes_in(&parts[2], self) {
+            self.finishing += u32::from(stopped);
             match self.run_steps(&block.always, &inner, &parts[2]) {
                 Flow::Next => {}
                 other => flow = other,
             }
+            self.finishing -= u32::from(stopped);
         }
-        if flow == Flow::EndRole && block.role.is_some() { Flow::Next } else { flow }
+        let Some((_, call)) = role else { return flow };
+        if matches!(flow, Flow::Next | Flow::EndRole) {
+            self.ran_roles.insert(call);
+            return Flow::Next;
+        }
+        flow
+    }
+
+    /// A role with all that it was called with.
+    fn call_of_role(&self, block: &Block, role: &RoleScope) -> String {
+        let parameters = role.parameters.and_then(|id| self.program.layers.get(id as usize));
+        format!("{} {:?} {parameters:?}", role.path, block.keywords)
     }
 
     // ---- evaluation, at the point of use ----

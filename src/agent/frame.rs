@@ -295,6 +295,11 @@ pub enum Question {
         result: Value,
         facts: Map,
         failed: bool,
+        ends: Ends,
+    },
+    /// Whether an earlier batch ended the play for all (`meta: end_play`).
+    PlayEnded {
+        play: u32,
     },
     /// Perform on another host.
     Delegate {
@@ -328,6 +333,17 @@ pub enum Question {
     BecomePassword,
 }
 
+/// What a task that one host runs for all ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ends {
+    #[default]
+    Nothing,
+    /// `meta: end_batch`.
+    Batch,
+    /// `meta: end_play`: further batches too.
+    Play,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// `None`: no such variable.
@@ -340,6 +356,7 @@ pub enum Answer {
         result: Value,
         facts: Map,
         failed: bool,
+        ends: Ends,
     },
     Performed(PerformReply),
     /// The question cannot be answered: a plan's unknown.

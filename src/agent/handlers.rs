@@ -28,11 +28,17 @@ impl HandlerTable {
         self.entries.iter().any(|entry| entry.is(name))
     }
 
-    /// The handlers a notification reaches: all that listen, and the last one of the name.
+    /// The handlers a notification reaches: all that listen, and the last one of the name. Of several that listen under one name the
+    /// last one counts too: a role that comes again brings its handlers again.
     fn reached(&self, name: &str) -> Vec<&Entry> {
         let named = self.entries.iter().rev().find(|entry| entry.names.iter().any(|own| **own == *name));
-        let listening = self.entries.iter().filter(|entry| entry.topics.iter().any(|topic| **topic == *name));
-        listening.chain(named).collect()
+        let mut listening: Vec<&Entry> = Vec::new();
+        for entry in self.entries.iter().rev().filter(|entry| entry.topics.iter().any(|topic| **topic == *name)) {
+            if !listening.iter().any(|later| entry.names.first().is_some_and(|own| later.names.first() == Some(own))) {
+                listening.push(entry);
+            }
+        }
+        listening.into_iter().rev().chain(named).collect()
     }
 }
 
@@ -65,9 +71,7 @@ impl Executor {
                 Step::Task(task) => (task.name.as_ref(), task.listen.as_slice(), context.role()),
                 Step::Include(include) => (include.name.as_ref(), [].as_slice(), context.role()),
                 Step::Block(block) => {
-                    let mut inner = context.child(&block.keywords);
-                    inner.role = block.role.as_ref();
-                    inner.parameter_layer = block.parameters;
+                    let inner = context.of_block(block);
                     self.collect_handlers(&block.block, &inner, at, path, table);
                     path.pop();
                     continue;
@@ -129,7 +133,7 @@ impl Executor {
                     continue;
                 }
                 self.leave_resume(&position);
-                if let Some(ended) = self.port.ended(&position) {
+                if let Some(ended) = self.must_end(&position) {
                     self.handling = false;
                     return Flow::Ended(ended);
                 }
@@ -167,9 +171,7 @@ impl Executor {
         let Some(step) = path.first().and_then(|index| steps.get(*index as usize)) else { return Flow::Next };
         match step {
             Step::Block(block) => {
-                let mut inner = context.child(&block.keywords);
-                inner.role = block.role.as_ref();
-                inner.parameter_layer = block.parameters;
+                let inner = context.of_block(block);
                 let index = path.get(1).copied().unwrap_or_default();
                 self.run_handler(&block.block, &path[1..], &inner, &at.child(index), unknown)
             }

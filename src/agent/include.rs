@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::context::{Context, IncludedRole};
+use super::context::Context;
 use super::executor::{Executor, Flow};
 use super::frame::Event;
 use super::task::{Items, LoopControl};
-use crate::program::{Include, Included, Keywords, Layer, Map, Position, Role, Span, Step, Task, Tree, Value, play::Variable};
+use crate::program::{
+    Block, Given, Include, Included, IncludedRole, Keywords, Layer, Map, Position, Role, RoleScope, Step, Task, Tree, Value, play::Variable,
+};
 use crate::template::{Error, Result};
 
 impl Executor {
@@ -191,7 +193,7 @@ impl Executor {
             self.public_roles.push(scoped.clone());
         }
         if let Some(handlers) = handler_steps {
-            self.add_handlers(&role, &handlers, include.span);
+            self.add_handlers(&role, &handlers, &scoped, include, parent, parameters);
         }
         let mut applied = parent.child(&include.apply);
         applied.parameters = Some(parameters);
@@ -212,17 +214,45 @@ impl Executor {
         })
     }
 
-    /// Handlers of an included role join the play's.
-    fn add_handlers(&mut self, role: &Arc<Role>, handlers: &Arc<Vec<Step>>, span: Span) {
+    /// Handlers of an included role join the play's, below all that the include stands in: they see its variables and become its user.
+    fn add_handlers(
+        &mut self,
+        role: &Arc<Role>,
+        handlers: &Arc<Vec<Step>>,
+        scoped: &IncludedRole,
+        include: &Include,
+        parent: &Context<'_>,
+        parameters: &Layer,
+    ) {
         let Some(play) = &self.play else { return };
-        let known = |step: &Step| matches!(step, Step::Block(block) if block.role.as_ref().is_some_and(|known| known.path == role.scope.path) && block.block.len() == handlers.len());
-        if play.handlers.iter().any(known) {
-            return;
+        let span = include.span;
+        let wrapped = |keywords: Keywords, role: Option<RoleScope>, given: Given, block: Vec<Step>| {
+            // Handlers run whatever the tags are.
+            let keywords = Keywords { tags: Vec::new(), ..keywords };
+            let given = (given.parameters.is_some() || given.included.is_some()).then(|| Arc::new(given));
+            vec![Step::Block(Box::new(Block { span, keywords, role, given, block, ..Block::default() }))]
+        };
+        let own = Given { parameters: None, included: Some(scoped.clone()) };
+        let mut steps = wrapped(Keywords::default(), Some(role.scope.clone()), own, handlers.to_vec());
+        steps = wrapped(include.apply.clone(), None, Given { parameters: Some(parameters.clone()), included: None }, steps);
+        for link in parent.chain().filter(|link| link.parent.is_some()) {
+            let layer = link.parameter_layer.and_then(|id| self.program.layers.get(id as usize));
+            let given = Given { parameters: link.parameters.or(layer).cloned(), included: link.included.cloned() };
+            steps = wrapped(link.keywords.clone(), link.role.cloned(), given, steps);
         }
         let mut play = (**play).clone();
-        let block =
-            crate::program::Block { span, role: Some(role.scope.clone()), block: handlers.to_vec(), ..crate::program::Block::default() };
-        play.handlers.push(Step::Block(Box::new(block)));
+        // The same role once more: its handlers stay where they are, with what is given now.
+        let before = play.handlers.iter().position(|step| {
+            innermost(step).is_some_and(|block| {
+                block.given.is_some()
+                    && block.block.len() == handlers.len()
+                    && block.role.as_ref().is_some_and(|known| known.path == role.scope.path)
+            })
+        });
+        match before {
+            Some(index) => play.handlers.splice(index..=index, steps).for_each(drop),
+            None => play.handlers.extend(steps),
+        }
         self.play = Some(Arc::new(play));
         self.handlers = None;
     }
@@ -282,6 +312,15 @@ impl Executor {
         }
         self.state.vars_files = loaded;
         Ok(())
+    }
+}
+
+/// The block of a role's handlers inside of what the run put around it.
+fn innermost(step: &Step) -> Option<&Block> {
+    let Step::Block(block) = step else { return None };
+    match block.block.as_slice() {
+        [inner @ Step::Block(_)] => innermost(inner),
+        _ => Some(block),
     }
 }
 

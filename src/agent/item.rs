@@ -746,8 +746,8 @@ impl Executor {
 
     /// Waits for the other hosts where their order counts; the run may have ended meanwhile.
     fn may_act(&mut self, item: &Item<'_>, settings: &Settings, handle: u64) -> std::result::Result<(), Stop> {
-        let waited = if self.keeps_order() { self.port.reach(item.at, self.state.dirty).map(drop) } else { Ok(()) };
-        let ended = waited.err().or_else(|| self.port.ended(item.at));
+        let waited = if self.keeps_order() && self.finishing == 0 { self.port.reach(item.at, self.state.dirty).map(drop) } else { Ok(()) };
+        let ended = waited.err().or_else(|| self.must_end(item.at));
         if let Some(ended) = ended {
             self.drop_plan(settings, handle);
             return Err(Stop::Flow(Flow::Ended(ended)));

@@ -175,7 +175,7 @@ impl Journal {
     /// Reads what a run that did not end has left. A torn last line (the machine died while it was written) is dropped.
     pub fn open(path: &Path, key: Bytes, run: Arc<str>, boot_id: Arc<str>) -> io::Result<Self> {
         let mut journal = Self { path: Some(path.to_owned()), key, run, boot_id, ..Self::none() };
-        let file = match File::open(path) {
+        let file = match crate::system::traceless::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(journal),
             Err(error) => return Err(error),
@@ -524,7 +524,7 @@ impl Default for Reading {
 
 fn ends_with_newline(path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::FileExt;
-    let file = File::open(path)?;
+    let file = crate::system::traceless::open(path)?;
     let length = file.metadata()?.len();
     let mut last = [0];
     file.read_exact_at(&mut last, length.saturating_sub(1))?;

@@ -30,7 +30,7 @@ pub struct Suspended {
     pub resume: Resume,
     pub state: State,
     pub predictions: super::predictions::Predictions,
-    pub public_roles: Vec<super::context::IncludedRole>,
+    pub public_roles: Vec<crate::program::IncludedRole>,
     pub play: Option<std::sync::Arc<crate::program::Play>>,
 }
 

@@ -162,7 +162,7 @@ impl<'run> TaskScope<'run> {
         if let Some(value) = executor.state.injected.get(name) {
             return Some(literal(value, "facts"));
         }
-        if let Some(hit) = executor.program.inventory.iter().rev().find_map(of_layer) {
+        if let Some(hit) = executor.program.inventory_in(executor.play.as_deref()).rev().find_map(of_layer) {
             return Some(hit);
         }
         self.find_defaults(name)
@@ -272,7 +272,7 @@ impl Scope for TaskScope<'_> {
         if let Some(play) = executor.play.as_deref() {
             play.role_defaults.iter().chain(&play.role_vars).filter_map(|id| program.layers.get(*id as usize)).for_each(&mut add);
         }
-        program.inventory.iter().chain([&program.extra]).for_each(&mut add);
+        program.inventory_in(executor.play.as_deref()).chain([&program.extra]).for_each(&mut add);
         executor.state.included.iter().chain(&executor.state.vars_files).for_each(|layer| add(layer));
         executor.public_roles.iter().flat_map(|role| role.defaults.iter().chain(&role.vars)).for_each(|layer| add(layer));
         let maps = [self.locals, &executor.state.variables, &executor.state.injected, &program.magic];
@@ -351,7 +351,7 @@ impl TaskScope<'_> {
             .or(told)
             .or_else(|| executor.state.included.iter().rev().find_map(|layer| of_layer(layer)))
             .or_else(|| executor.state.injected.get(name).map(literal))
-            .or_else(|| executor.program.inventory.iter().rev().find_map(of_layer))
+            .or_else(|| executor.program.inventory_in(executor.play.as_deref()).rev().find_map(of_layer))
             .or_else(|| match name {
                 "inventory_hostname" | "inventory_hostname_short" | "ansible_facts" | "group_names" | "groups" => {
                     self.magic(name).map(|value| Arc::new(Tree::Literal(value)))

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::executor::{Executor, Flow, Pass};
-use super::frame::{Answer, Event, ItemResult, Question, Status};
+use super::frame::{Answer, Ends, Event, ItemResult, Question, Status};
 use super::item::{Item, ItemRun, is_read};
 use super::port::Ended;
 use super::predictions::Prediction;
-use crate::program::{Key, Loop, Map, Position, Task, Tree, Value};
+use crate::program::{Key, Loop, Map, Position, Strategy, Task, Tree, Value};
 use crate::template::{Error, Result};
 
 /// The items of a loop, or why there are none yet.
@@ -19,6 +19,15 @@ pub enum Items {
     List(Vec<Value>),
     /// Raised unless the task's condition is false.
     Error(Error),
+}
+
+/// What a `meta` task may end for all hosts.
+fn ends(task: &Task) -> Ends {
+    match task.arguments.free_form.as_ref().and_then(Tree::literal).and_then(Value::as_str) {
+        Some("end_play") => Ends::Play,
+        Some("end_batch") => Ends::Batch,
+        _ => Ends::Nothing,
+    }
 }
 
 impl Executor {
@@ -36,13 +45,17 @@ impl Executor {
                 return Flow::Next;
             }
         }
-        // As in Ansible, one host adds a host for all.
+        // As in Ansible, one host adds a host for all, and one ends the play for all.
+        let is_end = &*task.module == "meta" && ends(task) != Ends::Nothing;
         let run_once = match &*task.module {
             "add_host" => Ok(true),
+            "meta" if is_end && self.play.as_deref().is_some_and(|play| play.strategy == Strategy::Linear) => Ok(true),
             _ => self.keyword_flag(|keywords| keywords.run_once.as_ref(), &context, &Map::new(), at),
         };
         match run_once {
-            Ok(true) if self.play.as_deref().is_some_and(|play| play.batch_hosts.len() > 1) => self.run_once(task, &context, at),
+            Ok(true) if self.play.as_deref().is_some_and(|play| play.batch_hosts.len() > 1 || (is_end && play.hosts.len() > 1)) => {
+                self.run_once(task, &context, at)
+            }
             Ok(_) => self.run_items(task, &context, at).0,
             Err(error) => self.report_error(task, &context, at, &error),
         }
@@ -52,7 +65,8 @@ impl Executor {
     fn run_once(&mut self, task: &Task, context: &Context<'_>, at: &Position) -> Flow {
         self.port.passed(at, self.state.dirty);
         match self.port.ask(Question::RunOnce { position: at.clone() }) {
-            Ok(Answer::RunOnce { result, facts, failed }) => {
+            Ok(Answer::RunOnce { ends: Ends::Batch | Ends::Play, .. }) => Flow::EndPlay,
+            Ok(Answer::RunOnce { result, facts, failed, .. }) => {
                 self.state.tasks += 1;
                 if let Some(name) = &task.register {
                     self.state.set_variable(name, result);
@@ -77,7 +91,8 @@ impl Executor {
                     .map(|(key, value)| (key.clone(), value.clone()))
                     .collect();
                 let failed = flow == Flow::Failed;
-                let told = self.port.ask(Question::RanOnce { position: at.clone(), result, facts, failed });
+                let ends = if flow == Flow::EndPlay { ends(task) } else { Ends::Nothing };
+                let told = self.port.ask(Question::RanOnce { position: at.clone(), result, facts, failed, ends });
                 match told {
                     Err(ended) if flow == Flow::Next => Flow::Ended(ended),
                     _ => flow,

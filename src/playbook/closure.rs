@@ -244,7 +244,8 @@ pub fn prune<'p>(programs: impl Iterator<Item = &'p mut Program>) {
         for layer in layers {
             layer.variables.retain(|variable| keeps(&variable.name));
         }
-        program.inventory.retain(|layer| !layer.variables.is_empty());
+        // Their places count: nothing is taken out.
+        program.inventory.iter_mut().filter(|layer| layer.variables.is_empty()).for_each(|layer| layer.origin = Arc::default());
         for layer in program.fragments.vars.values_mut() {
             if layer.variables.iter().any(|variable| !keeps(&variable.name)) {
                 Arc::make_mut(layer).variables.retain(|variable| keeps(&variable.name));

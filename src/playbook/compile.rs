@@ -49,8 +49,8 @@ pub struct Compiled {
 /// A host's variables before the run.
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
-    /// Lowest precedence first; extra variables last.
-    pub layers: Vec<Layer>,
+    /// In plays of each folder of playbooks ([`Play::folder`]): lowest precedence first, extra variables last.
+    pub in_folders: Vec<Vec<Layer>>,
     pub magic: Map,
 }
 
@@ -123,11 +123,18 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         extra: (*loader.extra).clone(),
         root: loader.files.root.clone(),
     };
+    let mut folders: Vec<PathBuf> = Vec::new();
     let mut everyone: Vec<Arc<str>> = Vec::new();
     for (index, batches) in &chosen {
         let summary = &mut compiled.plays[*index];
         let all: Arc<Vec<Arc<str>>> = Arc::new(batches.iter().flatten().cloned().collect());
-        let prototype = context.play(&loaded[*index], *index, summary, &all);
+        let mut prototype = context.play(&loaded[*index], *index, summary, &all);
+        let folder = &loaded[*index].playbook_dir;
+        let number = folders.iter().position(|known| known == folder).unwrap_or_else(|| {
+            folders.push(folder.clone());
+            folders.len() - 1
+        });
+        prototype.folder = number as u32;
         summary.play = Arc::new(prototype);
         for host in all.iter() {
             if !everyone.contains(host) {
@@ -137,7 +144,6 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     }
     let order: HashMap<&Arc<str>, usize> = context.inventory.hosts.keys().enumerate().map(|(index, name)| (name, index)).collect();
     everyone.sort_by_key(|host| order.get(host).copied().unwrap_or(usize::MAX));
-    let folders: Vec<PathBuf> = loaded.iter().map(|play| play.playbook_dir.clone()).collect();
     let mut shared: HashMap<(usize, usize), Arc<Play>> = HashMap::new();
     for host in everyone {
         let mut program = context.program(&host, &folders);
@@ -197,10 +203,11 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         let connection = super::connection::connection(&mut loader, &scope, &wide, options, settings);
         compiled.connections.insert(Arc::clone(host), connection);
     }
-    for (host, mut of_host) in layers {
-        of_host.push(context.extra.clone());
+    for host in layers.into_keys() {
         let magic = context.magic(&host);
-        compiled.variables.insert(host, Variables { layers: of_host, magic });
+        let in_folder = |folder| context.inventory.layers(&host, Some(folder)).into_iter().chain([context.extra.clone()]).collect();
+        let in_folders = folders.iter().map(|folder| in_folder(folder)).collect();
+        compiled.variables.insert(host, Variables { in_folders, magic });
     }
     compiled.contents = std::mem::take(&mut loader.files_found.contents);
     compiled.artifacts = std::mem::take(&mut loader.artifacts_used);
@@ -229,6 +236,12 @@ pub fn reach(loader: &Loader, owners: impl Iterator<Item = Arc<str>>) -> Uses {
         }
     }
     all
+}
+
+/// Whether both are what one place of the user's says: a file has many sections with as many variables.
+fn is_same(one: &Layer, other: &Layer) -> bool {
+    let places = |layer: &Layer| layer.variables.iter().map(|variable| (Arc::clone(&variable.name), variable.span)).collect::<Vec<_>>();
+    one.origin == other.origin && places(one) == places(other)
 }
 
 /// What all hosts' programs are made from.
@@ -284,23 +297,24 @@ impl Context<'_> {
     /// A host's program without its plays.
     fn program(&self, host: &Arc<str>, folders: &[PathBuf]) -> Program {
         let mut inventory: Vec<Layer> = Vec::new();
-        let mut known: Vec<&PathBuf> = Vec::new();
+        let mut in_folders = Vec::new();
         for folder in folders {
-            if known.contains(&folder) {
-                continue;
-            }
-            known.push(folder);
-            for layer in self.inventory.layers(host, Some(folder)) {
-                if !inventory.iter().any(|known| known.origin == layer.origin && known.variables.len() == layer.variables.len()) {
+            let layers = self.inventory.layers(host, Some(folder)).into_iter();
+            let numbers = layers.map(|layer| {
+                let number = inventory.iter().position(|known| is_same(known, &layer)).unwrap_or_else(|| {
                     inventory.push(layer);
-                }
-            }
+                    inventory.len() - 1
+                });
+                number as u32
+            });
+            in_folders.push(numbers.collect());
         }
         Program {
             host: Arc::clone(host),
             root: self.root.display().to_string().into(),
             settings: self.settings(),
             inventory,
+            in_folders,
             extra: self.extra.clone(),
             magic: self.magic(host),
             layers: self.layers.clone(),

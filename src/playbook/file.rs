@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::loader::{Loader, reason};
 use super::modules::literal_text;
-use super::possible::{Pattern, patterns};
+use super::possible::Pattern;
 use super::task::Context;
 use crate::program::{Bytes, File, Layer, Loop, Span, Task, Tree, Value};
 use crate::project::files::normal;
@@ -137,7 +137,7 @@ impl Loader<'_> {
                 terms.iter().for_each(|term| self.named_files(term, span, Use { decrypt: true, ..Use::TEXT }, None, context, unsure));
             }
             "fileglob" => {
-                for pattern in terms.iter().flat_map(|term| patterns(term, None)) {
+                for pattern in terms.iter().flat_map(|term| self.possible(term, None, context)).collect::<Vec<_>>() {
                     self.globbed(&pattern, context);
                 }
             }
@@ -147,7 +147,7 @@ impl Loader<'_> {
     }
 
     fn first_found(&mut self, items: &Tree, context: &Context) {
-        for pattern in super::possible::first_found(items) {
+        for pattern in super::possible::first_found(items, &|expression| self.known_parts(expression, context, 0)) {
             for kind in ["files", "templates", "vars", "tasks"] {
                 let of = Use { kind, ..Use::FILE };
                 for path in self.matching(&pattern, &search_folders(context, kind)) {
@@ -163,13 +163,13 @@ impl Loader<'_> {
             Some("file") => self.named_files(&looping.items, looping.span, Use::TEXT, None, context, false),
             Some("template") => self.named_files(&looping.items, looping.span, Use::TEMPLATE, None, context, false),
             Some("fileglob") => {
-                for pattern in patterns(&looping.items, None) {
+                for pattern in self.possible(&looping.items, None, context) {
                     self.globbed(&pattern, context);
                 }
             }
             Some("first_found") => self.first_found(&looping.items, context),
             Some("filetree") => {
-                for pattern in patterns(&looping.items, None) {
+                for pattern in self.possible(&looping.items, None, context) {
                     for path in self.matching(&pattern, &search_folders(context, "files")) {
                         self.want(&path, Use::FILE, context);
                     }
@@ -200,7 +200,7 @@ impl Loader<'_> {
     pub fn named_files(&mut self, name: &Tree, span: Span, of: Use, looping: Option<&Loop>, context: &Context, unsure: bool) {
         let folders = search_folders(context, of.kind);
         let any = looping.is_some_and(|looping| looping.with.as_deref() == Some("first_found"));
-        for pattern in patterns(name, looping) {
+        for pattern in self.possible(name, looping, context) {
             let Some(exact) = pattern.exact() else {
                 // A path that starts with what is not known cannot be the project's unless it is below a searched folder.
                 for path in self.matching(&pattern, &folders) {
@@ -215,7 +215,7 @@ impl Loader<'_> {
             let pattern = if exact.starts_with('~') { home } else { pattern.clone() };
             match self.matching(&pattern, &folders).into_iter().next() {
                 Some(path) => self.want(&path, of, context),
-                None if unsure || any => {}
+                None if unsure || any || pattern.is_guess() => {}
                 None => self.file_is_missing(exact, span, of, &folders),
             }
         }
@@ -251,10 +251,11 @@ impl Loader<'_> {
             .or_else(|| argument("file").map(|argument| (&argument.value, argument.span)));
         if let Some((name, span)) = file {
             let any = task.looping.as_ref().is_some_and(|looping| looping.with.as_deref() == Some("first_found"));
-            for pattern in patterns(name, task.looping.as_ref()) {
+            for pattern in self.possible(name, task.looping.as_ref(), context) {
                 let found = self.matching(&pattern, &folders);
                 if found.is_empty()
                     && !any
+                    && !pattern.is_guess()
                     && let Some(exact) = pattern.exact()
                 {
                     let exact = exact.to_owned();
@@ -272,7 +273,7 @@ impl Loader<'_> {
             }
         }
         if let Some(dir) = argument("dir") {
-            for pattern in patterns(&dir.value, task.looping.as_ref()) {
+            for pattern in self.possible(&dir.value, task.looping.as_ref(), context) {
                 let found: Vec<PathBuf> = folders
                     .iter()
                     .flat_map(|folder| match pattern.exact() {
@@ -283,6 +284,7 @@ impl Loader<'_> {
                     .take(1)
                     .collect();
                 if found.is_empty()
+                    && !pattern.is_guess()
                     && let Some(exact) = pattern.exact()
                 {
                     let message = format!("there is no folder `{exact}`");

@@ -30,7 +30,7 @@ impl Loader<'_> {
         let folders: Vec<PathBuf> = include.search.iter().map(|folder| PathBuf::from(&**folder)).collect();
         let mut found = false;
         let mut holes = None;
-        for pattern in patterns(name, include.looping.as_ref()) {
+        for pattern in self.possible(name, include.looping.as_ref(), context) {
             if let Some(exact) = pattern.exact() {
                 match folders.iter().map(|folder| normal(&folder.join(exact))).find(|path| path.is_file()) {
                     Some(path) => {
@@ -38,6 +38,7 @@ impl Loader<'_> {
                         self.task_fragment(&path, exact, context, node, true);
                     }
                     // One of several names of `with_first_found` need not be there.
+                    None if pattern.is_guess() => {}
                     None if include.looping.as_ref().is_some_and(|looping| looping.with.as_deref() == Some("first_found")) => {}
                     None => {
                         found = true;

@@ -14,6 +14,7 @@ pub mod fragment;
 pub mod include;
 pub mod inherit;
 pub mod keyword;
+mod known;
 pub mod list;
 pub mod loader;
 pub mod modules;

@@ -7,11 +7,33 @@ use crate::program::{Loop, Tree, Value};
 pub struct Pattern {
     /// Literal parts; between each two of them is a hole.
     parts: Vec<String>,
+    /// Made of a variable's value that the run may have replaced: it need not be there.
+    guess: bool,
 }
+
+/// What an expression of a name may be, as far as it is known beforehand; nothing: anything.
+pub type Known<'known> = &'known dyn Fn(&str) -> Vec<Pattern>;
+
+/// Nothing is known.
+pub const NOTHING: Known<'static> = &|_| Vec::new();
 
 impl Pattern {
     pub fn literal(text: &str) -> Self {
-        Self { parts: vec![text.to_owned()] }
+        Self { parts: vec![text.to_owned()], guess: false }
+    }
+
+    /// Anything.
+    pub fn hole() -> Self {
+        Self { parts: vec![String::new(), String::new()], guess: false }
+    }
+
+    #[must_use]
+    pub fn guessed(self) -> Self {
+        Self { guess: true, ..self }
+    }
+
+    pub fn is_guess(&self) -> bool {
+        self.guess
     }
 
     /// The whole name, if it has no hole.
@@ -38,6 +60,16 @@ impl Pattern {
         name.ends_with(last.as_str())
     }
 
+    /// This, and the other after it.
+    fn joined(&self, other: &Self) -> Self {
+        let mut joined = self.clone();
+        let (first, rest) = other.parts.split_first().expect("a pattern has a part");
+        joined.parts.last_mut().expect("a pattern has a part").push_str(first);
+        joined.parts.extend(rest.iter().cloned());
+        joined.guess |= other.guess;
+        joined
+    }
+
     /// Whether a folder is written in it.
     pub fn has_folder(&self) -> bool {
         self.parts.iter().any(|part| part.contains('/'))
@@ -62,13 +94,18 @@ impl Pattern {
 
 /// All that the tree may become as a name: of a loop's items where the name is the loop's variable.
 pub fn patterns(tree: &Tree, looping: Option<&Loop>) -> Vec<Pattern> {
+    patterns_with(tree, looping, NOTHING)
+}
+
+/// The same where some expressions are known.
+pub fn patterns_with(tree: &Tree, looping: Option<&Loop>, known: Known<'_>) -> Vec<Pattern> {
     let mut found = Vec::new();
     match tree {
         Tree::Literal(value) => texts(value, &mut found),
-        Tree::Template(template) => found = of_text(&template.source, looping),
-        Tree::Expression(_) => found.push(hole()),
-        Tree::List(items) => items.iter().for_each(|item| found.extend(patterns(item, looping))),
-        Tree::Map(entries) => entries.iter().for_each(|(_, item)| found.extend(patterns(item, looping))),
+        Tree::Template(template) => found = of_text(&template.source, looping, known),
+        Tree::Expression(_) => found.push(Pattern::hole()),
+        Tree::List(items) => items.iter().for_each(|item| found.extend(patterns_with(item, looping, known))),
+        Tree::Map(entries) => entries.iter().for_each(|(_, item)| found.extend(patterns_with(item, looping, known))),
     }
     let mut unique = Vec::new();
     for pattern in found {
@@ -77,10 +114,6 @@ pub fn patterns(tree: &Tree, looping: Option<&Loop>) -> Vec<Pattern> {
         }
     }
     unique
-}
-
-fn hole() -> Pattern {
-    Pattern { parts: vec![String::new(), String::new()] }
 }
 
 fn texts(value: &Value, found: &mut Vec<Pattern>) {
@@ -93,9 +126,9 @@ fn texts(value: &Value, found: &mut Vec<Pattern>) {
     }
 }
 
-fn of_text(source: &str, looping: Option<&Loop>) -> Vec<Pattern> {
+fn of_text(source: &str, looping: Option<&Loop>, known: Known<'_>) -> Vec<Pattern> {
     if source.contains("{%") {
-        return vec![hole()];
+        return vec![Pattern::hole()];
     }
     let mut found = vec![Pattern::literal("")];
     let mut rest = source;
@@ -103,23 +136,11 @@ fn of_text(source: &str, looping: Option<&Loop>) -> Vec<Pattern> {
         let Some(length) = rest[start..].find("}}") else { break };
         append(&mut found, &rest[..start]);
         let expression = rest[start + 2..start + length].trim_matches(['-', '+', ' ', '\n', '\t']);
-        match looping.and_then(|looping| of_item(expression, looping)) {
-            Some(values) => {
-                found = found
-                    .iter()
-                    .flat_map(|before| {
-                        values.iter().map(move |value| {
-                            let mut joined = before.clone();
-                            let (first, rest) = value.parts.split_first().expect("a pattern has a part");
-                            joined.parts.last_mut().expect("a pattern has a part").push_str(first);
-                            joined.parts.extend(rest.iter().cloned());
-                            joined
-                        })
-                    })
-                    .collect();
-            }
-            None => found.iter_mut().for_each(|pattern| pattern.parts.push(String::new())),
+        let mut values = looping.and_then(|looping| of_item(expression, looping, known)).unwrap_or_else(|| known(expression));
+        if values.is_empty() {
+            values.push(Pattern::hole());
         }
+        found = found.iter().flat_map(|before| values.iter().map(|value| before.joined(value))).collect();
         rest = &rest[start + length + 2..];
     }
     append(&mut found, rest);
@@ -133,7 +154,7 @@ fn append(found: &mut [Pattern], text: &str) {
 }
 
 /// Values of the loop's variable, or of one member of it, where the items are written out.
-fn of_item(expression: &str, looping: &Loop) -> Option<Vec<Pattern>> {
+fn of_item(expression: &str, looping: &Loop, known: Known<'_>) -> Option<Vec<Pattern>> {
     let name = match &looping.loop_var {
         None => "item",
         Some(Tree::Literal(value)) => value.as_str()?,
@@ -156,12 +177,12 @@ fn of_item(expression: &str, looping: &Loop) -> Option<Vec<Pattern>> {
     let mut values = Vec::new();
     for item in &items {
         match (member, looping.with.as_deref()) {
-            (None, Some("first_found")) => values.extend(first_found(item)),
-            (None, Some("fileglob")) => values.push(hole()),
-            (None, None | Some("items" | "list" | "flattened")) => values.extend(patterns(item, None)),
+            (None, Some("first_found")) => values.extend(first_found(item, known)),
+            (None, Some("fileglob")) => values.push(Pattern::hole()),
+            (None, None | Some("items" | "list" | "flattened")) => values.extend(patterns_with(item, None, known)),
             (Some(member), None | Some("items" | "list" | "flattened")) => {
                 let value = item.get(member)?;
-                values.extend(patterns(&value, None));
+                values.extend(patterns_with(&value, None, known));
             }
             _ => return None,
         }
@@ -170,15 +191,18 @@ fn of_item(expression: &str, looping: &Loop) -> Option<Vec<Pattern>> {
 }
 
 /// Names that `with_first_found` may give: its texts, or `files` in `paths`.
-pub fn first_found(item: &Tree) -> Vec<Pattern> {
+pub fn first_found(item: &Tree, known: Known<'_>) -> Vec<Pattern> {
     let list = |name: &str| -> Vec<Pattern> {
         item.get(name)
-            .map(|tree| patterns(&tree, None))
+            .map(|tree| patterns_with(&tree, None, known))
             .unwrap_or_default()
             .into_iter()
             // A text is split at commas, semicolons and, for paths, colons.
             .flat_map(|pattern| match pattern.exact() {
-                Some(text) => text.split([',', ';']).map(|part| Pattern::literal(part.trim())).collect::<Vec<_>>(),
+                Some(text) => {
+                    let parts = text.split([',', ';']).map(|part| Pattern::literal(part.trim()));
+                    parts.map(|part| Pattern { guess: pattern.guess, ..part }).collect::<Vec<_>>()
+                }
                 None => vec![pattern],
             })
             .collect()
@@ -192,21 +216,15 @@ pub fn first_found(item: &Tree) -> Vec<Pattern> {
             let mut joined = Vec::new();
             for path in &paths {
                 for file in &files {
-                    let mut both = path.clone();
-                    let last = both.parts.last_mut().expect("a pattern has a part");
-                    if !last.ends_with('/') {
-                        last.push('/');
-                    }
-                    last.push_str(&file.parts[0]);
-                    both.parts.extend(file.parts[1..].iter().cloned());
-                    joined.push(both);
+                    let slash = if path.parts.last().is_some_and(|last| last.ends_with('/')) { "" } else { "/" };
+                    joined.push(path.joined(&Pattern::literal(slash)).joined(file));
                 }
             }
             joined
         }
-        Tree::List(items) => items.iter().flat_map(first_found).collect(),
-        Tree::Literal(Value::List(items)) => items.iter().flat_map(|item| first_found(&Tree::Literal(item.clone()))).collect(),
-        other => patterns(other, None),
+        Tree::List(items) => items.iter().flat_map(|item| first_found(item, known)).collect(),
+        Tree::Literal(Value::List(items)) => items.iter().flat_map(|item| first_found(&Tree::Literal(item.clone()), known)).collect(),
+        other => patterns_with(other, None, known),
     }
 }
 

@@ -21,8 +21,10 @@ pub struct Program {
     /// Names of the user's files, indexed by [`Span::file`], relative to the project's folder where they lie in it.
     pub sources: Vec<Arc<str>>,
     pub settings: Settings,
-    /// Inventory variables of this host, lowest precedence first: group_vars/all … host_vars, connection variables too.
+    /// Inventory variables of this host, from beside the inventories and beside all playbooks.
     pub inventory: Vec<Layer>,
+    /// What of them holds in plays of each folder of playbooks ([`Play::folder`]): indices, lowest precedence first.
+    pub in_folders: Vec<Vec<u32>>,
     /// `-e`.
     pub extra: Layer,
     /// Magic variables that hold for the whole run: `groups`, `group_names`, `inventory_dir`, `playbook_dir` (per play
@@ -43,6 +45,13 @@ pub struct Program {
 }
 
 impl Program {
+    /// Inventory variables that hold in a play, lowest precedence first: group_vars/all … host_vars, connection variables too. Before
+    /// any play those of the first one's folder.
+    pub fn inventory_in(&self, play: Option<&Play>) -> impl DoubleEndedIterator<Item = &Layer> {
+        let indices = self.in_folders.get(play.map_or(0, |play| play.folder as usize)).map_or(&[][..], Vec::as_slice);
+        indices.iter().filter_map(|index| self.inventory.get(*index as usize))
+    }
+
     /// Whether any task may add hosts or groups.
     pub fn changes_inventory(&self) -> bool {
         fn any(steps: &[Step]) -> bool {
@@ -121,6 +130,8 @@ pub struct Play {
     pub pattern: Arc<str>,
     /// Index in the list of the run's plays: the first step of every [`super::Position`]. The same on all hosts.
     pub index: u32,
+    /// The folder of its playbook, by number: index into [`Program::in_folders`].
+    pub folder: u32,
     /// All hosts of the play, in inventory order.
     pub hosts: Arc<Vec<Arc<str>>>,
     /// This host's batch (`serial`): its number, and its hosts. One batch: all hosts.
@@ -148,6 +159,24 @@ pub struct Play {
     pub post_tasks: Vec<Step>,
     /// The play's own and its roles' handlers. The last one of a name wins; `listen` topics reach all.
     pub handlers: Vec<Step>,
+}
+
+impl Play {
+    /// Whether a failure of some hosts may end it for the others: `max_fail_percentage`, `any_errors_fatal` anywhere in it.
+    pub fn is_ended_by_failures(&self) -> bool {
+        fn any(steps: &[Step]) -> bool {
+            steps.iter().any(|step| match step {
+                Step::Task(task) => task.keywords.any_errors_fatal.is_some(),
+                Step::Block(block) => {
+                    block.keywords.any_errors_fatal.is_some()
+                        || [&block.block, &block.rescue, &block.always].into_iter().any(|steps| any(steps))
+                }
+                Step::Include(include) => include.keywords.any_errors_fatal.is_some() || include.apply.any_errors_fatal.is_some(),
+            })
+        }
+        let sections = [&self.pre_tasks, &self.roles, &self.tasks, &self.post_tasks];
+        self.max_fail_percentage.is_some() || self.keywords.any_errors_fatal.is_some() || sections.into_iter().any(|steps| any(steps))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,9 +253,25 @@ pub struct Block {
     pub role: Option<RoleScope>,
     /// Variables given to an import (`import_tasks: … vars:`): as include parameters.
     pub parameters: Option<LayerId>,
+    /// What the run itself put around handlers of a role that it included.
+    pub given: Option<Arc<Given>>,
     pub block: Vec<Step>,
     pub rescue: Vec<Step>,
     pub always: Vec<Step>,
+}
+
+/// What an include gave, for its role's handlers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Given {
+    pub parameters: Option<Layer>,
+    pub included: Option<IncludedRole>,
+}
+
+/// The scope of a role that came by `include_role`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct IncludedRole {
+    pub defaults: Vec<Arc<Layer>>,
+    pub vars: Vec<Arc<Layer>>,
 }
 
 /// What a role brings into scope for its own tasks and handlers.

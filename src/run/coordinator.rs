@@ -1,7 +1,7 @@
 //! One loop holds the run's whole state: hosts' places, what they wait for, what they ask.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ use super::hostvars::HostScope;
 use super::order::Place;
 use super::told::Told;
 use super::{Contents, Failure, Happening, HostResult, HostVariables, Inputs};
-use crate::agent::frame::{Answer, CHUNK, Down, Event, ItemResult, Perform, Question, RunMode, Snapshot, Start, Status, Summary, Up};
-use crate::program::{Bytes, Map, Play, Position, Program, Tree, Value};
+use crate::agent::frame::{Answer, CHUNK, Down, Ends, Event, ItemResult, Perform, Question, RunMode, Snapshot, Start, Status, Summary, Up};
+use crate::program::{Bytes, Layer, Map, Play, Position, Program, Tree, Value};
 
 /// After Ctrl-C agents have this long to end what they do (TERM, KILL after 1.5 s) and to say so.
 const CANCEL_LIMIT: Duration = Duration::from_millis(2500);
@@ -115,9 +115,11 @@ pub struct Coordinator {
     slots: Arc<Semaphore>,
     pending: Vec<Pending>,
     /// Results of `run_once` tasks of this pass.
-    ran_once: HashMap<Position, (Value, Map, bool)>,
+    ran_once: HashMap<(Position, u32), Answer>,
     /// Who runs it.
-    runners: HashMap<Position, Arc<str>>,
+    runners: HashMap<(Position, u32), Arc<str>>,
+    /// Plays that `meta: end_play` ended, for their further batches.
+    ended_plays: BTreeSet<u32>,
     /// Requests performed for others, by our id.
     performs: HashMap<u64, Performing>,
     next: u64,
@@ -151,6 +153,7 @@ impl Coordinator {
             pending: Vec::new(),
             ran_once: HashMap::new(),
             runners: HashMap::new(),
+            ended_plays: BTreeSet::new(),
             performs: HashMap::new(),
             next: 0,
             waiters: Vec::new(),
@@ -404,12 +407,12 @@ impl Coordinator {
         host.wants = None;
         self.tell(Happening::Finished { host: Arc::clone(name), result });
         if failed && let Some(play) = position.play() {
-            self.count_failure(name, play, batch);
+            self.count_failure(name, play, batch, &position);
         }
     }
 
     /// A batch of which all hosts failed, or more than `max_fail_percentage`, ends the play for all.
-    fn count_failure(&mut self, name: &Arc<str>, play: u32, batch: u32) {
+    fn count_failure(&mut self, name: &Arc<str>, play: u32, batch: u32, at: &Position) {
         let failed = self.failures.entry((play, batch)).or_default();
         if !failed.contains(name) {
             failed.push(Arc::clone(name));
@@ -423,17 +426,19 @@ impl Coordinator {
         };
         let percentage = 100.0 * failed as f64 / size as f64;
         if failed >= size {
-            self.stop(Position(vec![play]), format!("all hosts of the batch failed in play {:?}", of.pattern).into(), Some(name));
+            self.stop(Position(vec![play]), batch, format!("all hosts of the batch failed in play {:?}", of.pattern).into(), Some(name));
         } else if limit.is_some_and(|limit| percentage > limit) {
             self.stop(
-                Position(vec![play]),
+                after(at),
+                batch,
                 format!("{percentage:.0} % of the batch failed, more than max_fail_percentage allows").into(),
                 Some(name),
             );
         }
     }
 
-    fn stop(&mut self, position: Position, reason: Arc<str>, except: Option<&Arc<str>>) {
+    /// Ends the play for all: for the batch from the position on, for others as a whole.
+    fn stop(&mut self, position: Position, batch: u32, reason: Arc<str>, except: Option<&Arc<str>>) {
         if self.stopped.is_some() {
             return;
         }
@@ -441,7 +446,9 @@ impl Coordinator {
         let others: Vec<Arc<str>> =
             self.hosts.iter().filter(|(name, host)| host.is_live() && Some(*name) != except).map(|(name, _)| Arc::clone(name)).collect();
         for name in others {
-            self.send(&name, Down::Stop { position: position.clone(), reason: Arc::clone(&reason) });
+            let is_of_batch = self.hosts.get(&name).is_some_and(|host| host.batch(&position) == batch);
+            let position = if is_of_batch { position.clone() } else { Position(position.play().into_iter().collect()) };
+            self.send(&name, Down::Stop { position, reason: Arc::clone(&reason) });
         }
     }
 
@@ -522,11 +529,8 @@ impl Coordinator {
             Event::Item(ItemResult { position, fatal, status, .. }) => {
                 self.moved(name, position);
                 if *fatal && matches!(status, Status::Failed | Status::Unreachable) {
-                    let mut after = position.clone();
-                    if let Some(last) = after.0.last_mut() {
-                        *last += 1;
-                    }
-                    self.stop(after, format!("{name} failed, and any_errors_fatal is set").into(), Some(name));
+                    let batch = self.hosts.get(name).map_or(0, |host| host.batch(position));
+                    self.stop(after(position), batch, format!("{name} failed, and any_errors_fatal is set").into(), Some(name));
                 }
             }
             Event::Included { position, .. } => self.moved(name, position),
@@ -542,9 +546,17 @@ impl Coordinator {
             Question::Content { sha256 } => self.send_content(name, id, &sha256),
             Question::Lookup { plugin, terms, options } => self.look_up(name, id, plugin, terms, options),
             Question::Delegate { host, request } => self.delegate(name, id, &host, request),
-            Question::RanOnce { position, result, facts, failed } => {
-                self.ran_once.insert(position, (result, facts, failed));
+            Question::RanOnce { position, result, facts, failed, ends } => {
+                if let Some(play) = position.play().filter(|_| ends == Ends::Play) {
+                    self.ended_plays.insert(play);
+                }
+                let batch = self.hosts.get(name).map_or(0, |host| host.batch(&position));
+                self.ran_once.insert((position, batch), Answer::RunOnce { result, facts, failed, ends });
                 self.answer(name, id, Answer::Done);
+            }
+            Question::PlayEnded { play } => {
+                let ended = self.ended_plays.contains(&play);
+                self.answer(name, id, Answer::Changed(ended));
             }
             Question::SetHostFacts { host, facts } => {
                 let place = self.hosts.get(name).map(|host| host.place.clone()).unwrap_or_default();
@@ -756,7 +768,9 @@ impl Coordinator {
             (None, Some(known)) => {
                 let program = known.program.as_ref();
                 fallback = HostVariables {
-                    layers: program.map(|program| program.inventory.iter().cloned().map(Arc::new).collect()).unwrap_or_default(),
+                    in_folders: program
+                        .map(|program| program.in_folders.iter().map(|layers| of_numbers(&program.inventory, layers)).collect())
+                        .unwrap_or_default(),
                     magic: program.map(|program| program.magic.clone()).unwrap_or_default(),
                 };
                 &fallback
@@ -764,9 +778,12 @@ impl Coordinator {
             (None, None) => return None,
         };
         let extra = self.hosts.values().find_map(|host| host.program.as_ref()).map(|program| program.extra.clone()).unwrap_or_default();
+        let plays = self.hosts.values().filter_map(|host| host.program.as_ref()).flat_map(|program| &program.plays);
+        let play = plays.into_iter().find(|play| Some(play.index) == place.position.play());
         let scope = HostScope {
             host,
             inventory,
+            folder: play.map_or(0, |play| play.folder as usize),
             extra: &extra,
             published: &known.map_or_else(Map::new, |known| known.published.before(place)),
             depth: RefCell::new(0),
@@ -775,17 +792,19 @@ impl Coordinator {
     }
 
     fn run_once(&mut self, asker: &Arc<str>, position: &Position) -> Option<Answer> {
-        if let Some((result, facts, failed)) = self.ran_once.get(position) {
-            return Some(Answer::RunOnce { result: result.clone(), facts: facts.clone(), failed: *failed });
+        // Once in each batch.
+        let at = (position.clone(), self.hosts.get(asker)?.batch(position));
+        if let Some(answer) = self.ran_once.get(&at) {
+            return Some(answer.clone());
         }
         let play = self.hosts.get(asker)?.play(position.play()?)?;
         let first = play.batch_hosts.iter().find(|name| self.hosts.get(*name).is_some_and(Host::is_live))?.clone();
         // A host that ran ahead of the position without asking has skipped it for good (its tags or include differ).
-        let runner = match self.runners.get(position) {
+        let runner = match self.runners.get(&at) {
             Some(runner) if self.hosts.get(runner).is_some_and(Host::is_live) => Arc::clone(runner),
             _ => first,
         };
-        self.runners.insert(position.clone(), Arc::clone(&runner));
+        self.runners.insert(at, Arc::clone(&runner));
         (runner == *asker).then_some(Answer::Done)
     }
 
@@ -830,6 +849,7 @@ impl Coordinator {
         self.applying = true;
         self.ran_once.clear();
         self.runners.clear();
+        self.ended_plays.clear();
         self.failures.clear();
         self.stopped = None;
         let gone = |host: &Host| !host.serves && host.down.is_none() && host.result.as_ref().is_some_and(HostResult::is_good);
@@ -921,4 +941,18 @@ async fn stream_content(down: &mpsc::Sender<Down>, id: u64, contents: Contents) 
         }
     }
     down.send(Down::Content { id, chunk: Bytes::default() }).await.map_err(closed)
+}
+
+/// The step after a task.
+fn after(position: &Position) -> Position {
+    let mut after = position.clone();
+    if let Some(last) = after.0.last_mut() {
+        *last += 1;
+    }
+    after
+}
+
+/// Layers by their numbers.
+fn of_numbers(layers: &[Layer], numbers: &[u32]) -> Vec<Layer> {
+    numbers.iter().filter_map(|number| layers.get(*number as usize)).cloned().collect()
 }

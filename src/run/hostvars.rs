@@ -12,6 +12,8 @@ use crate::template::{Error, Result, Scope};
 pub struct HostScope<'run> {
     pub host: &'run str,
     pub inventory: &'run HostVariables,
+    /// The folder of the playbook whose play asks ([`crate::program::Play::folder`]).
+    pub folder: usize,
     pub extra: &'run Layer,
     /// Facts, registered variables, `set_fact`.
     pub published: &'run Map,
@@ -25,7 +27,7 @@ impl HostScope<'_> {
         let literal = |value: &Value| Arc::new(Tree::Literal(value.clone()));
         of_layer(self.extra)
             .or_else(|| self.published.get(name).map(literal))
-            .or_else(|| self.inventory.layers.iter().rev().find_map(|layer| of_layer(layer)))
+            .or_else(|| self.layers().iter().rev().find_map(of_layer))
             .or_else(|| self.inventory.magic.get(name).map(literal))
             .or_else(|| match name {
                 "inventory_hostname" => Some(literal(&Value::text(self.host))),
@@ -33,6 +35,10 @@ impl HostScope<'_> {
                 "ansible_facts" => Some(literal(&Value::map(self.facts()))),
                 _ => None,
             })
+    }
+
+    fn layers(&self) -> &[Layer] {
+        self.inventory.in_folders.get(self.folder).map_or(&[], Vec::as_slice)
     }
 
     fn facts(&self) -> Map {
@@ -67,7 +73,7 @@ impl Scope for HostScope<'_> {
     }
 
     fn names(&self) -> Vec<Arc<str>> {
-        let layers = self.inventory.layers.iter().map(|layer| &**layer).chain([self.extra]);
+        let layers = self.layers().iter().chain([self.extra]);
         let mut names: Vec<Arc<str>> = layers.flat_map(|layer| layer.variables.iter().map(|variable| Arc::clone(&variable.name))).collect();
         names.extend(self.published.keys().chain(self.inventory.magic.keys()).map(|key| Arc::from(&*key.text())));
         names.extend(["inventory_hostname", "inventory_hostname_short", "ansible_facts"].map(Arc::from));

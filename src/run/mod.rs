@@ -60,7 +60,8 @@ pub enum Contents {
 /// What `hostvars` of a host shows before the run adds to it.
 #[derive(Clone, Debug, Default)]
 pub struct HostVariables {
-    pub layers: Vec<Arc<crate::program::Layer>>,
+    /// In plays of each folder of playbooks, lowest precedence first.
+    pub in_folders: Vec<Vec<crate::program::Layer>>,
     pub magic: Map,
 }
 

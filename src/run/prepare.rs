@@ -90,9 +90,7 @@ pub fn prepare(
         inventory: compiled
             .variables
             .into_iter()
-            .map(|(host, variables)| {
-                (host, HostVariables { layers: variables.layers.into_iter().map(Arc::new).collect(), magic: variables.magic })
-            })
+            .map(|(host, variables)| (host, HostVariables { in_folders: variables.in_folders, magic: variables.magic }))
             .collect(),
         recompile: Some(Box::new(Anew { again, connections })),
         programs: compiled.programs.into_iter().collect(),

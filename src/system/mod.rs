@@ -12,6 +12,7 @@ pub mod names;
 pub mod overlay;
 pub mod paths;
 pub mod real;
+pub mod traceless;
 pub mod words;
 
 pub use action::{Accept, Action, ActionOutcome, Command, Content, Effect, Ownership};

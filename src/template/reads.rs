@@ -516,6 +516,7 @@ impl Reader<'_> {
     fn term(&self, node: &Node) -> Tree {
         match &node.kind {
             Kind::Const(value) => Tree::Literal(value.clone()),
+            Kind::Name(name) => Tree::Template(Template { source: format!("{{{{ {name} }}}}").into(), span: self.at(node) }),
             Kind::Embedded(text) => Tree::Template(Template { source: Arc::clone(text), span: self.at(node) }),
             Kind::List(items) | Kind::Tuple(items) => Tree::List(items.iter().map(|item| self.term(item)).collect()),
             Kind::Map(entries) => Tree::Map(entries.iter().map(|(key, value)| (self.term(key), self.term(value))).collect()),
@@ -531,6 +532,7 @@ impl Reader<'_> {
     fn pieces(node: &Node, text: &mut String) {
         match &node.kind {
             Kind::Const(Value::Text(part)) => text.push_str(part.as_str()),
+            Kind::Name(name) => text.push_str(&format!("{{{{ {name} }}}}")),
             Kind::Binary(BinOpKind::Concat | BinOpKind::Add, left, right) => {
                 Self::pieces(left, text);
                 Self::pieces(right, text);

@@ -3,6 +3,8 @@
 
 mod arguments;
 mod engine;
+#[cfg(feature = "controller")]
+mod precedence;
 
 use provision::module::{ActionKind, Context, Failure, Mode, Next, Outcome, find};
 use provision::program::{Map, Value};

@@ -189,6 +189,26 @@ fn a_play_goes_on_after_its_machine_restarted() {
 
     restarts_in_a_loop_as_another_user(&lab);
     restarts_in_a_handler_and_an_include(&lab);
+    a_machine_that_does_not_return_in_time_is_told(&lab);
+}
+
+/// The last of them: nobody can log in to `b` afterwards.
+fn a_machine_that_does_not_return_in_time_is_told(lab: &Lab) {
+    let text = r"
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - {name: close the door, command: systemctl mask ssh.service ssh.socket, when: inventory_hostname == 'b'}
+    - {name: restart, reboot: {reboot_timeout: 8}, when: inventory_hostname == 'b'}
+    - {name: after, command: hostname, changed_when: false}
+";
+    let said = played(lab, "gone.yaml", text, &[]).expect(4);
+    let finished = said.events("finished").into_iter().find(|event| event["host"] == "b").expect("b ended");
+    let message = finished["unreachable"].as_str().unwrap_or_default();
+    assert!(message.starts_with("it did not come back within the time that `reboot` gives it"), "{finished}");
+    assert_eq!(finished["hint"], "raise `reboot_timeout`, or look at its console");
+    assert_eq!((said.count("b", "unreachable"), said.count("a", "unreachable")), (1, 0));
+    assert_eq!((said.statuses("a", "after"), said.statuses("b", "after")), (vec!["ok".to_owned()], Vec::new()));
 }
 
 fn restarts_in_a_handler_and_an_include(lab: &Lab) {
@@ -528,6 +548,10 @@ fn a_converged_playbook_writes_nothing_at_all() {
 "#,
     );
     lab.play(&["converged.yaml"]).expect(0);
+    lab.play(&["converged.yaml"]).expect(0);
+    // The kernel counts an inode's page for who dirties it: with everything on the disk, and files newer than their last access, a
+    // read that leaves an access time shows.
+    lab.nodes.ssh("a", "touch /etc/one /etc/two /srv/folder/deep /etc/passwd /etc/group /var/lib/dpkg/status && sync");
     let before = listing(&lab);
     let child = lab.start(&["converged.yaml"]);
     // What the kernel counts for the agent, read again and again until it is gone.

@@ -1,5 +1,7 @@
 //! Modules of the system on real nodes: the same playbook by Ansible on one node, by us on another, twice each.
 
+mod flow;
+mod place;
 mod roles;
 
 use std::collections::BTreeMap;

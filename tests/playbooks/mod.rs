@@ -137,5 +137,5 @@ fn a_node_is_sent_nothing_that_its_own_program_cannot_read() {
     let published = format!("{:?}", case.compiled.programs["db-1"].published);
     assert_eq!(published, r#"Names(["asked", "registered"])"#);
     assert_eq!(format!("{:?}", case.compiled.programs["app-1"].published), "Nothing");
-    assert!(case.compiled.variables["db-1"].layers.iter().any(|layer| layer.get("db_password").is_some()));
+    assert!(case.compiled.variables["db-1"].in_folders[0].iter().any(|layer| layer.get("db_password").is_some()));
 }

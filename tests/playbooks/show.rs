@@ -20,7 +20,7 @@ pub fn programs(compiled: &Compiled, folder: &Path) -> String {
 
 fn one(program: &Program) -> String {
     let mut out = format!("\nhost {}\n", program.host);
-    for layer in &program.inventory {
+    for layer in program.inventory.iter().filter(|layer| !layer.variables.is_empty()) {
         let _ = writeln!(out, "  inventory {}", show_layer(layer));
     }
     for (id, layer) in program.layers.iter().enumerate() {

@@ -10,7 +10,11 @@ pub(super) fn make_directory(path: &Path, wanted: &Ownership) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     // Never wider than it will be.
     builder.mode(wanted.mode.map_or(0o777, |mode| mode & 0o700));
-    builder.create(path).map_err(|error| Error::io(format_args!("make directory {}", path.display()), &error))?;
+    match builder.create(path) {
+        // Someone else made it since the plan looked.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        other => other.map_err(|error| Error::io(format_args!("make directory {}", path.display()), &error))?,
+    }
     ownership::set(path, wanted, true)
 }
 

@@ -33,7 +33,7 @@ fn find_by_id(uid: u32) -> Result<Option<User>> {
 
 fn find<T>(database: &str, key: &str, parse: fn(&str) -> Option<T>, identify: fn(&T) -> (String, u32)) -> Result<Option<T>> {
     let path = format!("/etc/{database}");
-    let text = match std::fs::read(&path) {
+    let text = match crate::system::traceless::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(Error::io(format_args!("read {path}"), &error)),

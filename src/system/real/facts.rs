@@ -18,7 +18,7 @@ mod virtualization;
 use std::path::Path;
 
 use crate::program::{Key, Map, Value};
-use crate::system::{FactRequest, Result};
+use crate::system::{FactRequest, Result, traceless};
 
 /// The facts of the request's subsets whose names match its filter, prefixed with `ansible_`.
 pub(super) fn facts(request: &FactRequest) -> Result<Map> {
@@ -97,15 +97,15 @@ fn filtered(facts: Map, patterns: &[String]) -> Map {
 
 /// A file's text, trimmed; `None` where it cannot be read or is empty.
 fn text(path: impl AsRef<Path>) -> Option<String> {
-    let bytes = std::fs::read(path).ok()?;
+    let bytes = traceless::read(path).ok()?;
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
     (!text.is_empty()).then_some(text)
 }
 
 /// Names in a folder, sorted; none where it cannot be read.
 fn names(folder: impl AsRef<Path>) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> =
+        traceless::names(folder).unwrap_or_default().iter().map(|name| name.to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }

@@ -10,7 +10,7 @@ use rustix::fs::IFlags;
 use sha2::Digest as _;
 
 use crate::system::paths::{Last, resolve};
-use crate::system::{Access, Digest, Error, FileKind, Metadata, Result};
+use crate::system::{Access, Digest, Error, FileKind, Metadata, Result, traceless};
 
 /// Where Ansible looks after PATH, too (`get_bin_path`).
 const USUAL_FOLDERS: [&str; 3] = ["/sbin", "/usr/sbin", "/usr/local/sbin"];
@@ -75,11 +75,11 @@ pub(super) fn metadata(path: &Path) -> Result<Option<Metadata>> {
 }
 
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    present(std::fs::read(path), "read", path)
+    present(traceless::read(path), "read", path)
 }
 
 pub(super) fn digest(path: &Path, algorithm: Digest) -> Result<Option<String>> {
-    let Some(mut file) = present(File::open(path), "read", path)? else { return Ok(None) };
+    let Some(mut file) = present(traceless::open(path), "read", path)? else { return Ok(None) };
     let digest = match algorithm {
         Digest::Md5 => hash(md5::Md5::new(), &mut file),
         Digest::Sha1 => hash(sha1::Sha1::new(), &mut file),
@@ -111,12 +111,8 @@ pub(super) fn read_link(path: &Path) -> Result<Option<PathBuf>> {
 }
 
 pub(super) fn list(path: &Path) -> Result<Option<Vec<String>>> {
-    let Some(entries) = present(std::fs::read_dir(path), "list", path)? else { return Ok(None) };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| Error::io(format_args!("list {}", path.display()), &error))?;
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
+    let Some(names) = present(traceless::names(path), "list", path)? else { return Ok(None) };
+    let mut names: Vec<String> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
     names.sort();
     Ok(Some(names))
 }

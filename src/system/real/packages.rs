@@ -51,7 +51,7 @@ fn status() -> Result<Arc<Status>> {
     {
         return Ok(Arc::clone(status));
     }
-    let read = |path: &str| match std::fs::read(path) {
+    let read = |path: &str| match crate::system::traceless::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(Error::io(format_args!("read {path}"), &error)),

@@ -19,7 +19,7 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "oracle_results"
 
     def _write(self, result, **more):
-        line = {"name": result._task.name, "result": dict(result._result, **more)}
+        line = {"host": result._host.name, "name": result._task.name, "result": dict(result._result, **more)}
         with open(os.environ["ORACLE_RESULTS"], "a", encoding="utf-8") as file:
             file.write(json.dumps(line, default=str) + "\n")
 

@@ -35,7 +35,7 @@ fn fact(path: &Path) -> Result<Value, String> {
         }
         output.stdout
     } else {
-        std::fs::read(path).unwrap_or_default()
+        crate::system::traceless::read(path).unwrap_or_default()
     };
     let text = String::from_utf8(bytes).map_err(|_| format!("error loading fact - output of running \"{shown}\" was not utf-8"))?;
     if let Ok(json) = serde_json::from_str::<serde_json::Value>(&text) {

@@ -1,0 +1,43 @@
+//! Where plays end, for whom, and what counts, by Ansible and by us on the same nodes.
+
+use super::place::{Place, shown};
+use crate::support::nodes::TestNodes;
+
+/// In each folder of its own on the nodes; `root` is where files go.
+const PLAYBOOKS: [&str; 10] = [
+    "end.yml",
+    "misc.yml",
+    "fatal-play.yml",
+    "fatal-block.yml",
+    "fatal-task.yml",
+    "once-fails.yml",
+    "percentage.yml",
+    "percentage-batch.yml",
+    "percentage-exact.yml",
+    "batch-fails.yml",
+];
+
+#[test]
+fn plays_end_where_ansibles_end() {
+    let Some(ansible) = crate::oracle::ansible("ansible-playbook") else { return };
+    let Some(nodes) = TestNodes::boot_with_python(&["first", "second"]) else { return };
+    let hosts = [("h1", "first"), ("h2", "second"), ("h3", "first"), ("h4", "second")];
+    let place = Place::new(nodes, ansible, "flow", &hosts);
+    let mut different = String::new();
+    for playbook in PLAYBOOKS {
+        let (their_code, theirs, they_said) = place.theirs(&[playbook, "-e", "root=/srv/theirs"]);
+        let (our_code, ours, we_said) = place.ours(&[playbook, "-e", "root=/srv/ours"]);
+        let (theirs, ours) = (shown(&theirs), shown(&ours));
+        if theirs != ours || their_code != our_code {
+            different += &format!(
+                "{playbook}: {their_code} is Ansible's, {our_code} ours\n{}\n{they_said}\n{we_said}\n",
+                similar::TextDiff::from_lines(&theirs, &ours).unified_diff()
+            );
+        }
+        assert!(theirs.lines().count() >= 2, "{playbook} ran: {theirs}");
+    }
+    assert!(different.is_empty(), "{different}");
+    let (theirs, ours) = (place.files("theirs"), place.files("ours"));
+    assert!(theirs == ours, "{}", similar::TextDiff::from_lines(&theirs, &ours).unified_diff());
+    assert!(theirs.contains("Ansible managed") && theirs.contains("one\ntwo"), "{theirs}");
+}
