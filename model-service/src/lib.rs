@@ -3,12 +3,14 @@
 //! One request's way: `request` (bytes → URLs, or a clear 4xx) → `service` (a place in the bounded queue) → `preprocessing`
 //! (URL → ids) → `model` (ids → probability, through a `Runtime`: `kernel` or `tract`) → `journal` (on the disk) → JSON. The `app` stands
 //! before it, in the same process or in one of its own, and makes a page of it for people. `training/` makes the model;
-//! `vectors/preprocessing.json` holds its pre-processing and ours to one another. `oci` writes the image.
+//! `vectors/preprocessing.json` holds its pre-processing and ours to one another. `swap` changes the model while it serves. `oci` writes
+//! the image.
 
 pub mod app;
 pub mod explain;
 pub mod journal;
 mod kernel;
+mod listen;
 pub mod metrics;
 pub mod model;
 pub mod oci;
@@ -16,4 +18,5 @@ pub mod preprocessing;
 pub mod request;
 pub mod server;
 pub mod service;
+pub mod swap;
 mod tract;

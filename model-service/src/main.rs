@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -14,11 +14,10 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use model_service::model::{Model, Wanted};
 use model_service::oci::{self, File, Image};
-use model_service::service::{self, APP_VERSION, Limits};
-use model_service::{app, journal};
-use tokio::net::TcpListener;
+use model_service::service::{self, APP_VERSION, Limits, Setup};
+use model_service::{app, journal, swap};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Say whether a URL is phishing
 #[derive(Parser)]
@@ -34,6 +33,7 @@ enum Command {
     Serve(Serve),
     /// Load a model, run its self-test, and print what it says of itself as JSON
     Check {
+        /// Its file; `-` reads it from the standard input
         model: PathBuf,
         /// What computes the model
         #[arg(long, value_enum, default_value_t)]
@@ -49,7 +49,7 @@ enum Command {
 
 #[derive(Parser)]
 struct Serve {
-    /// Model file (ONNX)
+    /// Model (ONNX), or a folder of which the newest is served, also when it comes later
     #[arg(long, env = "MODEL", default_value = "/models/model.onnx")]
     model: PathBuf,
     /// What computes the model
@@ -58,12 +58,18 @@ struct Serve {
     /// Address and port to listen on
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Address and port of the administration; 127.0.0.1:9090 where that is free when absent
+    #[arg(long, env = "ADMIN")]
+    admin: Option<SocketAddr>,
     /// Model runs at one time; the number of cores when absent
     #[arg(long, env = "WORKERS")]
     workers: Option<NonZeroUsize>,
     /// Requests that are run or wait, before 503
     #[arg(long, env = "QUEUE", default_value_t = Limits::default().queue)]
     queue: usize,
+    /// Milliseconds that a request's head may take to arrive, and a connection may be idle
+    #[arg(long, env = "HEAD_TIMEOUT_MS", default_value_t = 60_000)]
+    head_timeout_ms: u64,
     /// Milliseconds that a body may take to arrive
     #[arg(long, env = "BODY_TIMEOUT_MS", default_value_t = 10_000)]
     body_timeout_ms: u64,
@@ -91,6 +97,8 @@ struct Packed {
     output: PathBuf,
 }
 
+const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
 fn main() -> ExitCode {
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).init();
     let done = match Arguments::parse().command {
@@ -114,16 +122,32 @@ fn serve(arguments: Serve) -> Result<()> {
     let limits = Limits {
         workers: arguments.workers.unwrap_or(defaults.workers),
         queue: arguments.queue,
+        head: Duration::from_millis(arguments.head_timeout_ms),
         body: Duration::from_millis(arguments.body_timeout_ms),
         drain_notice: Duration::from_millis(arguments.drain_notice_ms),
         ..defaults
     };
-    let model = Model::load_with(&arguments.model, arguments.runtime)?;
+    let watched = arguments.model.is_dir().then(|| (arguments.model.clone(), arguments.runtime));
+    let model = match &watched {
+        Some((folder, wanted)) => swap::first(folder, *wanted)?,
+        None => Model::load_with(&arguments.model, arguments.runtime)?,
+    };
     let app = arguments.app.settings(limits.body)?;
     until_stopped(|stop| async move {
-        let listener = TcpListener::bind(arguments.listen).await.with_context(|| format!("listen on {}", arguments.listen))?;
-        info!(address = %listener.local_addr()?, model = model.about.id, runtime = model.runtime(), app = APP_VERSION, "serving");
-        service::serve(listener, model, limits, app, stop).await
+        let listener = service::bind(arguments.listen).await?;
+        let admin = match arguments.admin {
+            Some(address) => Some(service::bind(address).await?),
+            None => service::bind(ADMIN).await.inspect_err(|failure| warn!("{failure:#}: no administration; hint: pass --admin")).ok(),
+        };
+        info!(
+            address = %listener.local_addr()?,
+            admin = admin.as_ref().map(|admin| admin.local_addr()).transpose()?.map(tracing::field::display),
+            model = model.about.id,
+            runtime = model.runtime(),
+            app = APP_VERSION,
+            "serving"
+        );
+        service::serve(listener, Setup { model, watched, limits, admin, app }, stop).await
     })
 }
 
@@ -140,7 +164,13 @@ fn until_stopped<S: Future<Output = Result<()>>>(server: impl FnOnce(Pin<Box<dyn
 }
 
 fn check(path: &Path, runtime: Wanted) -> Result<()> {
-    let model = Model::load_with(path, runtime)?;
+    let model = if path == Path::new("-") {
+        let mut file = Vec::new();
+        std::io::stdin().read_to_end(&mut file).context("read the model")?;
+        Model::from_bytes_with(&file, runtime)?
+    } else {
+        Model::load_with(path, runtime)?
+    };
     writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&model.about)?)?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use tracing::info;
 use tract_onnx::pb::ModelProto;
 
 use crate::kernel::Kernel;
+use crate::metrics::Reference;
 use crate::preprocessing;
 use crate::tract::Tract;
 
@@ -86,6 +87,9 @@ pub struct About {
     pub preprocessing: String,
     /// The split whose training part it learned from.
     pub split: String,
+    /// How the training's inputs and scores are distributed; drift is measured against it.
+    #[serde(skip)]
+    pub reference: Option<Reference>,
     #[serde(skip)]
     self_test: Vec<Known>,
 }
@@ -152,10 +156,16 @@ impl Model {
             version: say("version")?,
             preprocessing: say("preprocessing")?,
             split: say("split")?,
+            reference: told.get("reference").map(|text| serde_json::from_str(text).context("read the model's `reference`")).transpose()?,
             self_test: serde_json::from_str(&say("self_test")?).context("read the model's `self_test`")?,
         };
         if about.preprocessing != preprocessing::VERSION {
             bail!("the model needs pre-processing `{}`, this service speaks `{}`", about.preprocessing, preprocessing::VERSION);
+        }
+        // It goes on every answer as a header.
+        ensure!(about.version.bytes().all(|byte| byte.is_ascii_graphic()), "the model's version `{}` is not visible ASCII", about.version);
+        if let Some(reference) = &about.reference {
+            reference.check().context("read the model's `reference`")?;
         }
         let model = Self { about, runtime: wanted.open(&proto)? };
         model.self_test()?;

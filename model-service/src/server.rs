@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::Router;
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
-/// How a server ends.
+use crate::listen;
+
+/// How long a server waits for its clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Drain {
+    /// For a request's head, and while a connection is idle.
+    pub head: Duration,
     /// Between the signal and the closing of the port: `/readyz` says 503 while load balancers look away.
     pub notice: Duration,
     /// How long open requests may take after that.
@@ -35,7 +39,7 @@ pub async fn serve(
         // Nobody waits any more only if the server has ended first.
         let _ = closing.send(());
     };
-    let served = axum::serve(listener, router).with_graceful_shutdown(stopping).into_future();
+    let served = listen::serve(listener, router, drain.head, stopping);
     let too_late = async {
         if closed.await.is_err() {
             std::future::pending::<()>().await;
@@ -43,7 +47,7 @@ pub async fn serve(
         tokio::time::sleep(drain.open).await;
     };
     tokio::select! {
-        ended = served => ended.context("serve"),
+        () = served => Ok(()),
         () = too_late => {
             error!("requests still open after {:?} are cut", drain.open);
             Ok(())

@@ -1,5 +1,5 @@
-//! One binary: the shared vectors, the shipped model, the real server on loopback, its page in a real browser, the journal, the image, the
-//! training.
+//! One binary: the shared vectors, the shipped model, the real server on loopback, its page in a real browser, the journal, models that
+//! come and go, the image, the training.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
@@ -10,10 +10,47 @@ mod http;
 mod image;
 mod journal;
 mod model;
+mod properties;
+mod server;
+mod swap;
 mod training;
 mod vectors;
 
 use std::path::PathBuf;
+
+/// Numbers that look drawn and are the same in every run (xorshift64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+}
+
+/// A Python that has this module: `PYTHON`, else `python3`. Where CI promises it, `PROVISION_REQUIRE_PYTHON` makes its absence a failure.
+fn python(module: &str) -> Option<std::process::Command> {
+    let program = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
+    let found =
+        std::process::Command::new(&program).args(["-c", &format!("import {module}")]).output().is_ok_and(|done| done.status.success());
+    assert!(found || std::env::var_os("PROVISION_REQUIRE_PYTHON").is_none(), "{} has no {module}", program.display());
+    found.then(|| std::process::Command::new(program))
+}
+
+/// The file with more metadata behind it; what is said twice counts as it was said last.
+fn with_metadata(file: &[u8], told: &[(&str, &str)]) -> Vec<u8> {
+    use prost::Message as _;
+    use tract_onnx::pb::{ModelProto, StringStringEntryProto};
+    let metadata_props = told.iter().map(|(key, value)| StringStringEntryProto { key: (*key).into(), value: (*value).into() }).collect();
+    let more = ModelProto { metadata_props, ..ModelProto::default() };
+    [file, &more.encode_to_vec()].concat()
+}
 
 /// Every model of the repository.
 fn models() -> Vec<PathBuf> {

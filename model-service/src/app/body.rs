@@ -18,7 +18,7 @@ impl App {
     /// Reads a body whose `Content-Type` says what it is.
     pub(super) async fn fields(&self, headers: &HeaderMap, body: Body) -> Result<Fields, Refusal> {
         let format = format(headers)?;
-        let body = overload::read(body, self.settings.body).await?;
+        let body = overload::read(body, headers, self.settings.body).await?;
         match format {
             Format::Json => json(&body),
             Format::Form => form(&body),

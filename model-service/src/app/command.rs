@@ -23,6 +23,9 @@ pub struct Options {
     /// What the page shows
     #[arg(long, env = "VARIANT", value_enum, default_value = "v2")]
     pub variant: Variant,
+    /// Say on every answer that this instance is the canary
+    #[arg(long, env = "CANARY", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub canary: bool,
     /// Folder of this process alone, for predictions and feedback; kept nowhere when absent
     #[arg(long, env = "JOURNAL")]
     pub journal: Option<PathBuf>,
@@ -46,6 +49,7 @@ impl Options {
             journal: journal.transpose()?,
             patience: Duration::from_millis(self.model_timeout_ms),
             body,
+            canary: self.canary,
             counts_from: self.counts_from,
         })
     }
@@ -79,7 +83,8 @@ impl App {
         let router = super::router(upstream, settings, Arc::clone(&draining))?;
         let listener = TcpListener::bind(self.listen).await.with_context(|| format!("listen on {}", self.listen))?;
         info!(address = %listener.local_addr()?, variant, model_service = self.model_service, app = versions::APP, "serving");
-        let drain = Drain { notice: Duration::from_millis(self.drain_notice_ms), open: Limits::default().drain };
+        let drain =
+            Drain { head: Limits::default().head, notice: Duration::from_millis(self.drain_notice_ms), open: Limits::default().drain };
         server::serve(listener, router, draining, drain, stop).await
     }
 }

@@ -11,7 +11,7 @@ use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Hi
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{App, Upstream, Variant};
-use crate::metrics::CONTENT_TYPE;
+use crate::metrics::{Format, prometheus};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Version {
@@ -95,18 +95,22 @@ impl Metrics {
         self.fallbacks.inc();
     }
 
-    fn encoded(&self) -> String {
+    fn encoded(&self, format: Format) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String cannot fail");
-        text
+        match format {
+            Format::OpenMetrics => text,
+            Format::Prometheus => prometheus(&text),
+        }
     }
 }
 
 /// `GET /metrics`: the model service's before ours, where both are one process.
 pub(super) async fn tell(State(app): State<Arc<App>>, request: Request) -> Response {
-    let own = app.metrics.encoded();
+    let format = Format::of(request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok()));
+    let own = app.metrics.encoded(format);
     if matches!(app.upstream, Upstream::There { .. }) {
-        return ([(header::CONTENT_TYPE, CONTENT_TYPE)], own).into_response();
+        return ([(header::CONTENT_TYPE, format.content_type())], own).into_response();
     }
     let Ok(theirs) = app.upstream.send("/metrics", request, app.settings.patience).await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -115,7 +119,7 @@ pub(super) async fn tell(State(app): State<Arc<App>>, request: Request) -> Respo
     let Ok(body) = body.collect().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let mut text = String::from_utf8_lossy(&body.to_bytes()).trim_end().trim_end_matches("# EOF").to_owned();
+    let mut text = String::from_utf8_lossy(&body.to_bytes()).trim_end_matches("# EOF\n").to_owned();
     text.push_str(&own);
     head.headers.remove(header::CONTENT_LENGTH);
     (head.status, head.headers, text).into_response()

@@ -66,6 +66,8 @@ pub struct Settings {
     pub patience: Duration,
     /// How long a body may take to arrive.
     pub body: Duration,
+    /// Whether this instance is the canary, as `x-canary` tells.
+    pub canary: bool,
     /// Where the experiment's counts come from, as Prometheus text; this process alone when empty.
     pub counts_from: Vec<Uri>,
 }
@@ -165,6 +167,7 @@ async fn observed(State(app): State<Arc<App>>, request: Request, next: Next) -> 
     let headers = response.headers_mut();
     headers.entry("x-app-version").or_insert(HeaderValue::from_static(versions::APP));
     headers.entry("x-app-variant").or_insert(HeaderValue::from_static(app.settings.variant.name()));
+    headers.entry("x-canary").or_insert(HeaderValue::from_static(if app.settings.canary { "canary" } else { "stable" }));
     if !headers.contains_key("x-model-id") {
         for (name, value) in app.seen_marks() {
             headers.entry(name).or_insert(value);

@@ -21,7 +21,7 @@ pub(super) async fn predict(State(app): State<Arc<App>>, request: Request) -> Re
         return forward::as_is(State(app), request).await;
     }
     let (head, body) = request.into_parts();
-    let body = match overload::read(body, app.settings.body).await {
+    let body = match overload::read(body, &head.headers, app.settings.body).await {
         Ok(body) => body,
         Err(refusal) => return refused(&refusal),
     };

@@ -2,12 +2,19 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::request::Refusal;
 
 pub(crate) fn json_response(status: StatusCode, value: &serde_json::Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
+    serialized(status, value)
+}
+
+pub(crate) fn serialized(status: StatusCode, value: &impl Serialize) -> Response {
+    let mut text = serde_json::to_string(value).expect("maps have text as keys, and numbers are finite");
+    text.push('\n');
+    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 pub(crate) fn refused(refusal: &Refusal) -> Response {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -14,26 +15,32 @@ use super::overload::{self, judged};
 use crate::explain::explain;
 use crate::model::Verdict;
 use crate::request::{self, Format, Refusal};
+use crate::swap::Served;
 
-pub(super) async fn handle(State(service): State<Arc<Service>>, headers: HeaderMap, body: Body) -> Response {
-    match answer(&service, &headers, body).await {
+pub(super) async fn handle(
+    State(service): State<Arc<Service>>,
+    Extension(served): Extension<Arc<Served>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    match answer(&service, &served, &headers, body).await {
         Ok(response) => response,
         Err(refusal) => refused(&refusal),
     }
 }
 
-async fn answer(service: &Arc<Service>, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
+async fn answer(service: &Service, served: &Served, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
     let format = Format::of(headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()))?;
-    let body = overload::read(body, service.limits.body).await?;
-    let mut urls = request::urls(format, &body)?;
+    let body = overload::read(body, headers, service.limits.body).await?;
+    let mut urls = request::asked(format, &body)?.urls;
     let (1, Some(url)) = (urls.len(), urls.pop()) else {
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "one URL at a time is explained"));
     };
     let explained = {
         let url = url.clone();
-        overload::in_turn(service, move |model| explain(model, &url)).await?
+        overload::in_turn(service, served, move |model| explain(model, &url)).await?
     };
-    judged(service, &[&url], &[explained.probability]).await?;
+    judged(service, served, &[&url], &[explained.probability]).await?;
     let told = json!({
         "url": url,
         "verdict": Verdict::of(explained.probability),

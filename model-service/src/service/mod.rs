@@ -1,8 +1,11 @@
 //! The HTTP side: the server's life from its first route to the drain at its end.
 //!
-//! `routes` and `predict` answer, `overload` bounds what is run, `versions` marks and counts every answer.
+//! `routes`, `predict` and `explain` answer, `overload` bounds what is run, `versions` marks and counts every answer, `admin` has a port
+//! of its own.
 
+mod admin;
 pub(crate) mod answer;
+mod documentation;
 mod explain;
 pub(crate) mod overload;
 mod predict;
@@ -10,11 +13,12 @@ mod routes;
 mod versions;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware;
@@ -25,10 +29,12 @@ use tokio::sync::Semaphore;
 use self::answer::refused;
 use crate::app::{self, Settings, Upstream};
 use crate::journal::Journal;
+use crate::listen;
 use crate::metrics::Metrics;
-use crate::model::Model;
+use crate::model::{Model, Wanted};
 use crate::request::Refusal;
 use crate::server::{self, Drain};
+use crate::swap::{self, Models};
 
 /// This service's version, as `x-app-version` tells it.
 pub const APP_VERSION: &str = ::versions::APP;
@@ -39,6 +45,8 @@ pub struct Limits {
     pub workers: NonZeroUsize,
     /// Requests that are run or wait; the next is answered 503.
     pub queue: usize,
+    /// How long a request's head may take, and a connection may be idle.
+    pub head: Duration,
     /// How long a body may take to arrive.
     pub body: Duration,
     /// Between the signal and the closing of the port: `/readyz` says 503 while load balancers look away.
@@ -52,6 +60,7 @@ impl Default for Limits {
         Self {
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             queue: 256,
+            head: Duration::from_mins(1),
             body: Duration::from_secs(10),
             drain_notice: Duration::from_secs(2),
             drain: Duration::from_secs(10),
@@ -59,53 +68,84 @@ impl Default for Limits {
     }
 }
 
+/// Everything a server is started with.
+pub struct Setup {
+    pub model: Model,
+    /// A folder that is watched for newer models, and what is to compute them.
+    pub watched: Option<(PathBuf, Wanted)>,
+    pub limits: Limits,
+    /// The administration's port.
+    pub admin: Option<TcpListener>,
+    pub app: Settings,
+}
+
 struct Service {
-    model: Arc<Model>,
-    metrics: Metrics,
+    models: Arc<Models>,
+    metrics: Arc<Metrics>,
     limits: Limits,
+    /// Whether this instance is the canary, as `x-canary` tells.
+    canary: bool,
     workers: Arc<Semaphore>,
     queue: Arc<Semaphore>,
     draining: Arc<AtomicBool>,
-    /// Where predictions are kept.
+    /// Where predictions and feedback are kept.
     journal: Option<Journal>,
 }
 
 /// Serve until `stop` ends, then drain. The model has passed its self-test before the port answers.
 /// The app stands before it, in the same process.
-pub async fn serve(
-    listener: TcpListener,
-    model: Model,
-    limits: Limits,
-    app: Settings,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
+pub async fn serve(listener: TcpListener, setup: Setup, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    let Setup { model, watched, limits, admin, app } = setup;
     let draining = Arc::new(AtomicBool::new(false));
     let service = Arc::new(Service {
-        metrics: Metrics::new(&model.about, APP_VERSION),
-        model: Arc::new(model),
+        models: Arc::new(Models::new(model)),
+        metrics: Arc::new(Metrics::new(APP_VERSION)),
+        canary: app.canary,
         workers: Arc::new(Semaphore::new(limits.workers.get())),
         queue: Arc::new(Semaphore::new(limits.queue)),
         limits,
         draining: Arc::clone(&draining),
         journal: app.journal.as_ref().map(|(journal, _)| journal.clone()),
     });
-    let drain = Drain { notice: service.limits.drain_notice, open: service.limits.drain };
+    let Limits { head, drain_notice: notice, drain: open, .. } = service.limits;
+    // Both end with the server: the set aborts them when it is dropped.
+    let mut beside = tokio::task::JoinSet::new();
+    if let Some((folder, wanted)) = watched {
+        beside.spawn(swap::watch(folder, wanted, Arc::clone(&service.models), Arc::clone(&service.metrics)));
+    }
+    if let Some(listener) = admin {
+        beside.spawn(listen::serve(listener, admin::router(Arc::clone(&service)), head, std::future::pending()));
+    }
     let router = app::router(Upstream::Here(router(service)), app, Arc::clone(&draining))?;
-    server::serve(listener, router, draining, drain, stop).await
+    server::serve(listener, router, draining, Drain { head, notice, open }, stop).await
 }
+
+/// The paths that are told apart in metrics; `/openapi.json` describes each.
+pub const ROUTES: [&str; 11] =
+    ["/predict", "/explain", "/add", "/healthz", "/readyz", "/version", "/metrics", "/openapi.json", "/docs", "/swagger", "/apidocs/"];
 
 fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/predict", post(predict::predict))
         .route("/explain", post(explain::handle))
+        .route("/add", post(predict::add))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(routes::ready))
         .route("/version", get(routes::version))
         .route("/metrics", get(routes::tell_metrics))
+        .route("/openapi.json", get(documentation::openapi))
+        .route("/docs", get(documentation::page))
+        .route("/swagger", get(documentation::page))
+        .route("/apidocs/", get(documentation::page))
         .fallback(async || refused(&Refusal::new(StatusCode::NOT_FOUND, "not_found", "no such path")))
         .method_not_allowed_fallback(async || {
             refused(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "another method is needed here"))
         })
         .layer(middleware::from_fn_with_state(Arc::clone(&service), versions::observed))
         .with_state(service)
+}
+
+/// A port of this machine.
+pub async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
 }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::answer::json_response;
 use super::{APP_VERSION, Service};
-use crate::metrics;
+use crate::metrics::Format;
+use crate::swap::Served;
 
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
     if service.draining.load(Ordering::Acquire) {
@@ -19,15 +21,20 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
     "ready\n".into_response()
 }
 
-pub(super) async fn version(State(service): State<Arc<Service>>) -> Response {
+pub(super) async fn version(Extension(served): Extension<Arc<Served>>) -> Response {
+    let model = &served.model;
     json_response(
         StatusCode::OK,
-        &json!({
-            "app": APP_VERSION, "library": ::versions::LIBRARY, "model": service.model.about, "runtime": service.model.runtime(),
-        }),
+        &json!({"app": APP_VERSION, "library": ::versions::LIBRARY, "model": model.about, "runtime": model.runtime()}),
     )
 }
 
-pub(super) async fn tell_metrics(State(service): State<Arc<Service>>) -> Response {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], service.metrics.encoded()).into_response()
+pub(super) async fn tell_metrics(
+    State(service): State<Arc<Service>>,
+    Extension(served): Extension<Arc<Served>>,
+    headers: HeaderMap,
+) -> Response {
+    let format = Format::of(headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()));
+    let text = service.metrics.encoded(format, &served.model.about, &served.drift);
+    ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")], text).into_response()
 }

@@ -7,26 +7,27 @@ use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::{APP_VERSION, Service};
+use super::{APP_VERSION, ROUTES, Service};
 use crate::metrics::Answered;
 
-/// Count the answer and put the versions on it, whatever it is.
-pub(super) async fn observed(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+/// Count the answer and put the versions on it, whatever it is. The model that is current now answers this request to its end.
+pub(super) async fn observed(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let route = ROUTES.into_iter().find(|route| *route == path).unwrap_or("other");
     let method = match *request.method() {
         Method::GET => "GET",
         Method::POST => "POST",
         Method::HEAD => "HEAD",
         _ => "other",
     };
+    let served = service.models.current();
+    request.extensions_mut().insert(Arc::clone(&served));
     let mut response = next.run(request).await;
-    let status = response.status().as_u16();
-    service.metrics.requests.get_or_create(&Answered { route, method: method.to_owned(), status }).inc();
-    let about = &service.model.about;
-    for (name, value) in [("x-model-id", about.id.as_str()), ("x-model-version", &about.version), ("x-app-version", APP_VERSION)] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response.headers_mut().insert(name, value);
-        }
-    }
+    service.metrics.requests.get_or_create(&Answered { route, method, status: response.status().as_u16() }).inc();
+    let headers = response.headers_mut();
+    headers.insert("x-model-id", served.id.clone());
+    headers.insert("x-model-version", served.version.clone());
+    headers.insert("x-app-version", HeaderValue::from_static(APP_VERSION));
+    headers.insert("x-canary", HeaderValue::from_static(if service.canary { "canary" } else { "stable" }));
     response
 }

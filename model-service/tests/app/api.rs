@@ -57,7 +57,7 @@ fn one_process_serves_all_paths() {
     }
     server.post("/api/predict", &json!({"url": PHISHING}));
     server.post("/api/feedback", &json!({"feedback": "no"}));
-    let metrics = server.get("/metrics").body;
+    let metrics = server.metrics("application/openmetrics-text").body;
     for line in [
         "model_service_predictions_total{verdict=\"phishing\"} 1",
         "feedback_yes_total{version=\"v1\"} 0",

@@ -7,7 +7,7 @@ use prost::Message as _;
 use serde_json::Value;
 use tract_onnx::pb::{ModelProto, NodeProto};
 
-use crate::{models, shipped};
+use crate::{Numbers, models, shipped};
 
 /// The URLs of the shared vectors, of the model's self-test, and 2,000 made up of a fixed sequence of numbers.
 fn urls(model: &ModelProto) -> Vec<Vec<u8>> {
@@ -18,13 +18,8 @@ fn urls(model: &ModelProto) -> Vec<Vec<u8>> {
     let known: Value = serde_json::from_str(&known.value).unwrap();
     urls.extend(known.as_array().unwrap().iter().map(|known| known["url"].as_str().unwrap().as_bytes().to_vec()));
 
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut below = |limit: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % limit as u64) as usize
-    };
+    let mut numbers = Numbers::new();
+    let mut below = |limit: usize| numbers.below(limit);
     let parts =
         ["http://", "www.", "login", "paypal", ".com", "/", "?", "id=", "&", "%20", "a", "7", "-", "ü", "例え", "\u{1f600}", " ", "Z"];
     let lengths = [0, 1, 2, 5, 10, 20, 40, 80, 120];
