@@ -4,7 +4,7 @@ use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::model::About;
+use crate::model::{About, Verdict};
 
 /// The format of `encoded`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -47,6 +47,13 @@ impl Metrics {
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Answers by route, method and status", metrics.requests.clone());
         registry.register("predictions", "URLs judged, by verdict", metrics.predictions.clone());
+        // From 0 on: what a counter was when it appeared nobody can say, and an alert would miss it.
+        for verdict in [Verdict::Phishing, Verdict::Legitimate] {
+            drop(metrics.predictions.get_or_create(&Said { verdict: verdict.name() }));
+        }
+        for status in [200, 500, 503] {
+            drop(metrics.requests.get_or_create(&Answered { route: "/predict".to_owned(), method: "POST".to_owned(), status }));
+        }
         registry.register("in_progress_requests", "Requests to predict in hand or waiting", metrics.in_progress.clone());
         registry.register("refused_overload", "Requests refused because the queue was full", metrics.refused.clone());
         registry.register_with_unit(

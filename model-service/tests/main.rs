@@ -10,6 +10,7 @@ mod http;
 mod image;
 mod journal;
 mod model;
+mod monitoring;
 mod release;
 mod training;
 mod vectors;
