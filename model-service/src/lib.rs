@@ -4,10 +4,12 @@
 //! (URL → ids) → `model` (ids → probability, through a `Runtime`: `kernel` or `tract`) → `journal` (on the disk) → JSON. The `app` stands
 //! before it, in the same process or in one of its own, and makes a page of it for people. `training/` makes the model;
 //! `vectors/preprocessing.json` holds its pre-processing and ours to one another. `swap` changes the model while it serves. `oci` writes
-//! the image.
+//! the images of `image`, `sbom` says what is in them, `health` asks a server how it is.
 
 pub mod app;
 pub mod explain;
+pub mod health;
+pub mod image;
 pub mod journal;
 mod kernel;
 mod listen;
@@ -16,6 +18,7 @@ pub mod model;
 pub mod oci;
 pub mod preprocessing;
 pub mod request;
+pub mod sbom;
 pub mod server;
 pub mod service;
 pub mod swap;

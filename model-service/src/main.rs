@@ -1,7 +1,5 @@
-//! `model-service`: serve, the app, check a model, export a journal, write the image.
+//! `model-service`: serve, the app, check a model, export a journal, write the images.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -13,9 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use model_service::model::{Model, Wanted};
-use model_service::oci::{self, File, Image};
 use model_service::service::{self, APP_VERSION, Limits, Setup};
-use model_service::{app, journal, swap};
+use model_service::{app, health, image, journal, sbom, swap};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -43,8 +40,12 @@ enum Command {
     App(app::command::App),
     /// Print a journal's lines
     Export(journal::Export),
-    /// Write an OCI image of a static binary and a model
-    Image(Packed),
+    /// Ask a server on this machine whether it is ready; the exit status is the answer
+    Health(health::Arguments),
+    /// Write an OCI image of a static binary and a model, or of the app
+    Image(image::Arguments),
+    /// Write what the program is made of, as CycloneDX JSON
+    Sbom(sbom::Arguments),
 }
 
 #[derive(Parser)]
@@ -80,23 +81,6 @@ struct Serve {
     app: app::command::Options,
 }
 
-#[derive(Parser)]
-struct Packed {
-    /// Static binary of this program; this very one when absent
-    #[arg(long)]
-    binary: Option<PathBuf>,
-    #[arg(long)]
-    model: PathBuf,
-    /// Name and tag of the image
-    #[arg(long, default_value = concat!("provision.local/model-service:", env!("CARGO_PKG_VERSION")))]
-    reference: String,
-    #[arg(long, default_value = "amd64")]
-    architecture: String,
-    /// File to write, replaced when it is whole
-    #[arg(long)]
-    output: PathBuf,
-}
-
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 
 fn main() -> ExitCode {
@@ -106,7 +90,9 @@ fn main() -> ExitCode {
         Command::Check { model, runtime } => check(&model, runtime),
         Command::App(arguments) => until_stopped(|stop| arguments.run(stop)),
         Command::Export(arguments) => arguments.run(std::io::stdout()),
-        Command::Image(arguments) => image(&arguments),
+        Command::Health(arguments) => health::ask(&arguments),
+        Command::Image(arguments) => image::write(&arguments),
+        Command::Sbom(arguments) => sbom::write(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -172,39 +158,5 @@ fn check(path: &Path, runtime: Wanted) -> Result<()> {
         Model::load_with(path, runtime)?
     };
     writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&model.about)?)?;
-    Ok(())
-}
-
-fn image(arguments: &Packed) -> Result<()> {
-    let binary = match &arguments.binary {
-        Some(path) => path.clone(),
-        None => std::env::current_exe()?,
-    };
-    let content = |path: &Path| fs::read(path).with_context(|| format!("read `{}`", path.display()));
-    let about = Model::load(&arguments.model)?.about;
-    let image = Image {
-        reference: arguments.reference.clone(),
-        architecture: arguments.architecture.clone(),
-        user: "65532:65532".into(),
-        entrypoint: vec!["/model-service".into(), "serve".into()],
-        environment: BTreeMap::from([("MODEL".into(), "/models/model.onnx".into())]),
-        ports: vec![8080],
-        labels: BTreeMap::from([
-            ("org.opencontainers.image.title".into(), "model-service".into()),
-            ("org.opencontainers.image.version".into(), APP_VERSION.into()),
-            ("model.id".into(), about.id),
-            ("model.version".into(), about.version),
-        ]),
-        layers: vec![
-            vec![File { path: "model-service".into(), mode: 0o555, content: content(&binary)? }],
-            vec![File { path: "models/model.onnx".into(), mode: 0o444, content: content(&arguments.model)? }],
-        ],
-    };
-    let mut partial = arguments.output.clone().into_os_string();
-    partial.push(".partial");
-    let file = fs::File::create(&partial).with_context(|| format!("write `{}`", arguments.output.display()))?;
-    let digest = oci::write(&image, std::io::BufWriter::new(file))?;
-    fs::rename(&partial, &arguments.output)?;
-    writeln!(std::io::stdout(), "{digest}")?;
     Ok(())
 }

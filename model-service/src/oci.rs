@@ -6,20 +6,34 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// A file of a layer, owned by root, not writable.
+/// A file of a layer, or a folder.
 #[derive(Debug, Clone)]
 pub struct File {
-    /// From the root, without the leading slash.
+    /// From the root, without the leading slash; a folder's ends with one.
     pub path: String,
     pub mode: u32,
+    /// User and group, by number.
+    pub owner: u64,
     pub content: Vec<u8>,
+}
+
+impl File {
+    /// Root's, which nobody else writes to.
+    pub fn new(path: &str, mode: u32, content: Vec<u8>) -> Self {
+        Self { path: path.to_owned(), mode, owner: 0, content }
+    }
+
+    /// An empty folder of a user's own: a volume that is mounted there for the first time becomes that user's too.
+    pub fn folder(path: &str, owner: u64) -> Self {
+        Self { path: format!("{path}/"), mode: 0o750, owner, content: Vec::new() }
+    }
 }
 
 /// One layer a list of files; from what changes least to what changes most.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// With registry and tag: `registry.example/model-service:1.0.0`.
-    pub reference: String,
+    /// All its names, each with registry and tag: `registry.example/model-service:v1.0.0`, `…:latest`.
+    pub references: Vec<String>,
     /// Go's name of it: `amd64`, `arm64`.
     pub architecture: String,
     /// `uid:gid` by number, so that a kubelet can see that it is not root.
@@ -29,8 +43,23 @@ pub struct Image {
     pub ports: Vec<u16>,
     pub labels: BTreeMap<String, String>,
     pub layers: Vec<Vec<File>>,
+    /// What is said of the image beside it: an SBOM.
+    pub attached: Option<Attached>,
 }
 
+/// A document about an image: an artifact whose manifest names the image as its subject (OCI distribution 1.1, "referrers").
+#[derive(Debug, Clone)]
+pub struct Attached {
+    /// `application/vnd.cyclonedx+json`.
+    pub media_type: String,
+    /// The name of the file that a client writes.
+    pub title: String,
+    pub content: Vec<u8>,
+}
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The configuration of what is no image (OCI image 1.1, "guidance for an empty descriptor").
+const EMPTY: (&str, &[u8]) = ("application/vnd.oci.empty.v1+json", b"{}");
 /// No time of the build is in the image.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
@@ -56,27 +85,42 @@ pub fn write(image: &Image, out: impl Write) -> io::Result<String> {
     .into_bytes();
     let manifest = json!({
         "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": MANIFEST,
         "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
         "layers": layers.iter().map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar", layer)).collect::<Vec<_>>(),
     })
     .to_string()
     .into_bytes();
 
-    let mut listed = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
-    listed["platform"] = json!({ "architecture": image.architecture, "os": "linux" });
-    let tag = image.reference.rsplit('/').next().and_then(|last| last.split_once(':')).map_or("latest", |(_, tag)| tag);
-    listed["annotations"] = json!({ "io.containerd.image.name": image.reference, "org.opencontainers.image.ref.name": tag });
-    let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [listed] });
+    let listed = image.references.iter().map(|reference| {
+        let mut listed = descriptor(MANIFEST, &manifest);
+        listed["platform"] = json!({ "architecture": image.architecture, "os": "linux" });
+        listed["annotations"] = json!({ "io.containerd.image.name": reference, "org.opencontainers.image.ref.name": tag(reference) });
+        listed
+    });
+    let attached = image.attached.as_ref().map(|attached| (attached, referrer(attached, &manifest)));
+    let referring = attached.iter().map(|(attached, referrer)| {
+        let mut listed = descriptor(MANIFEST, referrer);
+        listed["artifactType"] = json!(attached.media_type);
+        listed
+    });
+    let manifests: Vec<Value> = listed.chain(referring).collect();
+    let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests });
     let docker = json!([{
         "Config": blob(&config),
-        "RepoTags": [image.reference],
+        "RepoTags": image.references,
         "Layers": layers.iter().map(|layer| blob(layer)).collect::<Vec<_>>(),
     }]);
 
     let mut blobs: BTreeMap<String, &[u8]> = layers.iter().map(|layer| (blob(layer), layer.as_slice())).collect();
-    blobs.insert(blob(&config), &config);
-    blobs.insert(blob(&manifest), &manifest);
+    let mut hold = |content| blobs.insert(blob(content), content);
+    hold(&config);
+    hold(&manifest);
+    if let Some((attached, referrer)) = &attached {
+        hold(EMPTY.1);
+        hold(&attached.content);
+        hold(referrer);
+    }
     let mut archive = tar::Builder::new(out);
     entry(&mut archive, "oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     entry(&mut archive, "index.json", 0o644, index.to_string().as_bytes())?;
@@ -91,39 +135,60 @@ pub fn write(image: &Image, out: impl Write) -> io::Result<String> {
     Ok(digest(&manifest))
 }
 
+/// The manifest of a document about the image of this manifest.
+fn referrer(attached: &Attached, image: &[u8]) -> Vec<u8> {
+    let mut document = descriptor(&attached.media_type, &attached.content);
+    document["annotations"] = json!({ "org.opencontainers.image.title": attached.title });
+    json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": attached.media_type,
+        "config": descriptor(EMPTY.0, EMPTY.1),
+        "layers": [document],
+        "subject": descriptor(MANIFEST, image),
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// What follows the colon: the registry's port is none.
+fn tag(reference: &str) -> &str {
+    reference.rsplit('/').next().and_then(|last| last.split_once(':')).map_or("latest", |(_, tag)| tag)
+}
+
 fn layer(files: &[File]) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut files: Vec<&File> = files.iter().collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut made = std::collections::BTreeSet::new();
     for file in files {
-        for (end, _) in file.path.match_indices('/') {
+        for (end, _) in file.path.match_indices('/').filter(|(end, _)| end + 1 < file.path.len()) {
             if made.insert(&file.path[..=end]) {
                 directory(&mut archive, &file.path[..=end])?;
             }
         }
-        entry(&mut archive, &file.path, file.mode, &file.content)?;
+        append(&mut archive, file)?;
     }
     archive.into_inner()
 }
 
 fn directory<W: Write>(archive: &mut tar::Builder<W>, path: &str) -> io::Result<()> {
-    append(archive, path, 0o755, tar::EntryType::Directory, &[])
+    append(archive, &File { path: path.to_owned(), mode: 0o755, owner: 0, content: Vec::new() })
 }
 
 fn entry<W: Write>(archive: &mut tar::Builder<W>, path: &str, mode: u32, content: &[u8]) -> io::Result<()> {
-    append(archive, path, mode, tar::EntryType::Regular, content)
+    append(archive, &File::new(path, mode, content.to_vec()))
 }
 
-fn append<W: Write>(archive: &mut tar::Builder<W>, path: &str, mode: u32, kind: tar::EntryType, content: &[u8]) -> io::Result<()> {
+fn append<W: Write>(archive: &mut tar::Builder<W>, file: &File) -> io::Result<()> {
     let mut header = tar::Header::new_ustar();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_uid(0);
-    header.set_gid(0);
+    header.set_entry_type(if file.path.ends_with('/') { tar::EntryType::Directory } else { tar::EntryType::Regular });
+    header.set_mode(file.mode);
+    header.set_uid(file.owner);
+    header.set_gid(file.owner);
     header.set_mtime(0);
-    header.set_size(content.len() as u64);
-    archive.append_data(&mut header, path, content)
+    header.set_size(file.content.len() as u64);
+    archive.append_data(&mut header, &file.path, &*file.content)
 }
 
 fn digest(content: &[u8]) -> String {

@@ -23,7 +23,12 @@ pub async fn retire(kubeconfig: &Path, names: impl Iterator<Item = &str>) {
     }
     for name in names {
         match cluster.remove_node(name, DRAIN, &mut |reason| report::line(&format!("    drain {name}: {reason}"))).await {
-            Ok(Some(_)) => report::line(&format!("    {name} was drained and has left the cluster")),
+            Ok(Some(drained)) => {
+                report::line(&format!("    {name} was drained and has left the cluster"));
+                if !drained.volumes.is_empty() {
+                    report::line(&format!("    with {name} went the volumes of {}", drained.volumes.join(", ")));
+                }
+            }
             Ok(None) => {}
             Err(error) => report::line(&format!("    {error}; {name} leaves the cluster with what runs on it")),
         }

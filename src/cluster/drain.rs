@@ -38,6 +38,8 @@ pub struct Drained {
     pub evicted: Vec<String>,
     /// Pods that stay with their node: of DaemonSets, and mirrors of files on it.
     pub left: Vec<String>,
+    /// `namespace/name` of the claims whose volumes were the node's own, and went with it.
+    pub volumes: Vec<String>,
 }
 
 impl Cluster {

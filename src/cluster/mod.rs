@@ -15,6 +15,7 @@ mod object;
 mod pods;
 mod record;
 mod release;
+mod volumes;
 mod wait;
 
 pub use condition::Condition;

@@ -109,16 +109,18 @@ impl Cluster {
         }
     }
 
-    /// Takes a node out of the cluster for good: cordon, drain within `limit`, delete its object, that also where the drain did not
-    /// come to its end (its error is answered): the machine goes in any case. The machine itself is not touched. A node that
-    /// the cluster does not know is out already: None. `reason` hears what a drain waits for.
+    /// Takes a node out of the cluster for good: cordon, drain within `limit`, forget the volumes that are its own, delete its object,
+    /// that also where the drain did not come to its end (its error is answered): the machine goes in any case. The machine itself is
+    /// not touched. A node that the cluster does not know is out already: None. `reason` hears what a drain waits for.
     pub async fn remove_node(&self, name: &str, limit: Duration, reason: &mut (dyn FnMut(&str) + Send)) -> Result<Option<Drained>> {
         if self.node(name).await?.is_none() {
             return Ok(None);
         }
         self.cordon(name).await?;
         let drained = self.drain(name, &Drain { limit, ..Drain::default() }, reason).await;
+        let forgotten = self.forget_volumes(name).await;
         self.delete_node(name).await?;
-        drained.map(Some)
+        let drained = drained?;
+        Ok(Some(Drained { volumes: forgotten?, ..drained }))
     }
 }

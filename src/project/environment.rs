@@ -177,7 +177,7 @@ pub(super) fn read(files: &mut Files, given: &Given) -> Environment {
         None => reader.default(&["vms/dev.yaml", "vms/dev.yml"]).filter(|part| part.origin == Origin::File || !own_inventory),
     };
     let releases = match keys.get("releases") {
-        Some(list) => list.items().iter().filter_map(|node| reader.release(node)).collect(),
+        Some(list) => reader.releases(list),
         None => reader.default_releases(built_in_playbooks),
     };
     Environment { name, machines, inventory, playbooks, releases, mirror }
@@ -232,6 +232,19 @@ impl Reader<'_> {
         found(&self.files.root, Origin::File).or_else(|| found(self.built_in?, Origin::BuiltIn))
     }
 
+    fn releases(&mut self, list: &Node) -> Vec<Release> {
+        let mut releases: Vec<Release> = Vec::new();
+        for node in list.items() {
+            let Some(release) = self.release(node) else { continue };
+            if releases.iter().any(|other| other.name == release.name) {
+                let mistake = Diagnostic::at(node, format!("a second release with the name `{}`", release.name));
+                self.files.diagnostics.push(mistake.hint("write another `name`: it says whose an object is, in every namespace"));
+            }
+            releases.push(release);
+        }
+        releases
+    }
+
     fn release(&mut self, node: &Node) -> Option<Release> {
         let keys = Keys::new(node, "a release", &RELEASE, &mut self.files.diagnostics);
         let Some(chart) = keys.get("chart") else {
@@ -271,7 +284,8 @@ impl Reader<'_> {
             return Vec::new();
         };
         let values = self.default(&["charts/phishing/values-dev.yaml"]).filter(|part| part.origin == chart.origin);
-        let images = vec![("image".to_owned(), "image/model-service".to_owned())];
+        let images = [("modelService.image", "image/model-service"), ("app.image", "image/app")];
+        let images = images.map(|(value, artifact)| (value.to_owned(), artifact.to_owned())).to_vec();
         vec![Release {
             name: "phishing".to_owned(),
             namespace: "phishing".to_owned(),

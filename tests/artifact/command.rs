@@ -351,7 +351,7 @@ fn fetch_without_a_name_skips_what_no_source_can_give() {
     let there: Vec<String> =
         provision::artifact::Manifest::builtin().artifacts.into_keys().map(|name| format!("  {name}: {{sources: [cache]}}\n")).collect();
     let lab = Lab::new(&format!(
-        "{}{}images:\n  model-service: {{cargo: {{folder: nowhere}}}}\n",
+        "{}{}images:\n  model-service: {{cargo: {{folder: nowhere}}}}\n  app: {{cargo: {{folder: nowhere}}}}\n",
         tool(&server.url(), &content, "cache, upstream"),
         there.concat()
     ));

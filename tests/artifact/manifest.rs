@@ -35,6 +35,8 @@ fn the_built_in_manifest_has_all_that_a_cluster_needs() {
     assert_eq!(
         references,
         [
+            // The workspace's own version, as below.
+            concat!("provision.local/app:", env!("CARGO_PKG_VERSION")),
             "docker.io/library/busybox:1.35.0",
             "registry.k8s.io/coredns/coredns:v1.14.2",
             "registry.k8s.io/etcd:3.6.8-0",
@@ -44,16 +46,17 @@ fn the_built_in_manifest_has_all_that_a_cluster_needs() {
             "registry.k8s.io/kube-proxy:v1.36.4",
             "registry.k8s.io/kube-scheduler:v1.36.4",
             "docker.io/rancher/local-path-provisioner:v0.0.30",
-            // The workspace's own version.
             concat!("provision.local/model-service:", env!("CARGO_PKG_VERSION")),
             "registry.k8s.io/pause:3.10.2",
         ]
     );
     assert_eq!(manifest.images["pause"].files["/pause"], Part::Pause);
     // A key of sources that are not there would never change.
-    let cargo = manifest.images["model-service"].cargo.as_ref().expect("it is Cargo's");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    assert!(cargo.sources.iter().all(|source| folder.join(source).exists()), "{cargo:?}");
+    for image in ["app", "model-service"] {
+        let cargo = manifest.images[image].cargo.as_ref().expect("it is Cargo's");
+        assert!(cargo.sources.iter().all(|source| folder.join(source).exists()), "{cargo:?}");
+    }
     let module = manifest.artifacts["kubelet"].module.as_ref().expect("it has a module");
     assert!(module.linker_flags().contains("-X k8s.io/component-base/version.gitMinor=36"), "{}", module.linker_flags());
 }

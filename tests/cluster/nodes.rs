@@ -134,3 +134,63 @@ async fn a_drain_respects_the_budget_and_leaves_what_belongs_to_the_node() {
     assert!(refused.to_string().contains("disruption budget web needs 1 healthy pods and has 1 currently"), "{refused}");
     assert!(client.try_kubectl(&["get", "node", "staying"]).unwrap_err().contains("NotFound"));
 }
+
+/// A folder of a node as local-path-provisioner makes one, bound to the claim of a StatefulSet's pod.
+fn volume(client: &TestClient, namespace: &str, claim: &str, node: &str) {
+    make(
+        client,
+        &json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": format!("of-{claim}"), "finalizers": ["external-provisioner.volume.kubernetes.io/finalizer"]}, "spec": {
+            "capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "local", "persistentVolumeReclaimPolicy": "Delete",
+            "hostPath": {"path": format!("/var/local-path/{claim}")}, "claimRef": {"namespace": namespace, "name": claim},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}},
+        }}),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_of_a_node_go_with_it_and_who_waits_for_them_gets_new_ones() {
+    let Some((client, cluster)) = cluster().await else { return };
+    let there = "volumes";
+    client.kubectl(&["create", "namespace", there]);
+    node(&client, "going", true);
+    node(&client, "kept", true);
+    for (claim, node) in [("journal-set-0", "kept"), ("journal-set-1", "going")] {
+        volume(&client, there, claim, node);
+    }
+    make(
+        &client,
+        &json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "set", "namespace": there}, "spec": {
+            "replicas": 2, "podManagementPolicy": "Parallel", "serviceName": "set", "selector": {"matchLabels": {"app": "set"}},
+            "template": {"metadata": {"labels": {"app": "set"}}, "spec": {"containers": [{"name": "c", "image": "c"}]}},
+            "volumeClaimTemplates": [{"metadata": {"name": "journal"}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "local", "resources": {"requests": {"storage": "1Mi"}}}}],
+        }}),
+    );
+    let claim = |name: &str| {
+        let all = get(&client, &["pvc", "-n", there]);
+        all["items"].as_array().unwrap().iter().find(|claim| claim["metadata"]["name"] == name).cloned().unwrap_or_default()
+    };
+    let until = async |what: &str, holds: &dyn Fn() -> bool| {
+        let begun = std::time::Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let bound = |name: &str| claim(name)["status"]["phase"] == "Bound";
+    until("the claims were bound", &|| bound("journal-set-0") && bound("journal-set-1")).await;
+    let before = ["journal-set-0", "journal-set-1"].map(claim);
+
+    let removed = cluster.remove_node("going", Duration::from_secs(30), &mut |_| {}).await.unwrap().unwrap();
+    assert_eq!(removed.volumes, [format!("{there}/journal-set-1")]);
+    assert!(client.try_kubectl(&["get", "pv", "of-journal-set-1"]).unwrap_err().contains("NotFound"));
+    // The pod's successor has another claim of the same name, for a volume that any node may have.
+    let fresh = || {
+        let after = claim("journal-set-1");
+        after["metadata"]["uid"].is_string()
+            && after["metadata"]["uid"] != before[1]["metadata"]["uid"]
+            && after["status"]["phase"] == "Pending"
+    };
+    until("there is a new claim", &fresh).await;
+    assert_eq!(claim("journal-set-0")["metadata"]["uid"], before[0]["metadata"]["uid"], "another node's stay");
+    assert!(bound("journal-set-0"));
+}

@@ -61,7 +61,7 @@ impl Bundled {
             std::os::unix::fs::symlink(project.join(part), bundled.path().join(part)).expect("a link");
         }
         bundled.machines(2);
-        bundled.write("values.yaml", &format!("service: {{externalIPs: [{}]}}\n", bundled.address("2")));
+        bundled.values(2);
         let environment = fs::read_to_string(project.join("provision.yaml")).expect("the environment");
         let environment = environment
             .replace("name: dev\n", &format!("name: {}\n", bundled.name))
@@ -76,6 +76,13 @@ impl Bundled {
         let machines = fs::read_to_string(file).expect("the machines").replace("192.168.60", &self.network);
         assert!(machines.contains("count: 2"), "{machines}");
         self.write("vms/dev.yaml", &machines.replace("count: 2", &format!("count: {workers}")));
+    }
+
+    /// Writes the values of the bundled release, with so many pods of the model service.
+    pub fn values(&self, replicas: u32) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/phishing/values-dev.yaml");
+        let values = fs::read_to_string(file).expect("the values").replace("192.168.60.2", &self.address("2"));
+        self.write("values.yaml", &values.replace("modelService:\n", &format!("modelService:\n  replicaCount: {replicas}\n")));
     }
 
     pub fn path(&self) -> &Path {

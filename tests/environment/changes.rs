@@ -9,34 +9,37 @@ pub fn pods_that_do_not_run_are_waited_for(bundled: &Bundled) {
     bundled.kubectl(&["cordon", "worker-1", "worker-2"]);
     bundled.kubectl(&["delete", "pods", "--namespace", "phishing", "--all", "--wait=false"]);
     let (plan, _) = bundled.expect(2, &["plan", "--detailed-exitcode"]);
-    assert!(plan.contains("~ wait until Deployment phishing/phishing available: "), "{plan}");
+    assert!(plan.contains("~ wait until StatefulSet phishing/phishing-model-service rolled out: "), "{plan}");
     let mut up = bundled.begin_up();
     std::thread::sleep(Duration::from_secs(5));
     assert!(up.runs(), "it waits:\n{}", up.story());
     bundled.kubectl(&["uncordon", "worker-1", "worker-2"]);
     let (code, story) = up.ended();
     assert_eq!(code, Some(0), "{story}");
-    assert!(story.contains("Deployment phishing/phishing available"), "{story}");
+    assert!(story.contains("StatefulSet phishing/phishing-model-service rolled out"), "{story}");
     bundled.proves_no_change();
 }
 
 /// Between the plan and the answer somebody else takes an object away.
 pub fn what_the_plan_did_not_show_is_not_written(bundled: &Bundled) {
-    bundled.kubectl(&["delete", "configmap", "phishing", "--namespace", "phishing"]);
+    bundled.kubectl(&["delete", "configmap", "phishing-model-service", "--namespace", "phishing"]);
     // A terminal, to be asked on; its keyboard is ours.
     let mut asked = bundled.surrounded("script");
     asked.args(["--quiet", "--return", "--command"]).arg(format!("{} up", program().display())).arg("/dev/null");
     let (code, said) = answered(asked, "Apply? [y/N]", || {
-        bundled.kubectl(&["delete", "poddisruptionbudget", "phishing", "--namespace", "phishing"]);
+        bundled.kubectl(&["delete", "poddisruptionbudget", "phishing-model-service", "--namespace", "phishing"]);
         "y\n"
     });
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("+ ConfigMap phishing/phishing"), "{said}");
-    assert!(said.contains("apply release `phishing`: this was not in the plan: + PodDisruptionBudget phishing/phishing"), "{said}");
+    assert!(said.contains("+ ConfigMap phishing/phishing-model-service"), "{said}");
+    assert!(
+        said.contains("apply release `phishing`: this was not in the plan: + PodDisruptionBudget phishing/phishing-model-service"),
+        "{said}"
+    );
     assert!(said.contains("hint: the cluster has changed since: run `provision plan` to see it"), "{said}");
     // Not even what the plan showed.
     let there = bundled.kubectl(&["get", "configmaps,poddisruptionbudgets", "--namespace", "phishing", "--output", "name"]);
-    assert!(!there.contains("/phishing"), "{there}");
+    assert!(!there.contains("/phishing-model-service"), "{there}");
     bundled.up();
     bundled.proves_no_change();
 }
@@ -87,9 +90,10 @@ pub fn workers_that_leave_the_file_leave_the_cluster_first(bundled: &Bundled) {
     }
     assert_eq!(bundled.node_objects(), ["control", "worker-1"]);
     bundled.untouched_but(&listings, &["etc", "etc/hosts"]);
-    // Both pods run on the one that is left.
+    // Their pods' volumes were theirs: the pods have new ones on the one that is left.
+    assert!(story.contains(" went the volumes of phishing/journal-phishing-"), "{story}");
     let hosts = bundled.kubectl(&["--namespace", "phishing", "get", "pods", "--output", "jsonpath={.items[*].spec.nodeName}"]);
-    assert_eq!(hosts, "worker-1 worker-1");
+    assert_eq!(hosts, "worker-1 worker-1 worker-1 worker-1");
     bundled.answers();
     bundled.proves_no_change();
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::browser::Browser;
 use super::bundled::{Bundled, NODES};
 use super::kills::unkilled;
+use super::release;
 use crate::vm::destroy::{difference, snapshot};
 
 #[test]
@@ -42,7 +43,7 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     let again = bundled.up();
     eprintln!("the second `up` took {:.1} s", begun.elapsed().as_secs_f64());
     assert!(again.starts_with("No changes: "), "{again}");
-    assert!(again.contains("6 objects"), "{again}");
+    assert!(again.contains("11 objects"), "{again}");
     bundled.untouched(&listings);
     let more: Vec<String> = bundled.writes().split_off(writes.len());
     assert_eq!(more, Vec::<String>::new());
@@ -64,6 +65,12 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     assert_eq!(browser.text("#verdict").to_lowercase(), "phishing");
     drop(browser);
 
+    release::pods_need_no_right(&bundled);
+    release::what_was_acknowledged_outlives_pods_and_a_restart_of_their_node(&bundled);
+    // It waits for what else ran on that node.
+    bundled.up();
+    bundled.proves_no_change();
+
     // One node goes and comes back; the others are not touched, and the cluster is whole.
     bundled.expect(0, &["destroy", "--yes", "worker-2"]);
     assert_eq!(bundled.node_objects(), ["control", "worker-1"]);
@@ -77,18 +84,24 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
 
     // A node's file and a value of the release drift: `up` does what `plan` says, entry by entry.
     bundled.on("worker-1", "echo '# drift' >> /etc/containerd/config.toml");
-    // As a run leaves it that was killed after the import of an image: it has its tag, not yet the name that its pods ask for.
+    // As a run leaves it that was killed after the import of images: they have their tags, not yet the names that their pods ask for.
     let by_digest = bundled.on("worker-2", "ctr -n k8s.io images list -q | grep ^provision.local/.*@");
-    bundled.on("worker-2", &format!("ctr -n k8s.io images rm {}", by_digest.trim()));
-    bundled.write("values.yaml", &format!("service: {{externalIPs: [{}]}}\nreplicaCount: 3\n", bundled.address("2")));
+    bundled.on("worker-2", &format!("ctr -n k8s.io images rm {}", by_digest.trim().replace('\n', " ")));
+    bundled.values(3);
+    release::declare_installs_beside_it(&bundled);
     let (plan, _) = bundled.expect(2, &["plan", "--json", "--detailed-exitcode"]);
     let (up, _) = bundled.expect(0, &["up", "--yes", "--json"]);
     super::entries::agree(&plan, &up);
-    for entry in [r#""host":"worker-1","position""#, r#""layer":"releases","release":"phishing","object":"Deployment phishing/phishing""#] {
+    for entry in [
+        r#""host":"worker-1","position""#,
+        r#""layer":"releases","release":"phishing","object":"StatefulSet phishing/phishing-model-service""#,
+    ] {
         assert!(plan.contains(entry) && up.contains(entry), "{plan}");
     }
     bundled.proves_no_change();
     assert_eq!(bundled.on("worker-2", "ctr -n k8s.io images list -q | grep ^provision.local/.*@"), by_digest);
+
+    release::installs_do_not_meet(&bundled);
 
     bundled.destroy();
     assert_eq!(difference(&own, &before), Vec::<String>::new());

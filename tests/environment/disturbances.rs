@@ -77,7 +77,7 @@ pub fn a_node_restarts(bundled: &Bundled) {
 }
 
 /// Answers when the node's system has ended.
-fn restart(bundled: &Bundled, node: &str) -> Process {
+pub fn restart(bundled: &Bundled, node: &str) -> Process {
     let config = Config::read(&bundled.environment().names(), &node.try_into().expect("a name")).expect("it was made");
     let init = config.init().expect("it runs");
     bundled.expect(0, &["ssh", node, "--", "setsid -f sh -c 'sleep 0.2; systemctl reboot --force' >/dev/null 2>&1 </dev/null"]);

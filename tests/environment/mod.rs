@@ -7,6 +7,7 @@ mod cluster;
 mod disturbances;
 mod entries;
 mod kills;
+mod release;
 mod state;
 mod survival;
 mod terminal;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::bundled::Bundled;
 
-/// `worker-1 file /etc/hosts` to its mode, owner and digest; `cluster Service phishing/phishing` to what it says.
+/// `worker-1 file /etc/hosts` to its mode, owner and digest; `cluster Service phishing/phishing-model-service` to what it says.
 pub type State = BTreeMap<String, String>;
 
 /// Files that no two environments have alike, by their beginnings: that they are there and whose is compared, not what is in them.

@@ -83,6 +83,9 @@ fn what_a_folder_lacks_is_built_in_and_says_so() {
     let built_in = |parts: &[provision::project::Part]| parts.iter().all(|part| part.origin == Origin::BuiltIn) && !parts.is_empty();
     assert!(built_in(&project.environment.playbooks) && built_in(&project.environment.inventory));
     assert_eq!(project.environment.releases[0].namespace, "phishing");
+    // As the bundled file writes the defaults out.
+    let bundled = load(Path::new(env!("CARGO_MANIFEST_DIR")), &Options::default());
+    assert_eq!(project.environment.releases[0].images, bundled.environment.releases[0].images);
     assert_eq!(project.machines.expect("built in").iter().count(), 3);
 
     // Whoever brings hosts and playbooks gets no strangers.
@@ -113,6 +116,18 @@ fn an_environment_names_its_parts() {
     let release = &project.environment.releases[0];
     assert_eq!((release.name.as_str(), release.namespace.as_str(), release.values.len()), ("app", "app", 1));
     assert!(project.machines.is_none());
+}
+
+/// What is a release's is known by its name, in every namespace: of two with one name each would take the other's away.
+#[test]
+fn two_releases_of_one_name_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let releases = "releases:\n  - {chart: charts/app}\n  - {chart: charts/app, namespace: other}\n  - {chart: charts/app, name: other}\n";
+    write(folder.path(), &[("provision.yaml", releases), ("charts/app/Chart.yaml", "")]);
+    let (project, diagnostics) = Project::load(folder.path(), &Options::default(), &mut |_| None);
+    let report = diagnostics.render(&project.files.sources);
+    assert!(report.starts_with("error: a second release with the name `app`\n") && report.contains("provision.yaml:3:5"), "{report}");
+    assert_eq!(report.matches("error:").count(), 1, "{report}");
 }
 
 #[test]

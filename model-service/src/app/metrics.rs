@@ -68,6 +68,9 @@ impl Metrics {
         for family in [&metrics.yes, &metrics.no] {
             drop(family.get_or_create(&Version { version: variant.name().to_owned() }));
         }
+        for verdict in ["phishing", "legitimate"] {
+            drop(metrics.shown.get_or_create(&Shown { version: variant.name(), verdict: verdict.to_owned() }));
+        }
         metrics
     }
 

@@ -88,6 +88,9 @@ impl Metrics {
         for verdict in [Verdict::Phishing, Verdict::Legitimate] {
             let _ = metrics.predictions.get_or_create(&Said { verdict: verdict.name() });
         }
+        for status in [200, 500, 503] {
+            let _ = metrics.requests.get_or_create(&Answered { route: "/predict", method: "POST", status });
+        }
         for outcome in Outcome::ALL {
             let _ = metrics.swaps.get_or_create(&Swapped { outcome: outcome.name() });
         }

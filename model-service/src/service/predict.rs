@@ -106,7 +106,7 @@ async fn added(service: &Service, headers: &HeaderMap, body: Body) -> Result<(),
         verdict: Some(told.verdict.to_owned()),
         feedback: told.feedback.to_owned(),
         // No variant of the app has shown it, so it is no part of the experiment.
-        version: "service".to_owned(),
+        version: None,
         model: None,
     };
     journal.append(&[Record::Feedback(feedback)]).await.map_err(|refused| not_kept(&refused))

@@ -22,7 +22,7 @@ fn write(folder: &Path, name: &str) -> (Vec<u8>, String) {
     (fs::read(&output).unwrap(), String::from_utf8(made.stdout).unwrap().trim().to_owned())
 }
 
-fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
+pub fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in tar::Archive::new(archive).entries().unwrap() {
         let mut entry = entry.unwrap();
@@ -33,7 +33,7 @@ fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-fn digest(content: &[u8]) -> String {
+pub fn digest(content: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(content)))
 }
 
@@ -68,8 +68,66 @@ fn every_digest_names_its_content_and_the_user_is_not_root() {
         assert_eq!(&layer["digest"], diff);
         assert_eq!(layer["size"], blob(diff).len());
     }
-    assert_eq!(self::files(blob(&layers[0]["digest"]))["model-service"], b"not really a program");
+    let program = self::files(blob(&layers[0]["digest"]));
+    assert_eq!(program["model-service"], b"not really a program");
+    assert!(program.contains_key("journal/"), "where a volume is mounted");
     assert_eq!(self::files(blob(&layers[1]["digest"]))["models/model.onnx"], fs::read(shipped()).unwrap());
+}
+
+fn made(arguments: &[&str], folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let (binary, output) = (folder.join("binary"), folder.join("made.tar"));
+    fs::write(&binary, b"not really a program").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_model-service"));
+    let done = command.arg("image").args(arguments).arg("--binary").arg(&binary).arg("--output").arg(&output).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    files(&fs::read(output).unwrap())
+}
+
+#[test]
+fn several_tags_are_one_image_and_a_bill_of_materials_refers_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let bill = folder.path().join("bill.json");
+    fs::write(&bill, "{}\n").unwrap();
+    let references = ["v1.2.3", "v1.2.latest", "v1.latest", "latest"].map(|tag| format!("registry.example:5000/app:{tag}"));
+    let bill = bill.display().to_string();
+    let arguments =
+        ["--part", "app", "--variant", "v1", "--sbom", &bill, "--repository", "registry.example:5000/app", "--release", "v1.2.3"];
+    let files = made(&arguments, folder.path());
+    let json = |content: &[u8]| serde_json::from_slice::<Value>(content).unwrap();
+    let blob = |descriptor: &Value| {
+        let content = &files[&format!("blobs/{}", descriptor["digest"].as_str().unwrap().replace(':', "/"))];
+        assert_eq!((&descriptor["digest"], &descriptor["size"]), (&digest(content).into(), &content.len().into()));
+        content
+    };
+    let index = json(&files["index.json"]);
+    let [images @ .., referrer] = index["manifests"].as_array().unwrap().as_slice() else { panic!("{index}") };
+    let first = &images[0];
+    assert_eq!(images.len(), references.len());
+    for (listed, reference) in images.iter().zip(references) {
+        assert_eq!(listed["annotations"]["io.containerd.image.name"], *reference);
+        assert_eq!(listed["annotations"]["org.opencontainers.image.ref.name"], reference.rsplit_once(':').unwrap().1);
+        assert_eq!(listed["digest"], first["digest"]);
+    }
+    let about = json(blob(referrer));
+    assert_eq!(about["subject"]["digest"], first["digest"]);
+    assert_eq!(about["subject"]["size"], blob(&about["subject"]).len());
+    assert_eq!((&about["artifactType"], &referrer["artifactType"]), (&about["layers"][0]["mediaType"], &about["artifactType"]));
+    assert_eq!(blob(&about["layers"][0]), b"{}\n");
+    assert_eq!(blob(&about["config"]), b"{}");
+    let manifest = json(blob(first));
+    let config = json(blob(&manifest["config"]));
+    assert_eq!(config["config"]["Entrypoint"], serde_json::json!(["/model-service", "app"]));
+    assert_eq!(config["config"]["Env"], serde_json::json!(["VARIANT=v1"]));
+    assert_eq!((manifest["layers"].as_array().unwrap().len(), &config["config"]["User"]), (1, &"65532:65532".into()));
+}
+
+#[test]
+fn a_program_without_a_model_is_no_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_model-service"));
+    let done = command.args(["image", "--output"]).arg(folder.path().join("a.tar")).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success() && said.contains("--model"), "{said}");
 }
 
 /// Needs skopeo (Debian's package). Where CI promises it, `PROVISION_REQUIRE_SKOPEO` makes its absence a failure.

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod describe;
 
-use semver::Version;
+pub use semver::Version;
 
 /// This build, as `x-app-version` tells it.
 pub const APP: &str = env!("BUILD_VERSION");

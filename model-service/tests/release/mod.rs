@@ -1,0 +1,137 @@
+//! What a release is made of: release.sh run with the program that is there, its files against their schemas, compose.yaml.
+//!
+//! `compose-spec.json` is the schema of compose-go v2.9.0 (github.com/compose-spec/compose-go, Apache-2.0), unchanged.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::image::{digest, files};
+
+const IMAGES: [&str; 4] = ["app-v1", "app-v2", "model-service-v1", "model-service-v2"];
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn release(tag: &str, folder: &Path, limit: Option<&str>) -> Output {
+    let mut command = Command::new(here("release.sh"));
+    // The binary of the tests is neither static nor small.
+    let binary = folder.with_file_name("binary");
+    if !binary.exists() {
+        let stripped = Command::new("strip").arg("-o").arg(&binary).arg(env!("CARGO_BIN_EXE_model-service")).status().unwrap();
+        assert!(stripped.success());
+    }
+    command.arg(tag).arg(folder).env("REGISTRY", "registry.example:5000/phishing").env("BINARY", binary);
+    if let Some(limit) = limit {
+        command.env("LIMIT", limit);
+    }
+    command.output().unwrap()
+}
+
+const ANY_SIZE: Option<&str> = Some("1000000000");
+
+/// What a validator of tests/release/validate.py says.
+fn wrong(words: &[&Path]) -> String {
+    let python = Command::new("sh").arg(here("tests/release/schemas-venv.sh")).output().unwrap();
+    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
+    let python = String::from_utf8(python.stdout).unwrap();
+    let done = Command::new(python.trim()).arg(here("tests/release/validate.py")).args(words).output().unwrap();
+    String::from_utf8(done.stderr).unwrap()
+}
+
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_tag_becomes_four_images_with_their_tags_and_what_they_are_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let (once, again) = (folder.path().join("once"), folder.path().join("again"));
+    for output in [&once, &again] {
+        let done = release("v1.2.3", output, ANY_SIZE);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    let made = contents(&once);
+    assert!(made == contents(&again), "the same bytes again");
+    let sums = String::from_utf8(made["SHA256SUMS"].clone()).unwrap();
+    let program = files(&fs::read(once.join("app-v1.tar")).unwrap());
+    let manifest = |files: &BTreeMap<String, Vec<u8>>| -> Value { serde_json::from_slice(&files["manifest.json"]).unwrap() };
+    for image in IMAGES {
+        assert!(sums.contains(&format!("{}  {image}.tar", &digest(&made[&format!("{image}.tar")])[7..])), "{sums}");
+        let archive = files(&made[&format!("{image}.tar")]);
+        let tags = ["v1.2.3", "v1.2.latest", "v1.latest", "latest"].map(|tag| format!("registry.example:5000/phishing/{image}:{tag}"));
+        assert_eq!(manifest(&archive)[0]["RepoTags"], serde_json::json!(tags));
+        // The binary is one layer, the same in all.
+        assert_eq!(manifest(&archive)[0]["Layers"][0], manifest(&program)[0]["Layers"][0]);
+
+        let bill = &made[&format!("{image}.cdx.json")];
+        assert!(archive.values().any(|blob| blob == bill), "it is attached too");
+        assert_eq!(wrong(&[Path::new("cyclonedx"), &once.join(format!("{image}.cdx.json"))]), "");
+        let bill: Value = serde_json::from_slice(bill).unwrap();
+        assert_eq!(bill["metadata"]["component"]["version"], "1.2.3");
+        let component = |name: &str| bill["components"].as_array().unwrap().iter().find(|one| one["name"] == name).cloned();
+        let axum = component("axum").expect("a crate that it serves with");
+        assert_eq!((&axum["licenses"][0]["expression"], axum["hashes"][0]["content"].as_str().unwrap().len()), (&"MIT".into(), 64));
+        assert_eq!(component("tempfile"), None, "what only tests need is not in it");
+        let model =
+            image.strip_prefix("model-service-").map(|version| (version, fs::read(here(&format!("models/{version}.onnx"))).unwrap()));
+        for version in ["v1", "v2"] {
+            let known = component(version).map(|model| model["hashes"][0]["content"].as_str().unwrap().to_owned());
+            assert_eq!(known, model.as_ref().filter(|(own, _)| *own == version).map(|(_, file)| digest(file)[7..].to_owned()));
+        }
+    }
+}
+
+#[test]
+fn a_pre_release_moves_no_other_tag_and_what_is_no_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("files");
+    let done = release("v1.2.3-rc.1", &output, ANY_SIZE);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let archive = files(&fs::read(output.join("app-v2.tar")).unwrap());
+    let manifest: Value = serde_json::from_slice(&archive["manifest.json"]).unwrap();
+    assert_eq!(manifest[0]["RepoTags"], serde_json::json!(["registry.example:5000/phishing/app-v2:v1.2.3-rc.1"]));
+    for tag in ["1.2.3", "v1.2", "v01.2.3", "latest"] {
+        let refused = release(tag, &folder.path().join("refused"), ANY_SIZE);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(tag) && said.contains("write a version as v1.2.3"), "{said}");
+    }
+    let heavy = release("v1.2.3", &folder.path().join("heavy"), None);
+    let said = String::from_utf8_lossy(&heavy.stderr);
+    assert!(!heavy.status.success() && said.contains("bytes unpacked, more than 30000000"), "{said}");
+}
+
+#[test]
+fn compose_is_valid_and_runs_the_images_of_a_release_without_a_right_too_many() {
+    let file = here("compose.yaml");
+    assert_eq!(wrong(&[Path::new("compose"), &here("tests/release/compose-spec.json"), &file]), "");
+    // The check can fail.
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let broken = folder.path().join("compose.yaml");
+    fs::write(&broken, text.replace("read_only: true", "readonly: true")).unwrap();
+    assert!(wrong(&[Path::new("compose"), &here("tests/release/compose-spec.json"), &broken]).contains("readonly"));
+    for image in ["model-service-${MODEL:-v2}", "app-${VARIANT:-v2}"] {
+        assert!(text.contains(&format!("image: ${{REGISTRY:-provision.local}}/{image}:${{TAG:-latest}}")), "{image}");
+    }
+    assert!(text.contains("test: [CMD, /model-service, health]"));
+}
+
+/// By actionlint, which also reads the scripts of its steps where there is a shellcheck. It is a Go module: without a Go here, CI has one.
+#[test]
+fn the_release_workflow_is_valid_and_runs_the_same_script() {
+    let workflow = here("../.github/workflows/release.yaml");
+    let mut lint = Command::new("go");
+    lint.args(["run", "github.com/rhysd/actionlint/cmd/actionlint@v1.7.7"]).arg(&workflow).current_dir(std::env::temp_dir());
+    match lint.env_remove("GOFLAGS").output() {
+        Ok(done) => assert!(done.status.success(), "{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr)),
+        Err(error) => assert!(std::env::var_os("CI").is_none(), "run go: {error}"),
+    }
+    let text = fs::read_to_string(workflow).unwrap();
+    assert!(text.contains("model-service/release.sh \"$GITHUB_REF_NAME\" release"), "{text}");
+}

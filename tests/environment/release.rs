@@ -1,0 +1,128 @@
+//! What the bundled release declares, seen to act: journals outlive pods and nodes, pods need no right, installs do not meet.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use provision::vm::process::wait_until;
+use serde_json::{Value, json};
+
+use super::browser::curl;
+use super::bundled::Bundled;
+use super::disturbances;
+
+const PARTS: [&str; 2] = ["app", "model-service"];
+
+/// Lines of the journals of a part's pods: URLs that were judged, and ids of answers that were called right.
+fn kept(bundled: &Bundled, part: &str, key: &str) -> BTreeSet<String> {
+    let mut lines = String::new();
+    for pod in [0, 1] {
+        let pod = format!("phishing-{part}-{pod}");
+        lines += &bundled.kubectl(&["exec", "--namespace", "phishing", &pod, "--", "/model-service", "export", "--journal", "/journal"]);
+    }
+    let values = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
+    values.filter_map(|line| line[key].as_str().map(str::to_owned)).collect()
+}
+
+/// Asks and votes; what was acknowledged is there after every pod was deleted, and after a node went down without notice.
+pub fn what_was_acknowledged_outlives_pods_and_a_restart_of_their_node(bundled: &Bundled) {
+    let mut judged = BTreeSet::new();
+    let mut voted = BTreeSet::new();
+    let mut ask = |number: usize| {
+        let url = format!("http://192.0.2.{number}/paypal/webscr/login.php");
+        let page = |path: &str, body: Value| curl(&["--json", &body.to_string(), &format!("{}{path}", bundled.page())]);
+        let answer = page("api/predict", json!({"url": url}));
+        let vote = json!({"id": answer["id"], "url": url, "verdict": answer["verdict"], "feedback": "yes"});
+        assert_eq!(page("api/feedback", vote)["status"], "success", "{answer}");
+        voted.insert(answer["id"].as_str().expect("an id").to_owned());
+        judged.insert(url);
+        (judged.clone(), voted.clone())
+    };
+    let all_kept = |(judged, voted): &(BTreeSet<String>, BTreeSet<String>)| {
+        for (part, key, wanted) in [("model-service", "url", judged), ("app", "id", voted)] {
+            let kept = kept(bundled, part, key);
+            let lost: Vec<_> = wanted.difference(&kept).collect();
+            assert!(lost.is_empty(), "{part} lost {lost:?}");
+        }
+    };
+    let ready = || {
+        PARTS.iter().all(|part| {
+            let set = format!("statefulset/phishing-{part}");
+            let words = ["kubectl", "--namespace", "phishing", "rollout", "status", &set, "--timeout", "90s"];
+            bundled.command(&words).output().is_ok_and(|output| output.status.success())
+        })
+    };
+
+    let mut acknowledged = Default::default();
+    for number in 1..=8 {
+        acknowledged = ask(number);
+    }
+    all_kept(&acknowledged);
+    bundled.kubectl(&["delete", "pods", "--all", "--namespace", "phishing", "--timeout", "60s"]);
+    assert!(ready());
+    all_kept(&acknowledged);
+
+    for number in 9..=16 {
+        acknowledged = ask(number);
+    }
+    disturbances::restart(bundled, "worker-1");
+    let is_back = || {
+        let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
+        bundled.command(&["ssh", "worker-1", "--", "systemctl is-system-running"]).output().is_ok_and(|output| output.status.success())
+            && bundled.kubectl(&["get", "node", "worker-1", "--output", ready]) == "True"
+    };
+    assert!(wait_until(Duration::from_secs(120), Duration::from_millis(500), is_back), "worker-1 is back");
+    let serves = || ready() && kept_answers(bundled);
+    assert!(wait_until(Duration::from_secs(120), Duration::from_secs(1), serves), "its pods are back");
+    all_kept(&acknowledged);
+}
+
+/// Whether each pod can be asked for its journal.
+fn kept_answers(bundled: &Bundled) -> bool {
+    PARTS.iter().all(|part| {
+        [0, 1].iter().all(|pod| {
+            let pod = format!("phishing-{part}-{pod}");
+            let words = ["kubectl", "exec", "--namespace", "phishing", &pod, "--", "/model-service", "health"];
+            bundled.command(&words).output().is_ok_and(|output| output.status.success())
+        })
+    })
+}
+
+/// A dry run of the namespace policy names each pod that does not meet it.
+pub fn pods_need_no_right(bundled: &Bundled) {
+    let label = |policy: &str| {
+        let policy = format!("pod-security.kubernetes.io/enforce={policy}");
+        bundled.expect(0, &["kubectl", "label", "--dry-run=server", "namespace", "phishing", "kube-system", &policy]).1
+    };
+    let said = label("restricted");
+    assert!(said.contains("in namespace \"kube-system\" violate") && !said.contains("\"phishing\" violate"), "{said}");
+}
+
+/// Two more releases of the chart, one in the same namespace, one in another: each has its own objects, pods and volumes.
+pub fn declare_installs_beside_it(bundled: &Bundled) {
+    bundled.write(
+        "beside.yaml",
+        "modelService: {replicaCount: 1, persistence: {enabled: true}, resources: {requests: {cpu: 10m}}}\n\
+         app: {replicaCount: 1, config: {variant: v1}, resources: {requests: {cpu: 10m}}}\n",
+    );
+    let images = "images: {modelService.image: image/model-service, app.image: image/app}";
+    let more = [("phishing-app", "phishing"), ("a", "elsewhere")].map(|(name, namespace)| {
+        format!("  - {{name: {name}, chart: charts/phishing, namespace: {namespace}, values: [beside.yaml], {images}}}\n")
+    });
+    let environment = std::fs::read_to_string(bundled.path().join("provision.yaml")).expect("the environment");
+    bundled.write("provision.yaml", &(environment + &more.concat()));
+}
+
+pub fn installs_do_not_meet(bundled: &Bundled) {
+    for (namespace, release, pods) in [("phishing", "phishing", 2), ("phishing", "phishing-app", 1), ("elsewhere", "a", 1)] {
+        let service = format!("kubernetes.io/service-name={release}-app");
+        let words = ["get", "endpointslices", "--namespace", namespace, "--selector", &service, "--output"];
+        let targets = bundled.kubectl(&[&words[..], &["jsonpath={.items[*].endpoints[*].targetRef.name}"]].concat());
+        let targets: Vec<&str> = targets.split_whitespace().collect();
+        assert_eq!(targets.len(), pods, "{namespace}/{release}: {targets:?}");
+        assert!(targets.iter().all(|pod| pod.starts_with(&format!("{release}-app-"))), "{targets:?}");
+    }
+    let claims = bundled.kubectl(&["get", "persistentvolumeclaims", "-A", "--output", "jsonpath={.items[*].metadata.name}"]);
+    let beside = ["journal-phishing-app-model-service-0", "journal-phishing-app-0", "journal-phishing-app-1"];
+    assert!(beside.iter().all(|claim| claims.split_whitespace().any(|there| there == *claim)), "{claims}");
+    bundled.answers();
+}
