@@ -111,6 +111,21 @@ impl Prometheus {
         Some(answer["data"]["result"].as_array()?.clone())
     }
 
+    /// Waits until a query gives something to draw: a rate needs two scrapes.
+    #[track_caller]
+    fn until_told(&self, title: &Value, expression: &str) {
+        let limit = Instant::now() + Duration::from_secs(20);
+        loop {
+            let series = self.query(expression).unwrap();
+            let values: Vec<&str> = series.iter().filter_map(|series| series["value"][1].as_str()).collect();
+            if !values.is_empty() && !values.contains(&"NaN") {
+                return;
+            }
+            assert!(Instant::now() < limit, "{title}: {expression}: {series:?}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// Waits until the first series of a query has this value.
     #[track_caller]
     fn until(&self, expression: &str, value: &str) {
@@ -174,9 +189,7 @@ fn ten_predictions_are_quiet_the_eleventh_fires_and_every_panel_has_data() {
         let expression = target["expr"].as_str().unwrap();
         let concrete = expression.replace("$__rate_interval", "1m").replace("$namespace", ".*").replace("$release", ".*");
         assert!(!concrete.contains('$'), "{concrete}");
-        let series = prometheus.query(&concrete).unwrap();
-        let values: Vec<&str> = series.iter().filter_map(|series| series["value"][1].as_str()).collect();
-        assert!(!values.is_empty() && !values.contains(&"NaN"), "{title}: {concrete}: {series:?}");
+        prometheus.until_told(title, &concrete);
         asked += 1;
     }
     assert!(asked > 12, "{asked}");
