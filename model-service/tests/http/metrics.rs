@@ -93,5 +93,13 @@ fn drift_is_told_against_the_models_reference_once_enough_was_seen() {
     let part = |a: f64, e: f64| (a - e) * (a / e).ln();
     assert!((index("length") - part(1.0, 0.2) - part(0.0001, 0.5) - part(0.0001, 0.3)).abs() < 1e-6, "{}", index("length"));
     assert!((index("score") - part(1.0, 0.5) - part(0.0001, 0.5)).abs() < 1e-6, "{}", index("score"));
-    assert!(!Server::start(&[]).get("/metrics").body.contains("input_drift"), "a model without a reference has no drift");
+
+    // The shipped model has a reference of its own.
+    let shipped = Server::start(&[]);
+    let body = serde_json::json!({ "urls": vec!["http://www.bbc.co.uk/news/"; 200] }).to_string();
+    assert_eq!(shipped.json(body.as_bytes()).status, 200);
+    let text = shipped.get("/metrics").body;
+    for what in ["length", "score"] {
+        assert!(text.contains(&format!("model_service_input_drift{{what=\"{what}\"}} ")), "{text}");
+    }
 }
