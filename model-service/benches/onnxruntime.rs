@@ -60,7 +60,7 @@ struct Theirs {
 impl Theirs {
     fn start(folder: &Path, model: &Path, urls: &[String]) -> Self {
         let mut process = Command::new(std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into()))
-            .arg(folder.join("benches/onnxruntime.py"))
+            .arg(folder.join("benches/theirs.py"))
             .arg(model)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
