@@ -52,7 +52,7 @@ pub fn what_was_acknowledged_outlives_pods_and_a_restart_of_their_node(bundled: 
         })
     };
 
-    let mut acknowledged = Default::default();
+    let mut acknowledged = (BTreeSet::new(), BTreeSet::new());
     for number in 1..=8 {
         acknowledged = ask(number);
     }

@@ -48,7 +48,11 @@ impl Drop for Running {
 /// The real service, and its address.
 fn service() -> (Running, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_model-service"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--model"]).arg(shipped()).env_clear().stderr(Stdio::piped());
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--model"])
+        .arg(shipped())
+        .env_clear()
+        .stderr(Stdio::piped());
     let mut process = command.spawn().unwrap();
     let mut log = BufReader::new(process.stderr.take().unwrap());
     let running = Running(process);
@@ -179,6 +183,10 @@ fn ten_predictions_are_quiet_the_eleventh_fires_and_every_panel_has_data() {
     let vote = json!({"id": answer["id"], "url": URLS[0], "verdict": answer["verdict"], "feedback": "yes"});
     assert!(post("/api/feedback", vote).contains("success"));
     prometheus.until(r#"ALERTS{alertname="PhishingManyPredictions", alertstate="firing"}"#, "1");
+
+    // Drift is told from 200 predictions on.
+    let many: Vec<String> = (0..250).map(|number| format!("http://host-{number}.example.com/path/{number}")).collect();
+    assert!(post("/predict", json!({"urls": many})).contains("host-249"));
 
     let dashboard: Value = serde_json::from_slice(&fs::read(chart("dashboard.json")).unwrap()).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
