@@ -41,7 +41,7 @@ fn current(server: &Server) -> String {
 }
 
 /// Until it holds, for as long as a check may take on a busy machine.
-fn wait(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < Duration::from_secs(60), "{what}");

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::server::Server;
+use crate::swap::wait;
 
 fn training() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("training")
@@ -121,18 +124,41 @@ fn same_seeds_give_the_same_metrics_and_models() {
 }
 
 #[test]
-fn feedback_makes_a_new_model_and_a_worse_one_never_takes_over() {
+fn feedback_makes_a_new_model_that_is_served_and_rolled_back_and_a_worse_one_never_takes_over() {
     let Some(copy) = Copy::new() else { return };
     let first = copy.shipped();
 
-    let line = |number| {
-        format!(
-            "{{\"url\":\"http://garden-{number}.example/harbour/\",\"verdict\":\"phishing\",\"feedback\":\"no\",\"app_version\":\"v2\"}}\n"
-        )
+    // Served from a folder; people say of what it shows that it is legitimate, and the journal keeps it.
+    let (served, journal) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let publish = || {
+        fs::copy(copy.path("work-smoke/models/v2.onnx"), served.path().join("new")).unwrap();
+        fs::rename(served.path().join("new"), served.path().join("model.onnx")).unwrap();
     };
-    fs::write(copy.path("smoke/feedback.jsonl"), (0..40).map(line).collect::<String>()).unwrap();
+    publish();
+    let server = Server::of(served.path(), &["--journal", journal.path().to_str().unwrap()]);
+    let serves = || server.get("/healthz").header("x-model-id").unwrap().to_owned();
+    assert_eq!(serves(), first);
+    let post =
+        |path: &str, body: Value| server.send("POST", path, &["content-type: application/json"], body.to_string().as_bytes()).value();
+    for number in 0..40 {
+        let url = format!("http://garden-{number}.example/harbour/");
+        let answer = post("/api/predict", json!({ "url": url }));
+        let feedback = if answer["verdict"] == "phishing" { "no" } else { "yes" };
+        let vote = json!({"id": answer["id"], "url": url, "verdict": answer["verdict"], "feedback": feedback});
+        assert_eq!(post("/api/feedback", vote)["status"], "success", "{answer}");
+    }
+    let mut export = Command::new(env!("CARGO_BIN_EXE_model-service"));
+    let exported = export.args(["export", "--kind", "feedback", "--journal"]).arg(journal.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&exported.stdout).lines().count(), 40, "{}", said(&exported));
+    fs::write(copy.path("smoke/feedback.jsonl"), &exported.stdout).unwrap();
+
+    // Retrained with it: another model, which is served, and rolled back from.
     let second = copy.shipped();
     assert_ne!(first, second, "feedback changed nothing");
+    publish();
+    wait("the new model takes over", || serves() == second);
+    assert_eq!(server.admin("POST", "/admin/rollback", &[]).status, 200);
+    assert_eq!(serves(), first);
 
     let params = String::from_utf8(copy.read("smoke/params.yaml")).unwrap();
     fs::write(copy.path("smoke/params.yaml"), params.replace("epochs: 40", "epochs: 1")).unwrap();
