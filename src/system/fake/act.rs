@@ -34,14 +34,19 @@ impl Fake {
                 self.own(&path, ownership)?;
             }
             Action::MakeDirectory { path, ownership } => {
-                let path = self.resolve(path, Last::Kept)?;
-                self.need_folder(&path)?;
-                if self.nodes.contains_key(&path) {
-                    return Err(Error::failed(format!("make directory {}: File exists (os error 17)", path.display())));
+                let there = self.resolve(path, Last::Followed)?;
+                if self.nodes.get(&there).is_some_and(|node| node.kind == Kind::Directory) {
+                    self.own(&there, ownership)?;
+                } else {
+                    let path = self.resolve(path, Last::Kept)?;
+                    self.need_folder(&path)?;
+                    if self.nodes.contains_key(&path) {
+                        return Err(Error::failed(format!("make directory {}: File exists (os error 17)", path.display())));
+                    }
+                    let node = self.node(Kind::Directory, None, 0o755)?;
+                    self.nodes.insert(path.clone(), node);
+                    self.own(&path, ownership)?;
                 }
-                let node = self.node(Kind::Directory, None, 0o755)?;
-                self.nodes.insert(path.clone(), node);
-                self.own(&path, ownership)?;
             }
             Action::Symlink { path, target, ownership } => {
                 let path = self.resolve(path, Last::Kept)?;

@@ -22,6 +22,12 @@ impl Overlay<'_> {
                 self.put(path, node);
             }
             Action::MakeDirectory { path, ownership } => {
+                // One that is there by then, or a link to one, stays.
+                let Some(there) = self.place(path, Last::Followed, &cause) else { return };
+                if let Some(mut node) = self.node_of(&there).filter(|node| node.metadata.kind == FileKind::Directory) {
+                    self.own(&mut node, ownership, &cause);
+                    return self.put(there, node);
+                }
                 let Some(path) = self.place(path, Last::Kept, &cause) else { return };
                 let node = self.new_node(&Former::Absent, FileKind::Directory, 4096, Bytes::None, ownership, &cause);
                 self.put(path, node);
