@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use provision::vm::process::wait_until;
+
 use super::bundled::{Bundled, NODES, answered, program};
 
 /// Nothing is to be written, and yet it is not as it should be: no pod may run anywhere.
 pub fn pods_that_do_not_run_are_waited_for(bundled: &Bundled) {
     bundled.kubectl(&["cordon", "worker-1", "worker-2"]);
-    bundled.kubectl(&["delete", "pods", "--namespace", "phishing", "--all", "--wait=false"]);
+    // A pod of a StatefulSet counts until it has ended.
+    bundled.kubectl(&["delete", "pods", "--namespace", "phishing", "--all", "--timeout", "60s"]);
+    let ready = "jsonpath={.items[*].status.readyReplicas}";
+    let none = || bundled.kubectl(&["get", "statefulsets", "--namespace", "phishing", "--output", ready]).trim().is_empty();
+    assert!(wait_until(Duration::from_secs(30), Duration::from_millis(200), none));
     let (plan, _) = bundled.expect(2, &["plan", "--detailed-exitcode"]);
     assert!(plan.contains("~ wait until StatefulSet phishing/phishing-model-service rolled out: "), "{plan}");
     let mut up = bundled.begin_up();
