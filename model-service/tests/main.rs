@@ -36,13 +36,12 @@ impl Numbers {
     }
 }
 
-/// A Python that has this module: `PYTHON`, else `python3`. Where CI promises it, `PROVISION_REQUIRE_PYTHON` makes its absence a failure.
-fn python(module: &str) -> Option<std::process::Command> {
-    let program = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
-    let found =
-        std::process::Command::new(&program).args(["-c", &format!("import {module}")]).output().is_ok_and(|done| done.status.success());
-    assert!(found || std::env::var_os("PROVISION_REQUIRE_PYTHON").is_none(), "{} has no {module}", program.display());
-    found.then(|| std::process::Command::new(program))
+/// A Python with these packages (`name==version`), made once in the user's cache folder, where it is called `name`.
+fn python(name: &str, packages: &[&str]) -> std::process::Command {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/support/venv.sh");
+    let made = std::process::Command::new("sh").arg(script).arg(name).args(packages).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    std::process::Command::new(String::from_utf8(made.stdout).unwrap().trim())
 }
 
 /// The file with more metadata behind it; what is said twice counts as it was said last.

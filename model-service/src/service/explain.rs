@@ -5,16 +5,17 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
 use super::Service;
 use super::answer::{json_response, refused};
 use super::overload::{self, judged};
+use super::predict::{read_as, rounded};
 use crate::explain::explain;
 use crate::model::Verdict;
-use crate::request::{self, Format, Refusal};
+use crate::request::{self, Refusal};
 use crate::swap::Served;
 
 pub(super) async fn handle(
@@ -30,8 +31,7 @@ pub(super) async fn handle(
 }
 
 async fn answer(service: &Service, served: &Served, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
-    let format = Format::of(headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()))?;
-    let body = overload::read(body, headers, service.limits.body).await?;
+    let (format, body) = read_as(service, headers, body).await?;
     let mut urls = request::asked(format, &body)?.urls;
     let (1, Some(url)) = (urls.len(), urls.pop()) else {
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "one URL at a time is explained"));
@@ -48,9 +48,4 @@ async fn answer(service: &Service, served: &Served, headers: &HeaderMap, body: B
         "changes": explained.changes.iter().map(|change| change.map(rounded)).collect::<Vec<_>>(),
     });
     Ok(json_response(StatusCode::OK, &told))
-}
-
-/// To the precision that f32 has.
-fn rounded(value: f64) -> f64 {
-    (value * 1e7).round() / 1e7
 }

@@ -34,8 +34,8 @@ struct Prediction<'a> {
 }
 
 /// As many digits as the self-test holds the model to, and two more.
-fn rounded(probability: f32) -> f64 {
-    (f64::from(probability) * 1e7).round() / 1e7
+pub(super) fn rounded(value: f64) -> f64 {
+    (value * 1e7).round() / 1e7
 }
 
 pub(super) async fn predict(
@@ -58,7 +58,7 @@ async fn predicted(service: &Service, served: &Arc<Served>, headers: &HeaderMap,
 }
 
 /// The body is read before its kind is refused, so that who still sends it hears why.
-async fn read_as(service: &Service, headers: &HeaderMap, body: Body) -> Result<(Format, Vec<u8>), Refusal> {
+pub(super) async fn read_as(service: &Service, headers: &HeaderMap, body: Body) -> Result<(Format, Vec<u8>), Refusal> {
     let body = read(body, headers, service.limits.body).await?;
     Ok((Format::of(headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()))?, body))
 }
@@ -67,12 +67,13 @@ fn answered(asked: &Asked, found: &[f32]) -> Response {
     match asked.shape {
         Shape::Own | Shape::Single => {
             let predictions = asked.urls.iter().zip(found);
-            let predictions = predictions.map(|(url, p)| Prediction { url, verdict: Verdict::of(*p), probability: rounded(*p) }).collect();
-            let prediction = (asked.shape == Shape::Single).then(|| [[rounded(found[0])]]);
+            let predictions =
+                predictions.map(|(url, p)| Prediction { url, verdict: Verdict::of(*p), probability: rounded(f64::from(*p)) }).collect();
+            let prediction = (asked.shape == Shape::Single).then(|| [[rounded(f64::from(found[0]))]]);
             serialized(StatusCode::OK, &Predictions { predictions, prediction })
         }
         Shape::Named => {
-            let text = format!("{:?}", rounded(found[0]));
+            let text = format!("{:?}", rounded(f64::from(found[0])));
             (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
         }
         Shape::Data => {

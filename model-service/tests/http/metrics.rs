@@ -18,12 +18,9 @@ fn accept_chooses_the_format() {
     assert_eq!(server.metrics("application/openmetrics-text;version=1.0.0").header("content-type"), Some(OPEN));
 }
 
-/// Needs `pip install prometheus-client`. The names and kinds of the families, in each format.
+/// The names and kinds of the families, in each format.
 #[test]
 fn both_formats_are_read_by_prometheus_own_parsers() {
-    if python("prometheus_client").is_none() {
-        return;
-    }
     let server = Server::start(&[]);
     server.json(format!(r#"{{"urls":["{PHISHING}","{PHISHING}"]}}"#).as_bytes());
     for (accept, parser) in [("application/openmetrics-text", "openmetrics.parser"), ("text/plain", "parser")] {
@@ -31,8 +28,7 @@ fn both_formats_are_read_by_prometheus_own_parsers() {
             "import sys; from prometheus_client.{parser} import text_string_to_metric_families as parse\n\
              for family in parse(sys.stdin.read()):\n    print(family.name, family.type, len(family.samples), any('{{' in s.name for s in family.samples))"
         );
-        let mut process = python("prometheus_client")
-            .unwrap()
+        let mut process = python("prometheus", &["prometheus-client==0.26.0"])
             .args(["-c", &code])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
