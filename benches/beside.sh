@@ -78,19 +78,25 @@ for node in "${nodes[@]}"; do
         etc/systemd/system/kubelet.service etc/kubernetes/kubelet.d etc/cni/net.d \$(ls -d etc/kubernetes/kubeadm.yaml etc/kubernetes/audit.yaml etc/kubernetes/addons 2>/dev/null)" |
         tar x -C "script/files/$node"
 done
-"$provision" kubectl --namespace phishing get deployment,service,configmap,serviceaccount,poddisruptionbudget --output json |
-    python3 -c '
+# The namespace with the release's own objects: what the cluster adds to a namespace has no label of a release.
+{
+    "$provision" kubectl get namespace phishing --output json
+    "$provision" kubectl --namespace phishing get deployment,statefulset,service,configmap,serviceaccount,poddisruptionbudget \
+        --selector app.kubernetes.io/instance=phishing --output json
+} | python3 -c '
 import json, sys
-objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "phishing"}}]
-for item in json.load(sys.stdin)["items"]:
+text, decoder, objects = sys.stdin.read(), json.JSONDecoder(), []
+while text.strip():
+    item, end = decoder.raw_decode(text.lstrip())
+    text = text.lstrip()[end:]
+    objects += item.get("items", [item])
+for item in objects:
     item.pop("status", None)
     meta = item["metadata"]
-    if meta["name"] != "phishing":
-        continue
     item["metadata"] = {key: meta[key] for key in ("name", "namespace", "labels") if key in meta}
     for key in ("clusterIP", "clusterIPs"):
-        item.get("spec", {}).pop(key, None)
-    objects.append(item)
+        if item.get("spec", {}).get(key) not in ("None", ["None"]):
+            item.get("spec", {}).pop(key, None)
 json.dump({"apiVersion": "v1", "kind": "List", "items": objects}, sys.stdout)' >script/release.yaml
 echo "http://$network.2/" >script/page
 

@@ -31,7 +31,7 @@ for node in "${nodes[@]}"; do
     for name in pause kube-proxy flannel coredns local-path-provisioner busybox; do image "$node" "$name"; done
 done
 for name in kube-apiserver kube-controller-manager kube-scheduler etcd; do image "$control" "$name"; done
-for worker in "${workers[@]}"; do image "$worker" model-service; done
+for worker in "${workers[@]}"; do for name in model-service app; do image "$worker" "$name"; done; done
 
 run "$control" kubeadm init --config /etc/kubernetes/kubeadm.yaml --skip-token-print >/dev/null
 copy "$control:/etc/kubernetes/admin.conf" "$folder/kubeconfig"
@@ -72,5 +72,7 @@ done
 kubectl delete pods --all --now >/dev/null 2>&1
 
 kubectl apply --server-side --filename "$folder/release.yaml" >/dev/null
-kubectl --namespace phishing rollout status deployment/phishing --timeout 300s >/dev/null
+for workload in $(kubectl --namespace phishing get deployment,statefulset --output name); do
+    kubectl --namespace phishing rollout status "$workload" --timeout 300s >/dev/null
+done
 until curl --silent --fail --max-time 3 --output /dev/null "$(cat "$folder/page")"; do sleep 0.2; done
