@@ -171,6 +171,8 @@ const DEBIAN_12: [&str; 16] = [
 /// - logind and the message bus start when asked for (`shutdown -r +0` asks), not at boot;
 /// - devices are nspawn's, modules the workstation's and the journal is in memory: what would bring them is masked;
 /// - users may log in as soon as sshd is there: no `/run/nologin` is made that a later unit takes away;
+/// - nobody hands credentials to a node's first services: making the empty folders for them is a tenth of the boot's work;
+/// - scripts of /etc/init.d are looked for units of their own by name before systemd's generator reads every unit for that;
 /// - sshd reads its configuration once, not twice: with a mistake in it it does not start either way;
 /// - Debian's own sysctl files would set the workstation's kernel.* and fs.*; a node's own files in /etc still count;
 /// - the journal leaves the workstation's kernel log alone;
@@ -195,6 +197,22 @@ do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
 mkdir -p "$root"/etc/systemd/system-generators
 for generator in cryptsetup debug getty gpt-auto hibernate-resume integritysetup rc-local run system-update veritysetup
 do ln -sf /dev/null "$root/etc/systemd/system-generators/systemd-$generator-generator"; done
+cat > "$root"/etc/systemd/system-generators/systemd-sysv-generator <<'END'
+#!/bin/sh
+# Only a script without a unit is work for systemd's generator.
+for script in /etc/init.d/*; do
+    name=${script##*/}
+    unit=${name%.sh}.service
+    if [ -x "$script" ] && ! [ -e /lib/systemd/system/"$unit" ] && ! [ -e /etc/systemd/system/"$unit" ]; then
+        exec /lib/systemd/system-generators/systemd-sysv-generator "$@"
+    fi
+done
+END
+chmod 755 "$root"/etc/systemd/system-generators/systemd-sysv-generator
+for unit in sysctl tmpfiles-setup; do
+    mkdir -p "$root/etc/systemd/system/systemd-$unit.service.d"
+    printf '[Service]\nLoadCredential=\n' > "$root/etc/systemd/system/systemd-$unit.service.d/10-provision.conf"
+done
 mkdir -p "$root"/etc/systemd/journald.conf.d "$root"/etc/systemd/system.conf.d "$root"/etc/ssh/sshd_config.d "$root"/etc/systemd/system/ssh.service.d "$root"/etc/tmpfiles.d
 ln -sf /dev/null "$root"/etc/tmpfiles.d/systemd-nologin.conf
 printf '[Service]\nExecStartPre=\n' > "$root"/etc/systemd/system/ssh.service.d/10-provision.conf

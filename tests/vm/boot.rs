@@ -47,6 +47,20 @@ fn a_node_is_a_machine_that_can_hold_a_kubernetes_node() {
 }
 
 #[test]
+fn a_script_of_init_d_without_a_unit_is_a_service() {
+    let Some(nodes) = TestNodes::boot(&["a"]) else {
+        return;
+    };
+    let script = "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: old\n# Required-Start:\n# Required-Stop:\n# Default-Start: 2 3 4 5\n# Default-Stop:\n### END INIT INFO\ntouch /run/old\n";
+    nodes.ssh("a", &format!("printf '{script}' > /etc/init.d/old && chmod 755 /etc/init.d/old"));
+    assert_eq!(
+        nodes.ssh("a", "systemctl daemon-reload; systemctl start old && ls /run/old; systemctl show -p SourcePath old"),
+        "/run/old\nSourcePath=/etc/init.d/old\n"
+    );
+    assert_eq!(nodes.ssh("a", "systemctl show -p SourcePath ssh"), "SourcePath=\n");
+}
+
+#[test]
 fn python_is_there_only_where_it_is_asked_for() {
     let Some(nodes) = TestNodes::boot_with_python(&["a"]) else {
         return;
