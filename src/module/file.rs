@@ -199,14 +199,18 @@ impl Job<'_, '_> {
         Ok((Outcome::ok().with("path", text(path)).with("state", "absent"), path.to_owned()))
     }
 
+    /// The path and its state, with `follow` those of what a link points to.
+    fn followed<'former>(&self, path: &Path, former: &'former str) -> Result<(PathBuf, &'former str)> {
+        if !self.given.follow || former != "link" {
+            return Ok((path.to_owned(), former));
+        }
+        let target = self.draft.system.canonical(path)?;
+        let former = state(&target, &self.draft.system)?;
+        Ok((target, former))
+    }
+
     fn directory(&mut self, path: &Path, former: &str) -> Result<Made> {
-        let (path, former) = if self.given.follow && former == "link" {
-            let target = self.draft.system.canonical(path)?;
-            let former = state(&target, &self.draft.system)?;
-            (target, former)
-        } else {
-            (path.to_owned(), former)
-        };
+        let (path, former) = self.followed(path, former)?;
         match former {
             "absent" => {
                 self.draft.make_directories(&path, &self.given.file)?;
@@ -247,13 +251,7 @@ impl Job<'_, '_> {
     }
 
     fn file(&mut self, path: &Path, former: &str) -> Result<Made> {
-        let (path, former) = if self.given.follow && former == "link" {
-            let target = self.draft.system.canonical(path)?;
-            let former = state(&target, &self.draft.system)?;
-            (target, former)
-        } else {
-            (path.to_owned(), former)
-        };
+        let (path, former) = self.followed(path, former)?;
         if !matches!(former, "file" | "hard") {
             let message = format!("file ({}) is {former}, cannot continue", path.display());
             let error = fails(&message, &path).detail("state", former);
