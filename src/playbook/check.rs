@@ -14,8 +14,8 @@ use crate::module;
 use crate::program::{Layer, Span, Template, Tree, Value};
 use crate::source::Diagnostic;
 use crate::source::suggest::suggest;
-use crate::template::analysis::{self, Form};
-use crate::template::reads::{self, Reads};
+use crate::template::function_names;
+use crate::template::reads::{self, Problem, Unknown};
 
 /// Variables that the engine defines by itself.
 const MAGIC: &[&str] = &[
@@ -122,19 +122,12 @@ impl Checker {
         if !self.seen.insert((Arc::clone(&template.source), template.span, expression)) {
             return;
         }
-        let form = if expression { Form::Condition } else { Form::Template };
-        let analysis = analysis::analyze(&template.source, form);
-        for problem in analysis.problems {
-            let offset = offset_of(&template.source, problem.place);
-            let span = loader.files.sources.locate(template, offset);
-            let width =
-                quoted(&problem.message).filter(|word| template.source[offset..].starts_with(*word)).map_or(1, |word| word.chars().count());
-            let mut mistake = Diagnostic::error(problem.message, span, width as u32);
-            mistake.hint = problem.hint;
-            loader.mistake(mistake);
-        }
-        let Some(found) = self.cache.reads(template, expression) else { return };
-        Self::unknown(loader, template, &found);
+        let found = match self.cache.found(template, expression) {
+            Ok(found) => found,
+            Err(problem) => return mistake(loader, template, &problem),
+        };
+        found.problems.iter().for_each(|problem| mistake(loader, template, problem));
+        found.unknown.iter().for_each(|unknown| unknown_lookup(loader, template, unknown));
         self.tested.extend(found.tested.iter().cloned());
         for name in &found.names {
             open.push(Arc::clone(&name.name));
@@ -143,39 +136,23 @@ impl Checker {
             }
         }
     }
-
-    fn unknown(loader: &mut Loader, template: &Template, found: &Reads) {
-        // Filters and tests are the analysis' own.
-        for unknown in found.unknown.iter().filter(|unknown| unknown.what == "lookup") {
-            let known: Vec<&'static str> = reads::lookup_names().collect();
-            let span = place(loader, template, unknown.at, &unknown.name);
-            let mistake =
-                Diagnostic::error(format!("unknown {} `{}`", unknown.what, unknown.name), span, unknown.name.chars().count() as u32);
-            let mistake = mistake.suggest(&unknown.name, known.iter().copied());
-            loader.mistake(match unknown.name.rsplit_once('.') {
-                Some((collection, _)) if mistake.label.is_none() => {
-                    mistake.hint(format!("plugins of the collection {collection} are not there"))
-                }
-                _ => mistake,
-            });
-        }
-    }
 }
 
-/// The byte of a place in a text.
-fn offset_of(source: &str, place: analysis::Place) -> usize {
-    let mut offset = 0;
-    for line in source.split_inclusive('\n').take(place.line.saturating_sub(1) as usize) {
-        offset += line.len();
-    }
-    let rest = &source[offset..];
-    offset + rest.char_indices().nth(place.column.saturating_sub(1) as usize).map_or(rest.len(), |(index, _)| index)
+fn mistake(loader: &mut Loader, template: &Template, problem: &Problem) {
+    let span = place(loader, template, problem.at, &problem.word);
+    let mut mistake = Diagnostic::error(problem.message.clone(), span, (problem.word.chars().count() as u32).max(1));
+    mistake.hint.clone_from(&problem.hint);
+    loader.mistake(mistake);
 }
 
-/// The first word in quotes of a message: what it is about.
-fn quoted(message: &str) -> Option<&str> {
-    let rest = message.split_once(['\'', '`'])?.1;
-    rest.split_once(['\'', '`']).map(|(word, _)| word)
+fn unknown_lookup(loader: &mut Loader, template: &Template, unknown: &Unknown) {
+    let span = place(loader, template, unknown.at, &unknown.name);
+    let mistake = Diagnostic::error(format!("unknown lookup `{}`", unknown.name), span, unknown.name.chars().count() as u32);
+    let mistake = mistake.suggest(&unknown.name, reads::lookup_names());
+    loader.mistake(match unknown.name.rsplit_once('.') {
+        Some((collection, _)) if mistake.label.is_none() => mistake.hint(format!("plugins of the collection {collection} are not there")),
+        _ => mistake,
+    });
 }
 
 /// The file's place of a word that stands at or after the byte of a template.
@@ -203,7 +180,8 @@ fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions:
         }
         let span = place(loader, template, *at, name);
         let mut mistake = Diagnostic::error(format!("undefined variable `{name}`"), span, name.chars().count() as u32);
-        if let Some(near) = suggest(name, names.iter().copied()) {
+        let functions = function_names().map(|name: &str| name).filter(|_| is_called(template, *at, name));
+        if let Some(near) = suggest(name, names.iter().copied().chain(functions)) {
             let whence = match places.get(near) {
                 Some(span) if loader.files.sources.file(span.file).is_some() => {
                     format!(" ({}:{})", loader.files.sources.file(span.file).map_or("", |file| &file.name), span.line)
@@ -218,6 +196,12 @@ fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions:
         }
         loader.mistake(mistake);
     }
+}
+
+/// Whether the word at or after the byte is called: `name(…)`.
+fn is_called(template: &Template, at: u32, word: &str) -> bool {
+    let rest = template.source.get(at as usize..).and_then(|rest| rest.split_once(word));
+    rest.is_some_and(|(_, rest)| rest.trim_start().starts_with('('))
 }
 
 /// `notify` of a handler that nobody wrote.

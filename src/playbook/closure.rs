@@ -6,26 +6,25 @@ use std::sync::Arc;
 
 use super::walk::Found;
 use crate::program::{File, Layer, Program, Published, Span, Template, Tree};
-use crate::template::Options;
-use crate::template::reads::{self, HostRead, Reads};
+use crate::template::reads::{self, Form, HostRead, Problem, Reads};
 
 /// Reads of texts, found once.
 #[derive(Default)]
 pub struct Cache {
-    known: HashMap<(Arc<str>, Span, bool), Option<Rc<Reads>>>,
+    known: HashMap<(Arc<str>, Span, bool), Result<Rc<Reads>, Problem>>,
 }
 
 impl Cache {
     /// What a text reads; `None`: its syntax is wrong.
     pub fn reads(&mut self, template: &Template, expression: bool) -> Option<Rc<Reads>> {
+        self.found(template, expression).ok()
+    }
+
+    /// What a text reads, or its mistake of syntax.
+    pub fn found(&mut self, template: &Template, expression: bool) -> Result<Rc<Reads>, Problem> {
         let key = (Arc::clone(&template.source), template.span, expression);
-        self.known
-            .entry(key)
-            .or_insert_with(|| {
-                let found = if expression { reads::of_expression(template) } else { reads::of_template(template, &Options::default()) };
-                found.ok().map(Rc::new)
-            })
-            .clone()
+        let form = if expression { Form::Condition } else { Form::Template };
+        self.known.entry(key).or_insert_with(|| reads::of(template, form).map(Rc::new)).clone()
     }
 }
 
@@ -84,7 +83,6 @@ pub fn follow(cache: &mut Cache, closure: &mut Closure, mut open: Vec<Arc<str>>,
 
 fn tree(cache: &mut Cache, tree: &Tree, closure: &mut Closure, open: &mut Vec<Arc<str>>) {
     tree.templates(&mut |template, expression| {
-        // A condition that is a text with templates is read as an expression, with embedded templates.
         if let Some(reads) = cache.reads(template, expression) {
             add(&reads, closure, open);
         }

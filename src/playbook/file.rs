@@ -129,7 +129,7 @@ impl Loader<'_> {
     }
 
     fn lookup(&mut self, lookup: &Lookup, context: &Context, unsure: bool) {
-        let (span, terms) = (lookup.span, &lookup.terms);
+        let (span, terms, unsure) = (lookup.span, &lookup.terms, unsure || lookup.optional);
         match &*lookup.plugin {
             "file" => terms.iter().for_each(|term| self.named_files(term, span, Use::TEXT, None, context, unsure)),
             "template" | "include" => terms.iter().for_each(|term| self.named_files(term, span, Use::TEMPLATE, None, context, unsure)),

@@ -62,7 +62,7 @@ impl<'scope> Jinja<'scope> {
         if text.is_empty() {
             return Err(empty().at(template.span));
         }
-        let wrapped = super::analysis::wrapped(text);
+        let wrapped = super::reads::wrapped(text);
         let value = if wrapped { evaluator.template(template) } else { evaluator.conditional(template, true) }?;
         let value = evaluator.resolve(value).map_err(|error| error.at(template.span))?;
         match value {

@@ -3,7 +3,6 @@
 //! `jinja` parses with minijinja's parser and evaluates over [`crate::program::Value`]. It never does I/O: names,
 //! other hosts' variables and lookups come from a [`Scope`].
 
-pub mod analysis;
 mod arguments;
 pub mod error;
 mod evaluate;
@@ -119,4 +118,9 @@ pub fn filter_names() -> Vec<&'static str> {
 /// The names of all tests, sorted.
 pub fn test_names() -> Vec<&'static str> {
     tests::names()
+}
+
+/// The names of all functions.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    functions::NAMES.iter().copied()
 }

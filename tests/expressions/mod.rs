@@ -1,5 +1,7 @@
 //! Expressions against ansible-core's own answers: the cases are data, the answers are the oracle's.
 
+mod reads;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -101,13 +103,17 @@ fn exact(ours: &Value, theirs: &Value, unordered: bool) -> bool {
     }
 }
 
-fn evaluate(case: &Value, variables: &Map) -> Result<Value, Error> {
+/// The variables of a case, over those of its file.
+fn scope(case: &Value, variables: &Map) -> Variables {
     let mut all = variables.clone();
     if let Some(own) = case.get("variables").and_then(Value::as_map) {
         all.extend(own.clone());
     }
-    let scope = Variables(all.iter().map(|(key, value)| (key.text().into(), Arc::new(tree(value)))).collect());
-    let jinja = Jinja::new(&scope);
+    Variables(all.iter().map(|(key, value)| (key.text().into(), Arc::new(tree(value)))).collect())
+}
+
+fn evaluate(case: &Value, scope: &dyn Scope) -> Result<Value, Error> {
+    let jinja = Jinja::new(scope);
     if let Some(text) = case.get("template").and_then(Value::as_str) {
         return jinja.evaluate(&tree(&text.into()));
     }
@@ -163,7 +169,7 @@ fn every_expression_gives_what_ansible_gives() {
             count += 1;
             let wanted = case.get("ours").unwrap_or(&case);
             let unordered = case.get("unordered").is_some();
-            let outcome = evaluate(&case, &variables);
+            let outcome = evaluate(&case, &scope(&case, &variables));
             let right = match (&outcome, wanted.get("error").and_then(Value::as_str)) {
                 (Ok(Value::Omit), Some("omit")) => true,
                 (Err(error), Some(wanted)) => kind(error) == wanted,
