@@ -65,6 +65,9 @@ pub struct App {
     listen: SocketAddr,
     /// Milliseconds that a body may take to arrive
     #[arg(long, env = "BODY_TIMEOUT_MS", default_value_t = 10_000)]
+    /// Milliseconds that a request's head may take to arrive, and a connection may be idle
+    #[arg(long, env = "HEAD_TIMEOUT_MS", default_value_t = 60_000)]
+    head_timeout_ms: u64,
     body_timeout_ms: u64,
     /// Milliseconds of being unready before the port closes on SIGTERM
     #[arg(long, env = "DRAIN_NOTICE_MS", default_value_t = 2_000)]
@@ -83,8 +86,8 @@ impl App {
         let router = super::router(upstream, settings, Arc::clone(&draining))?;
         let listener = TcpListener::bind(self.listen).await.with_context(|| format!("listen on {}", self.listen))?;
         info!(address = %listener.local_addr()?, variant, model_service = self.model_service, app = versions::APP, "serving");
-        let drain =
-            Drain { head: Limits::default().head, notice: Duration::from_millis(self.drain_notice_ms), open: Limits::default().drain };
+        let [head, notice] = [self.head_timeout_ms, self.drain_notice_ms].map(Duration::from_millis);
+        let drain = Drain { head, notice, open: Limits::default().drain };
         server::serve(listener, router, draining, drain, stop).await
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
@@ -38,7 +38,7 @@ pub(crate) use self::feedback::not_kept;
 pub use self::upstream::Upstream;
 use crate::journal::Journal;
 use crate::request::Refusal;
-use crate::service::answer::{json_response, refused};
+use crate::service::answer::{json_response, no_route, refused};
 
 /// What the experiment compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -118,11 +118,8 @@ pub fn router(upstream: Upstream, settings: Settings, draining: Arc<AtomicBool>)
         .route("/submit_input", post(peers::submitted))
         .route("/send_predict_request", post(peers::submitted));
     if elsewhere {
-        router = router
-            .route("/healthz", get(async || "ok\n"))
-            .route("/readyz", get(ready))
-            .route("/version", get(version))
-            .fallback(async || refused(&Refusal::new(StatusCode::NOT_FOUND, "not_found", "no such path")));
+        router =
+            router.route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).route("/version", get(version)).fallback(no_route);
     } else {
         router = router.fallback(forward::as_is);
     }
@@ -168,6 +165,10 @@ async fn observed(State(app): State<Arc<App>>, request: Request, next: Next) -> 
     headers.entry("x-app-version").or_insert(HeaderValue::from_static(versions::APP));
     headers.entry("x-app-variant").or_insert(HeaderValue::from_static(app.settings.variant.name()));
     headers.entry("x-canary").or_insert(HeaderValue::from_static(if app.settings.canary { "canary" } else { "stable" }));
+    if response.status() == StatusCode::REQUEST_TIMEOUT {
+        // As RFC 9110, 15.5.9 asks; what came of this request is not read on.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if !headers.contains_key("x-model-id") {
         for (name, value) in app.seen_marks() {
             headers.entry(name).or_insert(value);
