@@ -7,6 +7,7 @@
 mod api;
 mod body;
 pub mod command;
+mod counts;
 mod experiment;
 mod feedback;
 mod forward;
@@ -33,6 +34,7 @@ use axum::routing::{any, get, post};
 use clap::ValueEnum;
 use serde_json::json;
 
+pub use self::counts::Resolver;
 pub use self::experiment::{Comparison, Counts, NEEDED, compare};
 pub(crate) use self::feedback::not_kept;
 pub use self::upstream::Upstream;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub canary: bool,
     /// Where the experiment's counts come from, as Prometheus text; this process alone when empty.
     pub counts_from: Vec<Uri>,
+    /// Finds all processes behind these names.
+    pub resolver: Resolver,
 }
 
 pub(crate) struct App {
@@ -161,14 +165,14 @@ async fn observed(State(app): State<Arc<App>>, request: Request, next: Next) -> 
     if let Some(route) = route.filter(|_| response.extensions().get::<forward::Forwarded>().is_none()) {
         app.metrics.answered(route, method, response.status().as_u16());
     }
-    let headers = response.headers_mut();
-    headers.entry("x-app-version").or_insert(HeaderValue::from_static(versions::APP));
-    headers.entry("x-app-variant").or_insert(HeaderValue::from_static(app.settings.variant.name()));
-    headers.entry("x-canary").or_insert(HeaderValue::from_static(if app.settings.canary { "canary" } else { "stable" }));
     if response.status() == StatusCode::REQUEST_TIMEOUT {
         // As RFC 9110, 15.5.9 asks; what came of this request is not read on.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    let headers = response.headers_mut();
+    headers.entry("x-app-version").or_insert(HeaderValue::from_static(versions::APP));
+    headers.entry("x-app-variant").or_insert(HeaderValue::from_static(app.settings.variant.name()));
+    headers.entry("x-canary").or_insert(HeaderValue::from_static(if app.settings.canary { "canary" } else { "stable" }));
     if !headers.contains_key("x-model-id") {
         for (name, value) in app.seen_marks() {
             headers.entry(name).or_insert(value);
