@@ -12,6 +12,7 @@ pub mod health;
 pub mod image;
 pub mod journal;
 mod kernel;
+mod late;
 mod listen;
 pub mod metrics;
 pub mod model;

@@ -1,7 +1,7 @@
 //! Connections: how many, how long they may be silent, and how they end.
 
 use std::io::ErrorKind;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +13,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
+use crate::late;
+
 /// Open connections; the next ones wait to be accepted.
 const MOST: usize = 4096;
 
 /// Serve until `stop` ends and every connection has had its answer.
 ///
-/// A request's head may take `head` to arrive, and a connection may be idle for as long.
+/// A request's head may take `head` to arrive, else it is answered 408; a connection may be idle for as long.
 pub(crate) async fn serve(listener: TcpListener, router: Router, head: Duration, stop: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(MOST));
     let (stopping, stopped) = watch::channel(false);
@@ -56,19 +58,25 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, head: Duration,
 async fn answer(stream: TcpStream, router: Router, head: Duration, mut stopped: watch::Receiver<bool>) {
     // An answer is one small packet: waiting for more would only delay it.
     let _ = stream.set_nodelay(true);
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+    let mut running = Pin::new(&mut connection);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = running.as_mut() => ended,
         () = async { drop(stopped.wait_for(|stopped| *stopped).await) } => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            running.as_mut().graceful_shutdown();
+            running.await
         }
     };
-    if let Err(error) = ended {
-        debug!(%error, "a connection ended early");
+    let Err(error) = ended else { return };
+    debug!(%error, "a connection ended early");
+    if error.is_timeout() {
+        let left = connection.into_parts();
+        // A connection that was merely idle is closed without a word.
+        if late::has_begun(&left.read_buf) {
+            late::refuse(left.io.into_inner(), router, head).await;
+        }
     }
 }

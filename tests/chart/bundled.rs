@@ -82,7 +82,9 @@ fn pods_of_both_parts_run_apart_on_workers_and_may_do_nothing_but_serve() {
     let parts = ["app", "model-service"];
     let each = |kind: &str| parts.map(|part| format!("{kind} phishing-{part}"));
     let order = ["PodDisruptionBudget", "ServiceAccount", "ConfigMap", "Service", "Deployment"].map(each);
-    assert_eq!(kinds(&objects), order.concat(), "Helm's install order");
+    let mut order = order.concat();
+    order.insert(7, "Service phishing-app-pods".to_owned());
+    assert_eq!(kinds(&objects), order, "Helm's install order");
     for part in parts {
         let name = format!("phishing-{part}");
         let deployment = &of(&objects, "Deployment", &name)["spec"];
@@ -138,7 +140,7 @@ fn many_installs_in_one_namespace_share_no_object_and_no_pod() {
     {
         let release = Release { name: name.to_owned(), ..release() };
         let objects = chart().render(&release, &everything()).unwrap_or_else(|refused| panic!("{refused}"));
-        assert_eq!(objects.len(), 18, "{:?}", kinds(&objects));
+        assert_eq!(objects.len(), 19, "{:?}", kinds(&objects));
         for object in &objects {
             let id = format!("{} {}", object.kind(), object.name());
             assert!(object.name().len() <= 52, "{id}: what a StatefulSet makes of its name is a label, of 63 characters at most");
@@ -180,6 +182,32 @@ fn a_part_is_configured_by_the_variables_that_its_program_reads() {
     let secret = |value: &str| annotation(json!({"modelService": {"secrets": {"TOKEN": value}}}), "checksum/secret");
     assert_ne!(secret("a"), secret("b"), "and their secrets");
     assert_eq!(annotation(json!({}), "prometheus.io/port"), "8080");
+}
+
+/// Each pod has votes of its own, so the name that the page's part asks has an address for every one.
+#[test]
+fn the_experiment_counts_every_pod_that_shows_the_page_and_what_else_the_values_name() {
+    let other = "http://beside-app-pods.elsewhere:8080/metrics";
+    for (app, part, without) in [(true, "app", "model-service"), (false, "model-service", "app")] {
+        let mut values = json!({"app": {"enabled": app}, "experiment": {"countsFrom": [other]}});
+        values[if app { "app" } else { "modelService" }]["containerPort"] = json!(9000);
+        let objects = render(&values);
+        let name = format!("phishing-{part}-pods");
+        let service = &of(&objects, "Service", &name)["spec"];
+        assert_eq!((&service["clusterIP"], &service["publishNotReadyAddresses"]), (&json!("None"), &json!(true)));
+        let labels = &of(&objects, "Deployment", &format!("phishing-{part}"))["spec"]["selector"]["matchLabels"];
+        assert_eq!(&service["selector"], labels);
+        let data = &of(&objects, "ConfigMap", &format!("phishing-{part}"))["data"];
+        // No port is mapped on the way to an address of a pod.
+        assert_eq!(data["EXPERIMENT_COUNTS"], format!("http://{name}:9000/metrics {other}"));
+        let others = objects.iter().filter(|object| object.name().starts_with(&format!("phishing-{without}")));
+        assert!(others.clone().all(|object| object.value["data"].get("EXPERIMENT_COUNTS").is_none()), "{without} shows no page");
+        assert!(others.clone().all(|object| !object.name().ends_with("-pods")));
+    }
+    let monitor = render(&everything());
+    let skipped = &of(&monitor, "ServiceMonitor", "phishing")["spec"]["selector"]["matchExpressions"][0];
+    let of_pods = &of(&monitor, "Service", "phishing-app-pods")["metadata"]["labels"];
+    assert_eq!((skipped["operator"].as_str(), &skipped["values"][0]), (Some("NotIn"), &of_pods[skipped["key"].as_str().expect("a key")]));
 }
 
 #[test]

@@ -63,6 +63,37 @@ spec:
   {{- end }}
 {{- end }}
 
+{{/* All pods of the part that shows the page, one address each: whoever shows the experiment asks every one. */}}
+{{- define "phishing.pods" -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ include "phishing.object" . }}-pods
+  labels:
+    {{- include "phishing.labels" . | nindent 4 }}
+    # The pods are scraped once, by their other Service.
+    prometheus.io/service-monitor: "false"
+spec:
+  type: ClusterIP
+  clusterIP: None
+  # A pod that is not ready has votes too: it is asked, and missed if it does not answer.
+  publishNotReadyAddresses: true
+  selector:
+    {{- include "phishing.selectorLabels" . | nindent 4 }}
+  ports:
+    - name: http
+      port: {{ int .part.containerPort }}
+      targetPort: http
+      protocol: TCP
+      appProtocol: http
+{{- end }}
+
+{{/* Where the experiment's counts are: this release's pods, and what the values name beside them. */}}
+{{- define "phishing.counts" -}}
+{{- $own := printf "http://%s-pods:%d/metrics" (include "phishing.object" .) (int .part.containerPort) -}}
+{{- concat (list $own) .root.Values.experiment.countsFrom | join " " -}}
+{{- end }}
+
 {{- define "phishing.podDisruptionBudget" -}}
 apiVersion: policy/v1
 kind: PodDisruptionBudget
@@ -113,6 +144,10 @@ spec:
 {{- end }}
 ---
 {{ include "phishing.service" . }}
+{{- if .public }}
+---
+{{ include "phishing.pods" . }}
+{{- end }}
 {{- if .part.podDisruptionBudget.enabled }}
 ---
 {{ include "phishing.podDisruptionBudget" . }}

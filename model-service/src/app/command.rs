@@ -12,7 +12,7 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tracing::info;
 
-use super::{Settings, Upstream, Variant};
+use super::{Resolver, Settings, Upstream, Variant};
 use crate::journal::{self, Journal};
 use crate::server::{self, Drain};
 use crate::service::Limits;
@@ -35,7 +35,8 @@ pub struct Options {
     /// Milliseconds that the model service may take to answer the page
     #[arg(long, env = "MODEL_TIMEOUT_MS", default_value_t = 2_000)]
     pub model_timeout_ms: u64,
-    /// Where the experiment's counts are read, as Prometheus text: every app's /metrics (this one's too), or Prometheus' /federate
+    /// Where the experiment's counts are read, as Prometheus text: every app's /metrics (this one's too), or Prometheus' /federate;
+    /// every address that a name has is asked
     #[arg(long, env = "EXPERIMENT_COUNTS", value_delimiter = ' ')]
     pub counts_from: Vec<Uri>,
 }
@@ -51,6 +52,7 @@ impl Options {
             body,
             canary: self.canary,
             counts_from: self.counts_from,
+            resolver: Resolver::default(),
         })
     }
 }
@@ -63,6 +65,9 @@ pub struct App {
     /// Address and port to listen on
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Milliseconds that a request's head may take to arrive, and a connection may be idle
+    #[arg(long, env = "HEAD_TIMEOUT_MS", default_value_t = 60_000)]
+    head_timeout_ms: u64,
     /// Milliseconds that a body may take to arrive
     #[arg(long, env = "BODY_TIMEOUT_MS", default_value_t = 10_000)]
     body_timeout_ms: u64,
@@ -83,8 +88,8 @@ impl App {
         let router = super::router(upstream, settings, Arc::clone(&draining))?;
         let listener = TcpListener::bind(self.listen).await.with_context(|| format!("listen on {}", self.listen))?;
         info!(address = %listener.local_addr()?, variant, model_service = self.model_service, app = versions::APP, "serving");
-        let drain =
-            Drain { head: Limits::default().head, notice: Duration::from_millis(self.drain_notice_ms), open: Limits::default().drain };
+        let [head, notice] = [self.head_timeout_ms, self.drain_notice_ms].map(Duration::from_millis);
+        let drain = Drain { head, notice, open: Limits::default().drain };
         server::serve(listener, router, draining, drain, stop).await
     }
 }

@@ -7,18 +7,16 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Request, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use http_body_util::{BodyExt as _, Limited};
 use serde::Serialize;
 use serde_json::json;
-use tracing::warn;
 
 use super::body::accepts_html;
+use super::counts::{self, Heard};
 use super::page;
-use super::{App, Variant, upstream};
+use super::{App, Variant};
 use crate::service::answer::json_response;
 
 /// Feedback a variant, below which nothing is concluded: shows .80 against .90 with a power of 80 % at 5 %
@@ -26,8 +24,6 @@ use crate::service::answer::json_response;
 pub const NEEDED: u64 = 200;
 /// Standard normal quantile of a two-sided 95 %.
 const Z: f64 = 1.959_963_984_540_054;
-/// Bytes of one source's answer.
-const LARGEST_SOURCE: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -102,67 +98,31 @@ pub fn compare(v1: Counts, v2: Counts) -> Comparison {
     Comparison { v1, v2, difference, interval, result }
 }
 
-/// `feedback_yes_total{…version="v1"…} 12`, summed, of a Prometheus text.
-fn counts(text: &str, version: Variant) -> Counts {
-    let label = format!("version=\"{}\"", version.name());
-    let sum = |name: &str| {
-        let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once('}'));
-        lines
-            .filter(|(labels, _)| labels.split(',').any(|part| part.trim() == label))
-            .filter_map(|(_, value)| value.split_whitespace().next()?.parse::<f64>().ok())
-            .sum::<f64>() as u64
-    };
-    Counts { yes: sum("feedback_yes_total"), no: sum("feedback_no_total") }
-}
-
 /// `GET /experiment`: a page, or JSON for programs.
 pub(super) async fn show(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let (mut v1, mut v2, mut silent) = (Counts::default(), Counts::default(), Vec::new());
-    if app.settings.counts_from.is_empty() {
-        for (variant, counts) in [(Variant::V1, &mut v1), (Variant::V2, &mut v2)] {
-            (counts.yes, counts.no) = app.metrics.votes(variant.name());
-        }
-    }
-    for source in &app.settings.counts_from {
-        match fetched(&app, source).await {
-            Ok(text) => {
-                for (variant, sum) in [(Variant::V1, &mut v1), (Variant::V2, &mut v2)] {
-                    let counts = counts(&text, variant);
-                    (sum.yes, sum.no) = (sum.yes + counts.yes, sum.no + counts.no);
-                }
-            }
-            Err(cause) => {
-                warn!(%source, cause, "no counts of the experiment");
-                silent.push(source.to_string());
-            }
-        }
-    }
-    let mut comparison = compare(v1, v2);
-    if !silent.is_empty() {
+    let sources = &app.settings.counts_from;
+    let heard = if sources.is_empty() {
+        let [v1, v2] = [Variant::V1, Variant::V2].map(|variant| app.metrics.votes(variant.name()));
+        let [v1, v2] = [v1, v2].map(|(yes, no)| Counts { yes, no });
+        Heard { v1, v2, asked: 1, answered: 1, silent: Vec::new() }
+    } else {
+        counts::ask(&app.client, &app.settings.resolver, sources, app.settings.patience).await
+    };
+    let mut comparison = compare(heard.v1, heard.v2);
+    if heard.answered < heard.asked {
         comparison.result = "not enough data";
     }
     let told = json!({
         "question": "is the answer called right more often where the probability is shown (v2) than where it is not (v1)?",
         "test": "two-sided, 95 %: Newcombe's hybrid score interval of the difference (Statistics in Medicine 17, 1998, 873-890, method 10)",
         "needed": NEEDED,
-        "counted": if app.settings.counts_from.is_empty() { "this process and its journal" } else { "the sources that it was told" },
-        "silent": silent,
+        "counted": if sources.is_empty() { "this process and its journal" } else { "every process behind the names that it was told" },
+        "asked": heard.asked,
+        "answered": heard.answered,
+        "silent": heard.silent,
         "comparison": comparison,
     });
     if accepts_html(&headers) { page::experiment(&app, &told, &comparison).await } else { json_response(StatusCode::OK, &told) }
-}
-
-async fn fetched(app: &App, source: &Uri) -> Result<String, String> {
-    let request = Request::get(source.clone()).body(Body::empty()).map_err(|error| error.to_string())?;
-    let read = async {
-        let answer = app.client.request(request).await.map_err(|error| upstream::causes(&error))?;
-        if !answer.status().is_success() {
-            return Err(format!("it answered {}", answer.status()));
-        }
-        let body = Limited::new(answer.into_body(), LARGEST_SOURCE).collect().await.map_err(|error| error.to_string())?;
-        Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned())
-    };
-    tokio::time::timeout(app.settings.patience, read).await.unwrap_or_else(|_| Err("no answer in time".into()))
 }
 
 #[cfg(test)]
@@ -192,13 +152,5 @@ mod tests {
         assert_eq!(compare(counts(100, 100), counts(200, 0)).result, "v2 is called right more often");
         assert_eq!(compare(counts(200, 0), counts(100, 100)).result, "v1 is called right more often");
         assert_eq!(compare(counts(160, 40), counts(162, 38)).result, "no difference shown");
-    }
-
-    #[test]
-    fn counts_are_summed_over_what_carries_the_version() {
-        let text = "# TYPE feedback_yes counter\nfeedback_yes_total{version=\"v1\"} 3\nfeedback_yes_total{pod=\"b\",version=\"v1\"} 4 1700\n\
-                    feedback_no_total{version=\"v1\"} 2\nfeedback_yes_total{version=\"v2\"} 9\nfeedback_yes_total{other_version=\"v1\"} 5\n";
-        assert_eq!(counts(text, Variant::V1), Counts { yes: 7, no: 2 });
-        assert_eq!(counts(text, Variant::V2), Counts { yes: 9, no: 0 });
     }
 }

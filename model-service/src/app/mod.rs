@@ -7,6 +7,7 @@
 mod api;
 mod body;
 pub mod command;
+mod counts;
 mod experiment;
 mod feedback;
 mod forward;
@@ -26,19 +27,20 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use clap::ValueEnum;
 use serde_json::json;
 
+pub use self::counts::Resolver;
 pub use self::experiment::{Comparison, Counts, NEEDED, compare};
 pub(crate) use self::feedback::not_kept;
 pub use self::upstream::Upstream;
 use crate::journal::Journal;
 use crate::request::Refusal;
-use crate::service::answer::{json_response, refused};
+use crate::service::answer::{json_response, no_route, refused};
 
 /// What the experiment compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,6 +72,8 @@ pub struct Settings {
     pub canary: bool,
     /// Where the experiment's counts come from, as Prometheus text; this process alone when empty.
     pub counts_from: Vec<Uri>,
+    /// Finds all processes behind these names.
+    pub resolver: Resolver,
 }
 
 pub(crate) struct App {
@@ -118,11 +122,8 @@ pub fn router(upstream: Upstream, settings: Settings, draining: Arc<AtomicBool>)
         .route("/submit_input", post(peers::submitted))
         .route("/send_predict_request", post(peers::submitted));
     if elsewhere {
-        router = router
-            .route("/healthz", get(async || "ok\n"))
-            .route("/readyz", get(ready))
-            .route("/version", get(version))
-            .fallback(async || refused(&Refusal::new(StatusCode::NOT_FOUND, "not_found", "no such path")));
+        router =
+            router.route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).route("/version", get(version)).fallback(no_route);
     } else {
         router = router.fallback(forward::as_is);
     }
@@ -163,6 +164,10 @@ async fn observed(State(app): State<Arc<App>>, request: Request, next: Next) -> 
     // What is not the app's is counted by the model service.
     if let Some(route) = route.filter(|_| response.extensions().get::<forward::Forwarded>().is_none()) {
         app.metrics.answered(route, method, response.status().as_u16());
+    }
+    if response.status() == StatusCode::REQUEST_TIMEOUT {
+        // As RFC 9110, 15.5.9 asks; what came of this request is not read on.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let headers = response.headers_mut();
     headers.entry("x-app-version").or_insert(HeaderValue::from_static(versions::APP));

@@ -11,7 +11,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::Service;
-use super::answer::{json_response, refused};
+use super::answer::{json_response, no_route, refused};
 use crate::metrics::Outcome;
 use crate::request::Refusal;
 
@@ -19,7 +19,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/admin/models", get(async |State(service): State<Arc<Service>>| json_response(StatusCode::OK, &service.models.told())))
         .route("/admin/rollback", post(roll_back))
-        .fallback(async || refused(&Refusal::new(StatusCode::NOT_FOUND, "not_found", "no such path")))
+        .fallback(no_route)
         .with_state(service)
 }
 

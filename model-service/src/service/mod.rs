@@ -137,7 +137,7 @@ fn router(service: Arc<Service>) -> Router {
         .route("/docs", get(documentation::page))
         .route("/swagger", get(documentation::page))
         .route("/apidocs/", get(documentation::page))
-        .fallback(async || refused(&Refusal::new(StatusCode::NOT_FOUND, "not_found", "no such path")))
+        .fallback(answer::no_route)
         .method_not_allowed_fallback(async || {
             refused(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "another method is needed here"))
         })

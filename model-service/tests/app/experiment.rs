@@ -15,12 +15,14 @@ fn say(app: &Server, yes: u64, no: u64) {
 fn both_variants_feedback_is_compared_and_little_of_it_concludes_nothing() {
     let v1 = Server::app(NOBODY, &["--variant", "v1"]);
     let v2 = Server::app(NOBODY, &["--variant", "v2"]);
-    let sources = [&v1, &v2].map(|app| format!("http://{}/metrics", app.address));
-    let both = Server::app(NOBODY, &["--counts-from", &sources[0], "--counts-from", &sources[1]]);
+    let unused = Server::app(NOBODY, &["--variant", "v1"]);
+    let sources = [&v1, &v2, &unused].map(|app| format!("http://{}/metrics", app.address));
+    let both = Server::app(NOBODY, &["--counts-from", &sources[..2].join(" "), "--counts-from", &sources[2]]);
     say(&v1, 3, 2);
     let told = both.get("/experiment").value();
     assert_eq!(told["comparison"]["result"], "not enough data");
     assert_eq!((&told["comparison"]["v1"]["n"], &told["needed"]), (&json!(5), &json!(200)));
+    assert_eq!((&told["asked"], &told["answered"]), (&json!(3), &json!(3)));
 
     say(&v1, 117, 78);
     say(&v2, 180, 20);
@@ -30,7 +32,23 @@ fn both_variants_feedback_is_compared_and_little_of_it_concludes_nothing() {
     let page = both.send("GET", "/experiment", &["accept: text/html"], b"").body;
     assert!(page.contains("v2 is called right more often") && page.contains("30.0 points") && page.contains("Newcombe"), "{page}");
 
-    drop(v1);
+    // Nobody voted there, but who asks cannot know that.
+    drop(unused);
     let told = both.get("/experiment").value();
-    assert_eq!((&told["comparison"]["result"], &told["silent"]), (&json!("not enough data"), &json!([sources[0]])));
+    assert_eq!((&told["comparison"]["result"], &told["silent"]), (&json!("not enough data"), &json!([sources[2]])));
+    assert_eq!((&told["asked"], &told["answered"]), (&json!(3), &json!(2)));
+    let page = both.send("GET", "/experiment", &["accept: text/html"], b"").body;
+    assert!(page.contains("Heard from 2 of 3, so nothing is concluded"), "{page}");
+}
+
+/// `localhost` is in every hosts file.
+#[test]
+fn a_name_is_looked_up_and_asked() {
+    let v1 = Server::app(NOBODY, &["--variant", "v1"]);
+    let (_, port) = v1.address.rsplit_once(':').unwrap();
+    let source = format!("http://localhost:{port}/metrics");
+    let both = Server::app(NOBODY, &["--counts-from", &source]);
+    say(&v1, 2, 1);
+    let told = both.get("/experiment").value();
+    assert_eq!((&told["comparison"]["v1"]["n"], &told["asked"], &told["silent"]), (&json!(3), &json!(1), &json!([])), "{told}");
 }

@@ -2,8 +2,9 @@ mod add;
 mod described;
 mod metrics;
 mod peers;
+mod slow;
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -83,27 +84,6 @@ fn what_cannot_be_answered_is_a_clear_4xx() {
         .unwrap();
     stream.write_all(&vec![b'a'; 0x0010_0001]).unwrap();
     assert_eq!(Answer::read(stream).code(), refused(413, "too_large"));
-}
-
-#[test]
-fn slow_body_is_given_up() {
-    let server = Server::start(&["--body-timeout-ms", "200"]);
-    let mut stream = server.connect();
-    stream.write_all(b"POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{").unwrap();
-    assert_eq!(Answer::read(stream).code(), (408, "timeout".to_owned()));
-}
-
-#[test]
-fn connection_without_a_whole_head_is_closed() {
-    let server = Server::start(&["--head-timeout-ms", "300"]);
-    for begun in [&b""[..], b"POST /predict HTTP/1.1\r\nhost: te"] {
-        let mut stream = server.connect();
-        stream.write_all(begun).unwrap();
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).unwrap();
-        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
-    }
-    assert_eq!(server.get("/healthz").status, 200);
 }
 
 #[test]
