@@ -20,6 +20,8 @@
 //! - A plan runs the same program over an overlay ([`system::overlay`]) that answers reads as after the planned actions;
 //!   what cannot be known is an error kind that passes through `?`. An apply of a plan stops before an action that was
 //!   neither predicted nor lies after something unknown.
+//! - `now()` and `strftime` read the controller's clock in its zone, asked for once in a session and only where something reads it
+//!   ([`agent`]). What holds to a plan sees it stand at the plan's moment.
 //! - Before a task's first action its intent is on the node's disk, after the last one its record ([`agent::journal`]). After a
 //!   run that did not end, "was changed", finished commands' results and owed handlers are given back. A run that changes
 //!   nothing writes nothing.

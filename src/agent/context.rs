@@ -61,6 +61,11 @@ impl<'chain> Context<'chain> {
         links.into_iter().flatten().collect()
     }
 
+    /// What a change of the task notifies: its own `notify`, else the innermost around it, through includes too.
+    pub fn notify(&self) -> &'chain [Tree] {
+        self.chain().find_map(|context| context.keywords.notify.as_deref()).unwrap_or_default()
+    }
+
     /// The role that the step is in.
     pub fn role(&self) -> Option<&'chain RoleScope> {
         self.chain().find_map(|context| context.role)

@@ -112,10 +112,6 @@ impl Engine for EngineHandle<'_, '_> {
         self.executor.program.settings.verbosity
     }
 
-    fn host(&self) -> Arc<str> {
-        Arc::clone(&self.executor.program.host)
-    }
-
     fn find_source(&mut self, kind: &str, name: &str) -> Result<Arc<str>> {
         if kind == "vars" {
             let folders = self.executor.search_folders(kind, self.item.context);
@@ -164,8 +160,7 @@ impl Engine for EngineHandle<'_, '_> {
         let text = String::from_utf8(bytes.to_vec()).map_err(|_| Error::failed(format!("template {path} is not UTF-8 text")))?;
         let mut locals = self.item.locals.clone();
         locals.extend(extra);
-        super::lookup::managed(&self.scope(), &mut locals);
-        let scope = TaskScope::new(self.executor, self.item.context, &locals, self.item.at);
+        let scope = TaskScope::new(self.executor, self.item.context, &locals, self.item.at).inside(path);
         let template = Template { source: text.into(), span: crate::program::Span { file: u32::MAX, line: 1, column: 1 } };
         let rendered = Jinja::new(&scope).render_with(&template, options).map_err(|error| {
             let place = error.span.filter(|span| span.file == u32::MAX).map(|span| format!("{path}:{}:{}: ", span.line, span.column));
@@ -186,16 +181,21 @@ impl Engine for EngineHandle<'_, '_> {
         let text = String::from_utf8(bytes.to_vec()).map_err(|_| Error::failed(format!("template {path} is not UTF-8 text")))?;
         let mut data = Map::new();
         {
-            let scope = self.scope();
+            let scope = self.scope().inside(path);
             let jinja = Jinja::new(&scope);
             for name in mustache_names(&text) {
-                if let Some((tree, _)) = scope.find(name) {
+                let tree = match (scope.of_template(name).map_err(failure)?, scope.find(name)) {
+                    (Some(value), _) => Some(Arc::new(Tree::Literal(value))),
+                    (None, Some((tree, _))) => Some(tree),
+                    (None, None) if name == "ansible_managed" => Some(Arc::new(scope.managed().map_err(failure)?)),
+                    (None, None) => None,
+                };
+                if let Some(tree) = tree {
                     data.insert(Key::from(name), jinja.evaluate(&tree).map_err(failure)?);
                 }
             }
         }
         data.extend(extra);
-        super::lookup::managed(&self.scope(), &mut data);
         self.executor.masker.learn(&Value::map(data.clone()));
         crate::template::handlebars::render(path, &text, &data).map_err(failure)
     }

@@ -1,8 +1,9 @@
 //! One host's run: plays, their sections, their steps.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::clock::Told;
 use super::context::Context;
 use super::frame::{Answer, Call, CallMode, Event, Perform, PerformReply, Question, Summary};
 use super::handlers::HandlerTable;
@@ -62,6 +63,8 @@ pub struct Executor {
     pub performers: Performers,
     pub journal: SharedJournal,
     pub predictions: Predictions,
+    /// As far as something has read it.
+    pub controllers_clock: OnceLock<Told>,
     pub masker: Masker,
     pub handlers: Option<Arc<HandlerTable>>,
     /// Some host's tasks may add hosts or groups.
@@ -111,6 +114,7 @@ impl Executor {
             performers,
             journal,
             predictions: Predictions::default(),
+            controllers_clock: OnceLock::new(),
             masker,
             handlers: None,
             grows: false,
@@ -349,6 +353,7 @@ impl Executor {
                 other => return other,
             }
         }
+        self.forget_notified();
         self.port.passed(&root.child(section::END), self.state.dirty);
         Flow::Next
     }

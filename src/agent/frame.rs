@@ -8,11 +8,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::module::{Diff, Outcome};
-use crate::program::{Bytes, File, Map, Position, Program, Value};
+use crate::program::{Bytes, Clock, File, Map, Position, Program, Value};
 use crate::system::Action;
 
 /// The version both ends must speak; the agent is pushed by content, so a mismatch is a defect, not a habit.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// No frame is larger: content travels in chunks.
 pub const FRAME_LIMIT: usize = 256 << 20;
@@ -281,6 +281,12 @@ pub enum Question {
         terms: Vec<Value>,
         options: Map,
     },
+    /// The controller's clock, with its zone.
+    Clock,
+    /// What a template of the program may say of its file.
+    Template {
+        path: Arc<str>,
+    },
     /// Content of a file, answered by [`Down::Content`].
     Content {
         sha256: Arc<str>,
@@ -351,6 +357,8 @@ pub enum Answer {
     Values(Map),
     List(Vec<Value>),
     Changed(bool),
+    Clock(Clock),
+    Template(Box<TemplateFile>),
     Program(Box<Program>),
     RunOnce {
         result: Value,
@@ -366,6 +374,16 @@ pub enum Answer {
         hint: Option<String>,
     },
     Done,
+}
+
+/// A template's file on the controller.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TemplateFile {
+    /// The controller's name.
+    pub host: Arc<str>,
+    /// Its owner's name; a number where it has none.
+    pub owner: Value,
+    pub modified: Clock,
 }
 
 /// One module call for one item, rendered.

@@ -97,74 +97,102 @@ impl Executor {
         self.handler_table().answers(name)
     }
 
-    /// Runs every notified handler once, in the order they stand in; those they notify too.
+    /// Runs every notified handler once, in the order they stand in; those that they notify too, where they stand further down. What
+    /// is notified of others waits for the next flush, as in Ansible: handlers that notify each other come to an end.
     pub fn flush_handlers(&mut self, context: &Context<'_>, at: &Position) -> Flow {
-        let mut flow = Flow::Next;
-        // Where a handler restarted the machine, the round that it was in goes on.
-        let resumed = self.resume.as_ref().filter(|resume| resume.is_inside(at) && resume.position != *at);
-        let first = resumed.and_then(|resume| resume.position.0.get(at.0.len()).copied()).unwrap_or_default();
-        for round in first.. {
-            let pending: Vec<Notification> = self.state.notified.clone();
-            if pending.is_empty() {
-                break;
+        // Where a handler restarted the machine, the flush that it was in goes on.
+        let goes_on = self.resume.as_ref().is_some_and(|resume| resume.is_inside(at) && resume.position != *at);
+        if !goes_on {
+            self.state.notified.iter_mut().for_each(|notification| notification.taken = true);
+        }
+        if self.state.notified.is_empty() {
+            return Flow::Next;
+        }
+        let Some(play) = self.play.clone() else { return Flow::Next };
+        let root = if context.parent.is_none() { *context } else { Context::root(&play.keywords) };
+        self.handling = true;
+        let flow = self.run_notified(&root, at);
+        self.handling = false;
+        if flow != Flow::Next {
+            return flow;
+        }
+        let table = self.handler_table();
+        let is_left = |notification: &Notification| {
+            !notification.taken && table.reached(&notification.name).iter().any(|entry| !notification.done.contains(&entry.path))
+        };
+        let (left, done) = std::mem::take(&mut self.state.notified).into_iter().partition(is_left);
+        self.state.notified = left;
+        self.handled(&done);
+        Flow::Next
+    }
+
+    fn run_notified(&mut self, context: &Context<'_>, at: &Position) -> Flow {
+        let mut last = None;
+        while let Some((path, unknown)) = self.next_notified(last.as_ref()) {
+            let position = at.child(0).child(path[0]);
+            let path = &*last.insert(path);
+            if self.resume.as_ref().is_some_and(|resume| !resume.reaches(&position)) {
+                continue;
             }
-            let Some(play) = self.play.clone() else { break };
-            let table = self.handler_table();
-            let mut wanted: Vec<(Vec<u32>, Option<Arc<str>>)> = Vec::new();
-            for notification in &pending {
-                for entry in table.reached(&notification.name) {
-                    match wanted.iter_mut().find(|(path, _)| *path == entry.path) {
-                        Some((_, unknown)) => {
-                            if notification.unknown.is_none() {
-                                *unknown = None;
-                            }
-                        }
-                        None => wanted.push((entry.path.clone(), notification.unknown.clone())),
-                    }
-                }
+            self.leave_resume(&position);
+            if let Some(ended) = self.must_end(&position) {
+                return Flow::Ended(ended);
             }
-            wanted.sort();
-            let root = if context.parent.is_none() { *context } else { Context::root(&play.keywords) };
-            self.handling = true;
-            let mut failed = false;
-            for (path, unknown) in wanted {
-                let position = at.child(round).child(path[0]);
-                if self.resume.as_ref().is_some_and(|resume| !resume.reaches(&position)) {
+            // A handler may have brought more of them.
+            let Some(play) = self.play.clone() else { return Flow::Next };
+            match self.run_handler(&play.handlers, path, context, &position, unknown.as_ref()) {
+                Flow::Next => {}
+                other => return other,
+            }
+        }
+        Flow::Next
+    }
+
+    /// The first notified handler behind a place, and why it may not be notified at all.
+    fn next_notified(&mut self, after: Option<&Vec<u32>>) -> Option<(Vec<u32>, Option<Arc<str>>)> {
+        let table = self.handler_table();
+        let mut next: Option<(Vec<u32>, Option<Arc<str>>)> = None;
+        for notification in &self.state.notified {
+            for entry in table.reached(&notification.name) {
+                if after.is_some_and(|after| entry.path <= *after) || notification.done.contains(&entry.path) {
                     continue;
                 }
-                self.leave_resume(&position);
-                if let Some(ended) = self.must_end(&position) {
-                    self.handling = false;
-                    return Flow::Ended(ended);
-                }
-                match self.run_handler(&play.handlers, &path, &root, &position, unknown.as_ref()) {
-                    Flow::Next => {}
-                    Flow::Failed => {
-                        failed = true;
-                        break;
-                    }
-                    other => {
-                        self.handling = false;
-                        return other;
-                    }
-                }
-            }
-            self.handling = false;
-            if failed {
-                flow = Flow::Failed;
-                break;
-            }
-            self.state.notified.retain(|notification| !pending.iter().any(|done| done.name == notification.name));
-            if self.pass == Pass::Apply {
-                let name = self.play_name();
-                for notification in &pending {
-                    if let Err(error) = self.journal().handled(&notification.name, &name) {
-                        self.warn(format!("the journal was not written: {error}"));
-                    }
+                match &mut next {
+                    Some((path, unknown)) if *path == entry.path => *unknown = unknown.take().filter(|_| notification.unknown.is_some()),
+                    Some((path, _)) if *path < entry.path => {}
+                    _ => next = Some((entry.path.clone(), notification.unknown.clone())),
                 }
             }
         }
-        flow
+        if let Some((path, _)) = &next {
+            // The flush has all that it took up behind it when it is through.
+            let later = self.state.notified.iter_mut().filter(|notification| !notification.taken);
+            later
+                .filter(|notification| table.reached(&notification.name).iter().any(|entry| entry.path == *path))
+                .for_each(|notification| notification.done.push(path.clone()));
+        }
+        next
+    }
+
+    /// What is still notified at a play's end never runs, as in Ansible.
+    pub fn forget_notified(&mut self) {
+        let left = std::mem::take(&mut self.state.notified);
+        self.handled(&left);
+    }
+
+    fn handled(&mut self, notifications: &[Notification]) {
+        if self.pass != Pass::Apply {
+            return;
+        }
+        let play = self.play_name();
+        for notification in notifications {
+            if self.state.notified.iter().any(|left| left.name == notification.name) {
+                continue;
+            }
+            if let Err(error) = self.journal().handled(&notification.name, &play) {
+                self.warn(format!("the journal was not written: {error}"));
+            }
+        }
     }
 
     fn run_handler(&mut self, steps: &[Step], path: &[u32], context: &Context<'_>, at: &Position, unknown: Option<&Arc<str>>) -> Flow {

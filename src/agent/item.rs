@@ -756,7 +756,7 @@ impl Executor {
     }
 
     fn intent(&self, item: &Item<'_>, digest: &Arc<str>, actions: &[Action]) -> Intent {
-        let handlers = item.task.notify.iter().filter_map(|tree| self.evaluate(tree, item.context, item.locals, item.at).ok());
+        let handlers = item.context.notify().iter().filter_map(|tree| self.evaluate(tree, item.context, item.locals, item.at).ok());
         let handlers = handlers.flat_map(|value| value.as_list().map_or_else(|| vec![value.clone()], <[Value]>::to_vec));
         Intent {
             digest: Arc::clone(digest),

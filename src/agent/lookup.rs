@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::scope::TaskScope;
 use super::tags::glob;
-use crate::module::template;
 use crate::program::{File, Map, Value};
 use crate::template::{Error, Result};
 
@@ -67,21 +66,13 @@ fn file_text(scope: &TaskScope<'_>, kind: &str, name: &str) -> Result<(Arc<str>,
     Ok((path, text))
 }
 
-/// Files of templates say `{{ ansible_managed }}` at their top: the user's word for it, or Ansible's.
-pub fn managed(scope: &TaskScope<'_>, variables: &mut Map) {
-    if scope.find("ansible_managed").is_none() {
-        variables.insert("ansible_managed".into(), template::MANAGED.into());
-    }
-}
-
 fn template(scope: &TaskScope<'_>, name: &str, options: &Map) -> Result<Value> {
     let (path, text) = file_text(scope, "templates", name)?;
     let extra: Map = options.get("template_vars").and_then(Value::as_map).cloned().unwrap_or_default();
     let mut locals = scope.locals.clone();
-    locals.extend(template::variables(&scope.executor.program.host, name, &path));
-    managed(scope, &mut locals);
+    locals.extend(super::about::known(name, &path, None));
     locals.extend(extra);
-    let inner = TaskScope::new(scope.executor, scope.context, &locals, scope.position);
+    let inner = TaskScope::new(scope.executor, scope.context, &locals, scope.position).inside(&path);
     let template = crate::program::Template { source: text.into(), span: crate::program::Span::default() };
     crate::template::jinja::Jinja::new(&inner).render(&template).map(Value::text)
 }

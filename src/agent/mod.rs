@@ -1,5 +1,7 @@
 //! What runs on the node: evaluate, plan, apply, journal, stream events.
 
+mod about;
+mod clock;
 pub mod context;
 mod controlled;
 pub mod executor;

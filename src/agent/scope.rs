@@ -26,11 +26,19 @@ pub struct TaskScope<'run> {
     pub locals: &'run Map,
     pub position: &'run Position,
     pub reads: RefCell<Reads>,
+    /// The template file that is being rendered, by its path on the controller.
+    pub template: Option<&'run str>,
 }
 
 impl<'run> TaskScope<'run> {
     pub fn new(executor: &'run Executor, context: &'run Context<'run>, locals: &'run Map, position: &'run Position) -> Self {
-        Self { executor, context, locals, position, reads: RefCell::default() }
+        Self { executor, context, locals, position, reads: RefCell::default(), template: None }
+    }
+
+    /// The same scope inside of a template file.
+    #[must_use]
+    pub fn inside(self, template: &'run str) -> Self {
+        Self { template: Some(template), ..self }
     }
 
     fn record(&self, name: &str, origin: &Arc<str>) {
@@ -215,7 +223,7 @@ impl<'run> TaskScope<'run> {
         })
     }
 
-    fn ask(&self, question: Question) -> Result<Answer> {
+    pub fn ask(&self, question: Question) -> Result<Answer> {
         match self.executor.port.ask(question) {
             Ok(Answer::Error { message, hint }) => {
                 let error = Error::failed(message);
@@ -233,6 +241,9 @@ impl<'run> TaskScope<'run> {
 
 impl Scope for TaskScope<'_> {
     fn variable(&self, name: &str) -> Result<Option<Arc<Tree>>> {
+        if let Some(value) = self.of_template(name)? {
+            return Ok(Some(Arc::new(Tree::Literal(value))));
+        }
         let found = match self.find_set(name) {
             Some(found) => Some(found),
             None => self.find_told(name)?.or_else(|| self.find_given(name)),
@@ -242,6 +253,7 @@ impl Scope for TaskScope<'_> {
                 self.record(name, &origin);
                 Ok(Some(tree))
             }
+            None if name == "ansible_managed" && self.template.is_some() => Ok(Some(Arc::new(self.managed()?))),
             None => match &self.executor.state.opaque {
                 Some(cause) => Err(Error::unknown(Arc::clone(cause))),
                 None => Ok(None),
@@ -319,6 +331,10 @@ impl Scope for TaskScope<'_> {
 
     fn lookup(&self, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>> {
         super::lookup::lookup(self, plugin, terms, options)
+    }
+
+    fn clock(&self) -> Result<crate::program::Clock> {
+        self.executor.clock()
     }
 
     fn template_source(&self, name: &str) -> Result<Option<crate::program::Template>> {

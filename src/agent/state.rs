@@ -42,6 +42,10 @@ pub struct Notification {
     pub name: Arc<str>,
     /// In a plan: only possibly notified, because of this.
     pub unknown: Option<Arc<str>>,
+    /// A flush has taken it up.
+    pub taken: bool,
+    /// Handlers that a flush ran for it although it came in its midst: where they stand.
+    pub done: Vec<Vec<u32>>,
 }
 
 impl State {
@@ -61,10 +65,10 @@ impl State {
     }
 
     pub fn notify(&mut self, name: Arc<str>, unknown: Option<Arc<str>>) {
-        match self.notified.iter_mut().find(|notification| notification.name == name) {
+        match self.notified.iter_mut().find(|notification| notification.name == name && !notification.taken) {
             Some(known) if unknown.is_none() => known.unknown = None,
             Some(_) => {}
-            None => self.notified.push(Notification { name, unknown }),
+            None => self.notified.push(Notification { name, unknown, taken: false, done: Vec::new() }),
         }
     }
 }

@@ -263,7 +263,7 @@ impl Executor {
         }
         if (changed || unknown.is_some())
             && !skipped
-            && let Err(error) = self.notify(task, context, at, if changed { None } else { unknown })
+            && let Err(error) = self.notify(context, at, if changed { None } else { unknown })
         {
             self.state.recap.ok = self.state.recap.ok.saturating_sub(1);
             return self.report_error(task, context, at, &error);
@@ -476,8 +476,8 @@ impl Executor {
         Ok(None)
     }
 
-    fn notify(&mut self, task: &Task, context: &Context<'_>, at: &Position, unknown: Option<Arc<str>>) -> Result<()> {
-        for tree in &task.notify {
+    fn notify(&mut self, context: &Context<'_>, at: &Position, unknown: Option<Arc<str>>) -> Result<()> {
+        for tree in context.notify() {
             let value = self.evaluate(tree, context, &Map::new(), at)?;
             let names = value.as_list().map_or_else(|| vec![value.clone()], <[Value]>::to_vec);
             for name in &names {

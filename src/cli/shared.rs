@@ -149,6 +149,7 @@ impl Selection {
                 become_user: self.become_user.as_deref().map(Into::into),
                 become_method: self.become_method.as_deref().map(Into::into),
                 force_handlers: self.force_handlers,
+                managed: None,
             },
             limit: self.limit.clone(),
             forks: self.forks,

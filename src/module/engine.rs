@@ -54,8 +54,6 @@ pub trait Engine {
         true
     }
     fn verbosity(&self) -> u8;
-    /// `inventory_hostname`.
-    fn host(&self) -> Arc<str>;
     /// A file of the controller by Ansible's search paths (`templates/`, `files/`, `vars/` of the role, then of the
     /// playbook): its absolute path there. The error names what was searched.
     fn find_source(&mut self, kind: &str, name: &str) -> Result<Arc<str>>;
@@ -71,7 +69,8 @@ pub trait Engine {
     fn vars_file(&mut self, path: &str) -> Result<Arc<crate::program::Layer>>;
     /// Puts variables at the level of `include_vars`.
     fn include_vars(&mut self, layer: Arc<crate::program::Layer>) -> Result<()>;
-    /// Renders a template file with the options of the `template` module, in the task's scope with `extra` variables.
+    /// Renders a template file with the options of the `template` module, in the task's scope with `extra` variables and what the
+    /// engine knows of the file (`template_uid`, …).
     fn render_file(&mut self, path: &str, options: &crate::template::Options, extra: Map) -> Result<String>;
     /// Renders a Handlebars file (`*.hbs`).
     fn render_handlebars(&mut self, path: &str, extra: Map) -> Result<String>;

@@ -52,14 +52,6 @@ arguments! {
     }
 }
 
-/// What a template that is found at `path` may name of itself, as in Ansible.
-pub fn variables(host: &str, src: &str, path: &str) -> Map {
-    map! { "template_host" => host, "template_path" => src, "template_fullpath" => path }
-}
-
-/// `ansible_managed` where the user gives it no value: Ansible's default.
-pub const MANAGED: &str = "Ansible managed";
-
 impl EngineModule for Template {
     fn run(&self, engine: &mut dyn Engine) -> Result<Controlled> {
         let newline = match self.newline_sequence.as_str() {
@@ -76,7 +68,7 @@ impl EngineModule for Template {
         let name = path.rsplit('/').next().unwrap_or_default();
         let handlebars = name.strip_suffix(".hbs");
         let text = if handlebars.is_some() {
-            engine.render_handlebars(&path, self.template_variables(&path, engine))?
+            engine.render_handlebars(&path, self.itself(&path))?
         } else {
             let options = Options {
                 block_start_string: self.block_start_string.clone(),
@@ -90,7 +82,7 @@ impl EngineModule for Template {
                 lstrip_blocks: self.lstrip_blocks,
                 ..Options::file()
             };
-            engine.render_file(&path, &options, self.template_variables(&path, engine))?
+            engine.render_file(&path, &options, self.itself(&path))?
         };
         if encoding.contains("ascii") && !text.is_ascii() {
             return Err(Error::failed(format!("the rendered text of {} has letters that are not ASCII", self.src)));
@@ -104,11 +96,9 @@ impl EngineModule for Template {
 }
 
 impl Template {
-    /// What templates may name of themselves, as in Ansible.
-    fn template_variables(&self, path: &str, engine: &dyn Engine) -> Map {
-        let mut variables = variables(&engine.host(), &self.src, path);
-        variables.insert("template_destpath".into(), self.dest.0.as_str().into());
-        variables
+    /// What the template may say of itself, as in Ansible; the engine knows more.
+    fn itself(&self, path: &str) -> Map {
+        map! { "template_path" => self.src.as_str(), "template_fullpath" => path, "template_destpath" => self.dest.0.as_str() }
     }
 
     fn copy_arguments(&self, text: String, name: &str, mode: Option<Value>) -> Map {

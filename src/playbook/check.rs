@@ -39,6 +39,9 @@ const MAGIC: &[&str] = &[
     "undef",
     "artifacts",
     "template_host",
+    "template_uid",
+    "template_mtime",
+    "template_run_date",
     "template_path",
     "template_fullpath",
     "template_destpath",
@@ -221,14 +224,14 @@ fn handlers(loader: &mut Loader, loaded: &LoadedPlay) {
         return;
     }
     let names: BTreeSet<String> = found.handlers.iter().filter_map(|tree| text(tree)).collect();
-    for (tree, task) in &found.notified {
+    for (tree, start) in &found.notified {
         let Some(name) = text(tree) else { continue };
         // `role : handler` names a role's handler.
         let bare = name.split_once(" : ").map_or(name.as_str(), |(_, bare)| bare);
         if names.contains(&name) || names.contains(bare) {
             continue;
         }
-        let span = find_line(loader, task.span, &name).unwrap_or(task.span);
+        let span = find_line(loader, *start, &name).unwrap_or(*start);
         let mistake = Diagnostic::error(format!("no handler is named `{name}`"), span, name.chars().count() as u32);
         let mistake = mistake.suggest(&name, names.iter().map(String::as_str));
         loader.mistake(if mistake.label.is_none() {
@@ -239,7 +242,7 @@ fn handlers(loader: &mut Loader, loaded: &LoadedPlay) {
     }
 }
 
-/// Where a word stands in a task, from its first line on.
+/// Where a word stands in a task or block, from its first line on.
 fn find_line(loader: &Loader, start: Span, word: &str) -> Option<Span> {
     let file = loader.files.sources.file(start.file)?;
     for (index, line) in file.text.lines().enumerate().skip(start.line.checked_sub(1)? as usize).take(80) {

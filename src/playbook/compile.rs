@@ -332,6 +332,7 @@ impl Context<'_> {
         settings.become_ |= configured.become_;
         settings.become_user = settings.become_user.or_else(|| configured.become_user.as_deref().map(Arc::from));
         settings.become_method = settings.become_method.or_else(|| configured.become_method.as_deref().map(Arc::from));
+        settings.managed = configured.managed.as_deref().map(Arc::from);
         if settings.tags.is_empty() {
             settings.tags = words(&configured.tags);
         }

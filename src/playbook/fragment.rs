@@ -89,7 +89,6 @@ impl Loader<'_> {
         inside.owner = Arc::clone(&key);
         inside.folders = below(context, target);
         inside.importing = Vec::new();
-        inside.notify = None;
         let steps = self.task_file(path, &inside, node);
         self.fragments.tasks.insert(key, Arc::new(steps));
     }
@@ -175,7 +174,6 @@ impl Loader<'_> {
         role.tasks.insert(Arc::clone(&entry_point), "".into());
         let mut outside = context.clone();
         outside.importing = Vec::new();
-        outside.notify = None;
         outside.owner = Arc::clone(&owner);
         let (known, known_of_roles) = (self.play.import_handlers.len(), self.play.role_handlers.len());
         let from = [("defaults", call.defaults_from.clone()), ("vars", call.vars_from.clone())];

@@ -221,7 +221,6 @@ impl Loader<'_> {
             }
             match word {
                 "name" => name = self.typed(key, value, &Kind::Text, context.secret),
-                "notify" => inside.notify = Some(self.names(value, word, context.secret)),
                 "collections" => inside.collections = self.collections(value),
                 _ if NOT_OF_IMPORTS.contains(&word) => self.mistake(
                     Diagnostic::at(key, format!("`{word}` on `{}` does nothing: there is no task left of an import", action.name))
@@ -278,12 +277,6 @@ impl Loader<'_> {
         include.looping = self.looping(entries, context.secret);
         if let Some(place) = options.get("apply") {
             include.apply = self.apply(place.node, context);
-        }
-        if context.notify.is_some() {
-            self.mistake(
-                Diagnostic::at(action.key(), format!("`notify` of the block around does not reach what `{}` includes", action.name))
-                    .hint("write `notify` at the tasks inside"),
-            );
         }
         let naming;
         if is_role {

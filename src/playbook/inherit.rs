@@ -20,6 +20,7 @@ impl Loader<'_> {
             }
             "when" => keywords.when = self.conditions(value, "when", secret),
             "tags" => keywords.tags = self.tags(value, secret),
+            "notify" => keywords.notify = Some(self.names(value, name, secret)),
             "environment" => keywords.environment = self.environment(value, secret),
             "module_defaults" => keywords.module_defaults = self.module_defaults(value, secret),
             "become" => keywords.become_ = self.typed(key, value, &Kind::Bool, secret),

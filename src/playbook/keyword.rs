@@ -132,11 +132,7 @@ pub const KEYWORDS: &[Keyword] = &[
     yes("module_defaults", EVERYWHERE),
     yes("name", EVERYWHERE),
     yes("no_log", EVERYWHERE),
-    with(
-        "notify",
-        &[Block, Task, Handler],
-        Support::Partly("on a block around `include_tasks` or `include_role` it is refused: write it at the tasks inside"),
-    ),
+    yes("notify", &[Block, Task, Handler]),
     yes("order", &[Play]),
     with("poll", TASKS, Support::No("it belongs to `async`, which is not supported (accepted beside `async: 0`)")),
     yes("port", EVERYWHERE),

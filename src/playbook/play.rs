@@ -149,7 +149,6 @@ impl Loader<'_> {
             role: None,
             handlers: false,
             folders: Vec::new(),
-            notify: None,
             known,
             importing: Vec::new(),
             collections: Rc::default(),

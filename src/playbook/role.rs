@@ -310,7 +310,7 @@ impl Loader<'_> {
                 self.missing_from(&call, &path, "handlers", message);
             }
             (Some(file), _) => {
-                let of_handlers = Context { handlers: true, notify: None, ..inside.clone() };
+                let of_handlers = Context { handlers: true, ..inside.clone() };
                 handlers = self.task_file(file, &of_handlers, call.node);
             }
             (None, None) => {}

@@ -49,8 +49,6 @@ pub struct Context {
     pub handlers: bool,
     /// Folders that the includes around were written with, innermost first (`sub` of `import_tasks: sub/a.yml`).
     pub folders: Vec<PathBuf>,
-    /// The enclosing block's `notify`, for tasks that have none.
-    pub notify: Option<Vec<Tree>>,
     /// What names of static imports may be made of, lowest precedence first.
     pub known: Vec<Arc<Layer>>,
     /// Files and roles that are being imported, for cycles.
@@ -139,7 +137,6 @@ impl Loader<'_> {
             }
             match key.text() {
                 Some("name") => block.name = self.typed(key, value, &Kind::Text, context.secret),
-                Some("notify") => inside.notify = Some(self.names(value, "notify", context.secret)),
                 Some("collections") => inside.collections = self.collections(value),
                 _ => {}
             }
@@ -186,7 +183,6 @@ impl Loader<'_> {
             task.keywords.delegate_to = Some(Tree::Literal("localhost".into()));
         }
         task.looping = self.looping(entries, context.secret);
-        let mut notified = false;
         for (key, value) in entries {
             let Some(name) = key.text() else { continue };
             if action.is_key(key) || name.starts_with("with_") || matches!(name, "args" | "loop" | "loop_control") {
@@ -206,16 +202,9 @@ impl Loader<'_> {
                 "until" => task.until = self.conditions(value, name, context.secret),
                 "retries" => task.retries = self.typed(key, value, &Kind::Int, context.secret),
                 "delay" => task.delay = self.typed(key, value, &Kind::Float, context.secret),
-                "notify" => {
-                    notified = true;
-                    task.notify = self.names(value, name, context.secret);
-                }
                 "listen" => task.listen = self.names(value, name, context.secret),
                 _ => {}
             }
-        }
-        if !notified && let Some(notify) = &context.notify {
-            task.notify.clone_from(notify);
         }
         self.files_of_task(&task, context);
         self.lookups_of_task(&task, context);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::possible::{Pattern, patterns};
-use crate::program::{Block, Fragments, Include, Included, Keywords, Layer, Loop, Play, Step, Task, Tree, Value};
+use crate::program::{Block, Fragments, Include, Included, Keywords, Layer, Loop, Play, Span, Step, Task, Tree, Value};
 
 /// What a walk finds.
 #[derive(Default)]
@@ -21,7 +21,8 @@ pub struct Found<'p> {
     pub open: bool,
     /// Handlers: names and topics.
     pub handlers: Vec<&'p Tree>,
-    pub notified: Vec<(&'p Tree, &'p Task)>,
+    /// Names that are notified, and where the task or block stands that says so.
+    pub notified: Vec<(&'p Tree, Span)>,
     pub tasks: Vec<&'p Task>,
     /// `delegate_facts` stands somewhere: hosts may set each other's variables.
     pub delegates_facts: bool,
@@ -31,7 +32,7 @@ pub struct Found<'p> {
 
 impl<'p> Found<'p> {
     pub fn play(&mut self, play: &'p Play) {
-        self.keywords(&play.keywords);
+        self.keywords(&play.keywords, play.span);
         self.roots.extend(
             play.name.iter().chain(&play.gather_facts).chain(&play.gather_subset).chain(&play.gather_timeout).chain(&play.fact_path),
         );
@@ -64,17 +65,20 @@ impl<'p> Found<'p> {
     }
 
     fn block(&mut self, block: &'p Block, handlers: bool) {
-        self.keywords(&block.keywords);
+        self.keywords(&block.keywords, block.span);
         for steps in [&block.block, &block.rescue, &block.always] {
             self.steps(steps, handlers);
         }
     }
 
-    fn keywords(&mut self, keywords: &'p Keywords) {
+    fn keywords(&mut self, keywords: &'p Keywords, span: Span) {
         if !keywords.vars.variables.is_empty() {
             self.vars.push(&keywords.vars);
         }
         self.roots.extend(keywords.when.iter().chain(&keywords.tags).chain(&keywords.environment));
+        let notified = keywords.notify.iter().flatten();
+        self.roots.extend(notified.clone());
+        self.notified.extend(notified.map(|name| (name, span)));
         self.roots.extend(keywords.module_defaults.iter().map(|(_, arguments)| arguments));
         let single = [
             &keywords.become_,
@@ -102,14 +106,13 @@ impl<'p> Found<'p> {
 
     pub fn task(&mut self, task: &'p Task, handlers: bool) {
         self.tasks.push(task);
-        self.keywords(&task.keywords);
+        self.keywords(&task.keywords, task.span);
         self.roots.extend(task.name.iter().chain(&task.arguments.free_form).chain(&task.arguments.splat));
         self.roots.extend(task.arguments.named.iter().map(|argument| &argument.value));
         self.roots.extend(task.changed_when.iter().chain(&task.failed_when).chain(&task.until).chain(&task.retries).chain(&task.delay));
-        self.roots.extend(task.notify.iter().chain(&task.listen));
+        self.roots.extend(&task.listen);
         self.looping(task.looping.as_ref());
         self.defined.extend(task.register.clone());
-        self.notified.extend(task.notify.iter().map(|name| (name, task)));
         if handlers {
             self.handlers.extend(task.name.iter().chain(&task.listen));
         }
@@ -144,7 +147,7 @@ impl<'p> Found<'p> {
             self.defined.insert(Arc::clone(name));
             return;
         }
-        let tree = Tree::Template(crate::program::Template { source: Arc::clone(name), span: crate::program::Span::default() });
+        let tree = Tree::Template(crate::program::Template { source: Arc::clone(name), span: Span::default() });
         for pattern in patterns(&tree, None) {
             if pattern.is_open() {
                 self.open = true;
@@ -154,8 +157,8 @@ impl<'p> Found<'p> {
     }
 
     pub fn include(&mut self, include: &'p Include, handlers: bool) {
-        self.keywords(&include.keywords);
-        self.keywords(&include.apply);
+        self.keywords(&include.keywords, include.span);
+        self.keywords(&include.apply, include.span);
         self.roots.extend(include.name.iter().chain(&include.listen));
         self.looping(include.looping.as_ref());
         self.defined.extend(include.register.clone());

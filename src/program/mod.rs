@@ -6,8 +6,10 @@ pub mod play;
 pub mod position;
 pub mod tree;
 pub mod value;
+pub mod zone;
 
 pub use play::*;
 pub use position::Position;
 pub use tree::{Span, Template, Tree};
 pub use value::{Key, Map, Text, Value};
+pub use zone::{Clock, Zone};

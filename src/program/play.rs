@@ -83,6 +83,8 @@ pub struct Settings {
     pub become_method: Option<Arc<str>>,
     /// `--force-handlers`.
     pub force_handlers: bool,
+    /// `ansible_managed` of ansible.cfg, as it stands there.
+    pub managed: Option<Arc<str>>,
 }
 
 /// Which of a host's facts and registered variables are sent up as they change.
@@ -203,6 +205,8 @@ pub struct Keywords {
     /// Added to the parents' tags.
     pub tags: Vec<Tree>,
     pub environment: Vec<Tree>,
+    /// Handler names or `listen` topics; of a block: for the tasks inside that have none of their own.
+    pub notify: Option<Vec<Tree>>,
     pub module_defaults: Vec<(Tree, Tree)>,
     pub become_: Option<Tree>,
     pub become_user: Option<Tree>,
@@ -308,8 +312,6 @@ pub struct Task {
     pub retries: Option<Tree>,
     /// Seconds; default 5.
     pub delay: Option<Tree>,
-    /// Handler names or `listen` topics.
-    pub notify: Vec<Tree>,
     /// For a handler.
     pub listen: Vec<Tree>,
     /// Digest of the task's source text, for the journal.

@@ -49,6 +49,8 @@ pub struct Settings {
     pub inject_facts_as_vars: bool,
     pub tags: Vec<String>,
     pub skip_tags: Vec<String>,
+    /// What `ansible_managed` holds in templates where no variable gives it, with `{file}`, `{host}`, `{uid}` and what strftime(3) knows.
+    pub managed: Option<String>,
 }
 
 /// Whether plays gather facts that do not say so.
@@ -95,6 +97,7 @@ const TABLE: &[(&str, &str, &str, Use)] = &[
     ("defaults", "any_errors_fatal", "ANSIBLE_ANY_ERRORS_FATAL", Use::Read),
     ("defaults", "no_log", "ANSIBLE_NO_LOG", Use::Read),
     ("defaults", "strategy", "ANSIBLE_STRATEGY", Use::Read),
+    ("defaults", "ansible_managed", "", Use::Read),
     ("defaults", "private_role_vars", "ANSIBLE_PRIVATE_ROLE_VARS", Use::Read),
     ("defaults", "inject_facts_as_vars", "ANSIBLE_INJECT_FACT_VARS", Use::Read),
     ("diff", "always", "ANSIBLE_DIFF_ALWAYS", Use::Read),
@@ -206,6 +209,7 @@ pub(super) fn read(files: &mut Files, cwd: &Path, environment: &BTreeMap<String,
         inject_facts_as_vars: reader.truth("defaults", "inject_facts_as_vars").unwrap_or(true),
         tags: reader.list("tags", "run"),
         skip_tags: reader.list("tags", "skip"),
+        managed: reader.text("defaults", "ansible_managed"),
     }
 }
 

@@ -545,6 +545,8 @@ impl Coordinator {
         match question {
             Question::Content { sha256 } => self.send_content(name, id, &sha256),
             Question::Lookup { plugin, terms, options } => self.look_up(name, id, plugin, terms, options),
+            Question::Clock => self.answer(name, id, Answer::Clock(crate::template::this_clock())),
+            Question::Template { path } => self.look_at_template(name, id, &path),
             Question::Delegate { host, request } => self.delegate(name, id, &host, request),
             Question::RanOnce { position, result, facts, failed, ends } => {
                 if let Some(play) = position.play().filter(|_| ends == Ends::Play) {
@@ -642,6 +644,21 @@ impl Coordinator {
             };
             let _ = down.send(Down::Answer { id, answer }).await;
         });
+    }
+
+    /// Nothing is told of files that the host's program does not hold.
+    fn look_at_template(&mut self, name: &Arc<str>, id: u64, path: &Arc<str>) {
+        let is_its = |host: &Host| host.program.as_ref().is_some_and(|program| program.files.contains_key(path));
+        let about = if self.hosts.get(name).is_some_and(is_its) {
+            super::about::template(std::path::Path::new(&**path))
+        } else {
+            Err(format!("{path} is no file of the program of {name}"))
+        };
+        let answer = match about {
+            Ok(about) => Answer::Template(Box::new(about)),
+            Err(message) => Answer::Error { message, hint: None },
+        };
+        self.answer(name, id, answer);
     }
 
     fn hosts_of(&self, group: &str) -> Vec<Arc<str>> {

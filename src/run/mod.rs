@@ -3,6 +3,7 @@
 //! [`start`] connects to every host and sends its program; [`Run::finished`] waits until all have planned (or run);
 //! [`Run::apply`] lets them do what they planned, in the same sessions.
 
+mod about;
 pub mod connect;
 mod coordinator;
 mod host;

@@ -316,10 +316,9 @@ fn dict(context: &Context, given: Arguments) -> Result<Value> {
 fn now(context: &Context, given: Arguments) -> Result<Value> {
     let bound = given.bind("now", &["utc", "fmt"])?;
     let clock = context.evaluator.scope.clock()?;
-    let offset = if bound.truth(0, false)? { 0 } else { clock.utc_offset };
-    let moment = Moment::from_epoch(clock.seconds, clock.microseconds, offset);
+    let moment = if bound.truth(0, false)? { Moment::from_epoch(clock.seconds, clock.microseconds, 0) } else { Moment::local(&clock) };
     match bound.some(1) {
-        Some(format) => Ok(Value::text(moment.strftime(strict_text(format)?)?)),
+        Some(format) => Ok(Value::text(moment.naive(strict_text(format)?, &clock)?)),
         None => Ok(moment.value()),
     }
 }

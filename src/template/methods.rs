@@ -86,7 +86,7 @@ pub fn exists(value: &Value, name: &str) -> bool {
 pub fn call(context: &Context, value: &Value, name: &str, arguments: Arguments) -> Result<(Value, Option<Value>)> {
     match value {
         Value::Text(text) => text_method(context, text.as_str(), name, arguments).map(|result| (result, None)),
-        Value::Map(entries) if time::is_time(entries) => time::method(entries, name, arguments).map(|result| (result, None)),
+        Value::Map(entries) if time::is_time(entries) => time::method(context, entries, name, arguments).map(|result| (result, None)),
         Value::Map(entries) => map_method(context, entries, name, arguments),
         Value::List(items) => list_method(context, items, name, arguments),
         Value::Tuple(items) if TUPLE.contains(&name) => list_method(context, items, name, arguments),

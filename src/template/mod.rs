@@ -27,7 +27,8 @@ use std::sync::Arc;
 pub use error::{Error, ErrorKind, Result};
 pub use syntax::Options;
 
-use crate::program::{Map, Template, Tree, Value};
+pub use crate::program::Clock;
+use crate::program::{Map, Template, Tree, Value, Zone};
 
 /// What an evaluation reads. The implementation records what was read: that one record is the origin of `why`,
 /// of secrecy, of unknowns and of dependencies between hosts.
@@ -68,10 +69,9 @@ pub trait Scope {
         Err(Error::failed(format!("the filter '{filter}' of {path} needs the controller's system, which is not at hand here")))
     }
 
-    /// The clock that `now()` and `strftime` read.
+    /// The clock that `now()` and `strftime` read: the controller's, where Ansible evaluates.
     fn clock(&self) -> Result<Clock> {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Ok(Clock { seconds: since.as_secs() as i64, microseconds: since.subsec_micros(), utc_offset: 0 })
+        Ok(this_clock())
     }
 
     /// A number nobody can guess, for `random` and `shuffle` without a seed.
@@ -81,14 +81,22 @@ pub trait Scope {
     }
 }
 
-/// A moment on the clock of a machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Clock {
-    /// Since 1970 in UTC.
-    pub seconds: i64,
-    pub microseconds: u32,
-    /// Seconds that local time is ahead of UTC.
-    pub utc_offset: i32,
+/// This machine's clock, now.
+pub fn this_clock() -> Clock {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let zone = Zone::find(std::env::var("TZ").ok().as_deref(), |path| std::fs::read(path).ok());
+    Clock { seconds: since.as_secs() as i64, microseconds: since.subsec_micros(), zone: Arc::new(zone) }
+}
+
+/// The clock's moment as a template has it: a local time that knows no zone, as Python's `datetime.now()`.
+pub fn local_time(clock: &Clock) -> Value {
+    filters::time::Moment::local(clock).value()
+}
+
+/// `time.strftime` of Python's for the clock's moment.
+pub fn strftime(clock: &Clock, format: &str) -> Result<String> {
+    let offset = clock.zone.at(clock.seconds);
+    filters::time::Moment::from_epoch(clock.seconds, 0, offset.seconds).strftime(format, &offset, true)
 }
 
 /// How the message of [`nothing`] begins.

@@ -119,10 +119,6 @@ impl Engine for TestEngine {
         0
     }
 
-    fn host(&self) -> Arc<str> {
-        "localhost".into()
-    }
-
     fn find_source(&mut self, _kind: &str, name: &str) -> Result<Arc<str>> {
         let path = self.folder.join(name);
         if path.exists() { Ok(path.to_string_lossy().into()) } else { Err(Error::failed(format!("Could not find or access '{name}'"))) }

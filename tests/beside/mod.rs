@@ -4,7 +4,13 @@
 mod arguments;
 mod engine;
 #[cfg(feature = "controller")]
+mod local;
+#[cfg(feature = "controller")]
+mod notify;
+#[cfg(feature = "controller")]
 mod precedence;
+#[cfg(feature = "controller")]
+mod templates;
 
 use provision::module::{ActionKind, Context, Failure, Mode, Next, Outcome, find};
 use provision::program::{Map, Value};

@@ -121,3 +121,31 @@ fn what_does_not_end_well_is_not_begun(lab: &Lab) {
     assert!(said.stderr.contains("nothing was changed"), "{}", said.stderr);
     assert!(!lab.nodes.ssh_output("a", "test -e /srv/app/never").status.success());
 }
+
+const CLOCK: &str = r#"
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - {name: run date, template: {src: date.j2, dest: /srv/date}}
+    - {name: folder, file: {path: "/srv/{{ now(fmt='%H%M%S.%f') }}", state: directory}}
+    - {name: equal, copy: {content: "{{ (now() - now()).total_seconds() }}", dest: /srv/equal}}
+"#;
+
+/// What `up` asks for is what it does, although the clock goes on between its plan and its apply.
+#[test]
+fn what_reads_the_clock_is_done_as_of_the_plan_and_changes_in_every_run() {
+    let Some(lab) = Lab::new(&["a"]) else { return };
+    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
+    lab.write("playbooks/site.yaml", CLOCK);
+    lab.write("playbooks/templates/date.j2", "{{ template_run_date }}\n");
+    lab.provision(&["up", "--yes"]).expect(0);
+    assert_eq!(lab.nodes.ssh("a", "cat /srv/equal"), "0.0");
+    let folder = lab.nodes.ssh("a", "basename /srv/*.*");
+    let date = lab.nodes.ssh("a", "tr -d : < /srv/date");
+    assert!(date.trim_end().ends_with(folder.trim()), "one moment: {date} {folder}");
+    let again = lab.provision(&["plan", "--json", "--detailed-exitcode"]).expect(2);
+    let changes: Vec<String> = changes(&again).into_iter().map(|(_, position, ..)| position).collect();
+    assert_eq!(changes.len(), 2, "certain, not unknown: {}", again.stdout);
+    lab.provision(&["up", "--yes"]).expect(0);
+    assert_ne!(lab.nodes.ssh("a", "tr -d : < /srv/date"), date);
+}

@@ -170,7 +170,6 @@ fn show_task(task: &Task) -> String {
     list(&mut out, "until", &task.until);
     one_of(&mut out, "retries", task.retries.as_ref());
     one_of(&mut out, "delay", task.delay.as_ref());
-    list(&mut out, "notify", &task.notify);
     list(&mut out, "listen", &task.listen);
     out.push_str(&show_keywords(&task.keywords));
     out
@@ -204,6 +203,7 @@ fn show_keywords(keywords: &Keywords) -> String {
     list(&mut out, "when", &keywords.when);
     list(&mut out, "tags", &keywords.tags);
     list(&mut out, "environment", &keywords.environment);
+    list(&mut out, "notify", keywords.notify.as_deref().unwrap_or_default());
     for (module, arguments) in &keywords.module_defaults {
         let _ = write!(out, " module_defaults={}:{}", show(module), show(arguments));
     }

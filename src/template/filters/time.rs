@@ -7,7 +7,8 @@ use super::super::evaluate::Context;
 use super::super::methods::as_float;
 use super::super::{Error, Result, python};
 use super::Filter;
-use crate::program::{Key, Map, Value};
+use crate::program::zone::Offset;
+use crate::program::{Clock, Key, Map, Value};
 
 pub const FILTERS: &[Filter] =
     &[Filter::new("strftime", &["second", "utc"], strftime), Filter::new("to_datetime", &["format"], to_datetime)];
@@ -27,8 +28,6 @@ const DAY: i64 = 86_400_000_000;
 pub struct Moment {
     /// Microseconds since 1970-01-01 00:00 on this clock.
     microseconds: i64,
-    /// How far the clock is ahead of UTC, in seconds, for `%z` and `timestamp()`.
-    offset: i32,
 }
 
 /// Year, month, day of a day number since 1970-01-01 (Howard Hinnant's `civil_from_days`).
@@ -59,8 +58,24 @@ const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Frid
 
 impl Moment {
     /// The moment on a clock that is `offset` seconds ahead of UTC.
-    pub fn from_epoch(seconds: i64, microseconds: u32, offset: i32) -> Self {
-        Self { microseconds: (seconds + i64::from(offset)) * 1_000_000 + i64::from(microseconds), offset }
+    pub fn from_epoch(seconds: i64, microseconds: u32, offset: i64) -> Self {
+        Self { microseconds: (seconds + offset) * 1_000_000 + i64::from(microseconds) }
+    }
+
+    /// What the clock shows where it is.
+    pub fn local(clock: &Clock) -> Self {
+        Self::from_epoch(clock.seconds, clock.microseconds, clock.zone.at(clock.seconds).seconds)
+    }
+
+    /// Seconds since 1970 in UTC, of what the clock would have shown.
+    fn epoch(self, clock: &Clock) -> i64 {
+        clock.zone.to_utc(self.microseconds.div_euclid(1_000_000))
+    }
+
+    /// `strftime` of a time that knows no zone: `%z` and `%Z` are empty.
+    pub fn naive(self, format: &str, clock: &Clock) -> Result<String> {
+        let seconds = self.microseconds.div_euclid(1_000_000) - self.epoch(clock);
+        self.strftime(format, &Offset { seconds, name: String::new() }, false)
     }
 
     fn date(self) -> (i64, i64, i64) {
@@ -95,17 +110,12 @@ impl Moment {
     pub fn value(self) -> Value {
         let mut map = Map::new();
         map.insert(MOMENT.into(), Value::Int(self.microseconds));
-        map.insert("\u{1}offset".into(), Value::Int(i64::from(self.offset)));
         Value::map(map)
     }
 
     fn from_map(entries: &Map) -> Option<Self> {
         let Some(Value::Int(microseconds)) = entries.get(MOMENT) else { return None };
-        let offset = match entries.get("\u{1}offset") {
-            Some(Value::Int(offset)) => *offset as i32,
-            _ => 0,
-        };
-        Some(Self { microseconds: *microseconds, offset })
+        Some(Self { microseconds: *microseconds })
     }
 
     fn iso(self, separator: char) -> String {
@@ -115,8 +125,8 @@ impl Moment {
         format!("{year:04}-{month:02}-{day:02}{separator}{hour:02}:{minute:02}:{second:02}{fraction}")
     }
 
-    /// C's `strftime` in the C locale.
-    pub fn strftime(self, format: &str) -> Result<String> {
+    /// C's `strftime` in the C locale, of a clock that is `offset` ahead of UTC; `zoned`: `%z` and `%Z` say so.
+    pub fn strftime(self, format: &str, offset: &Offset, zoned: bool) -> Result<String> {
         let (year, month, day) = self.date();
         let (hour, minute, second, micro) = self.clock();
         let weekday = self.weekday();
@@ -175,17 +185,19 @@ impl Moment {
                 Some('V') => number(self.iso_week().1, 2),
                 Some('G') => self.iso_week().0.to_string(),
                 Some('g') => number(self.iso_week().0.rem_euclid(100), 2),
-                Some('s') => (self.microseconds.div_euclid(1_000_000) - i64::from(self.offset)).to_string(),
+                Some('s') => (self.microseconds.div_euclid(1_000_000) - offset.seconds).to_string(),
                 Some('F') => format!("{year}-{month:02}-{day:02}"),
                 Some('T' | 'X') => format!("{hour:02}:{minute:02}:{second:02}"),
                 Some('R') => format!("{hour:02}:{minute:02}"),
                 Some('r') => format!("{twelve:02}:{minute:02}:{second:02} {}", if hour < 12 { "AM" } else { "PM" }),
                 Some('D' | 'x') => format!("{month:02}/{day:02}/{:02}", year.rem_euclid(100)),
                 Some('c') => format!("{} {} {day:2} {hour:02}:{minute:02}:{second:02} {year}", &weekday_name[..3], &month_name[..3]),
+                Some('z' | 'Z') if !zoned => String::new(),
                 Some('z') => {
-                    format!("{}{:02}{:02}", if self.offset < 0 { '-' } else { '+' }, self.offset.abs() / 3600, self.offset.abs() / 60 % 60)
+                    let minutes = offset.seconds.abs() / 60;
+                    format!("{}{:02}{:02}", if offset.seconds < 0 { '-' } else { '+' }, minutes / 60, minutes % 60)
                 }
-                Some('Z') => (if self.offset == 0 { "UTC" } else { "" }).to_owned(),
+                Some('Z') => offset.name.clone(),
                 Some('n') => "\n".to_owned(),
                 Some('t') => "\t".to_owned(),
                 Some('%') | None => "%".to_owned(),
@@ -298,7 +310,7 @@ impl Moment {
         }
         let number = of_year.map_or_else(|| days(year, month, day), |of_year| days(year, 1, 1) + of_year - 1);
         let _ = zone;
-        Ok(Self { microseconds: number * DAY + ((hour * 60 + minute) * 60 + second) * 1_000_000 + micro, offset: 0 })
+        Ok(Self { microseconds: number * DAY + ((hour * 60 + minute) * 60 + second) * 1_000_000 + micro })
     }
 }
 
@@ -367,19 +379,22 @@ pub fn attribute(entries: &Map, name: &str) -> Option<Value> {
     })
 }
 
-pub fn method(entries: &Map, name: &str, given: Arguments) -> Result<Value> {
+pub fn method(context: &Context, entries: &Map, name: &str, given: Arguments) -> Result<Value> {
     let what = format!("{name}()");
     if let Some(moment) = Moment::from_map(entries) {
         return Ok(match name {
             "strftime" => {
                 let bound = given.bind(&what, &["format!"])?;
-                Value::text(moment.strftime(&bound.text(0, "")?)?)
+                Value::text(moment.naive(&bound.text(0, "")?, &context.evaluator.scope.clock()?)?)
             }
             "isoformat" => {
                 let separator = given.bind(&what, &["sep"])?.text(0, "T")?;
                 Value::text(moment.iso(separator.chars().next().unwrap_or('T')))
             }
-            "timestamp" => Value::Float((moment.microseconds - i64::from(moment.offset) * 1_000_000) as f64 / 1e6),
+            "timestamp" => {
+                let whole = moment.epoch(&context.evaluator.scope.clock()?);
+                Value::Float((whole * 1_000_000 + moment.microseconds.rem_euclid(1_000_000)) as f64 / 1e6)
+            }
             "weekday" => Value::Int(moment.weekday()),
             "isoweekday" => Value::Int(moment.weekday() + 1),
             "date" => {
@@ -392,7 +407,7 @@ pub fn method(entries: &Map, name: &str, given: Arguments) -> Result<Value> {
                 let (hour, minute, second, micro) = moment.clock();
                 let number = days(bound.integer(0, year)?, bound.integer(1, month)?, bound.integer(2, day)?);
                 let clock = (bound.integer(3, hour)? * 60 + bound.integer(4, minute)?) * 60 + bound.integer(5, second)?;
-                Moment { microseconds: number * DAY + clock * 1_000_000 + bound.integer(6, micro)?, offset: moment.offset }.value()
+                Moment { microseconds: number * DAY + clock * 1_000_000 + bound.integer(6, micro)? }.value()
             }
             other => return Err(Error::undefined(format!("object of type 'datetime' has no attribute '{other}'"))),
         });
@@ -409,7 +424,7 @@ pub fn subtract(left: &Value, right: &Value) -> Option<Value> {
     let moments = (Moment::from_map(left), Moment::from_map(right));
     match (moments, duration(left), duration(right)) {
         ((Some(a), Some(b)), _, _) => Some(duration_value(a.microseconds - b.microseconds)),
-        ((Some(a), None), _, Some(span)) => Some(Moment { microseconds: a.microseconds - span, ..a }.value()),
+        ((Some(a), None), _, Some(span)) => Some(Moment { microseconds: a.microseconds - span }.value()),
         ((None, None), Some(a), Some(b)) => Some(duration_value(a - b)),
         _ => None,
     }
@@ -418,7 +433,6 @@ pub fn subtract(left: &Value, right: &Value) -> Option<Value> {
 fn strftime(context: &Context, input: Value, given: Bound) -> Result<Value> {
     let format = strict_text(&input)?;
     let clock = context.evaluator.scope.clock()?;
-    let offset = if given.truth(1, false)? { 0 } else { clock.utc_offset };
     let seconds = match given.some(0) {
         Some(Value::Text(text)) => {
             text.as_str().trim().parse::<f64>().map_err(|_| Error::failed(format!("Invalid value for epoch value ({})", text.as_str())))?
@@ -428,7 +442,9 @@ fn strftime(context: &Context, input: Value, given: Bound) -> Result<Value> {
         }
         None => clock.seconds as f64,
     };
-    Ok(Value::text(Moment::from_epoch(seconds.floor() as i64, 0, offset).strftime(format)?))
+    let seconds = seconds.floor() as i64;
+    let offset = if given.truth(1, false)? { Offset { seconds: 0, name: "GMT".to_owned() } } else { clock.zone.at(seconds) };
+    Ok(Value::text(Moment::from_epoch(seconds, 0, offset.seconds).strftime(format, &offset, true)?))
 }
 
 fn to_datetime(_: &Context, input: Value, given: Bound) -> Result<Value> {

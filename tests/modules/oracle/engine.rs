@@ -66,10 +66,6 @@ impl Engine for Templates {
         0
     }
 
-    fn host(&self) -> Arc<str> {
-        "localhost".into()
-    }
-
     fn find_source(&mut self, kind: &str, name: &str) -> Result<Arc<str>> {
         Ok(self.project.join(kind).join(name).to_string_lossy().as_ref().into())
     }
