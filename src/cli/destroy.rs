@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::Exit;
 use super::machines::{Folder, told};
-use crate::report;
+use crate::cluster::OwnVolume;
+use crate::report::{self, entry};
 use crate::vm::{Environment, NodeName, Nodes, Provider, State, preflight};
 
 /// Remove machines, their disks and their network; downloads and images stay cached
@@ -18,6 +19,9 @@ pub struct Destroy {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Tell what goes, and at the end what is gone, as JSON lines
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     folder: Folder,
 }
@@ -64,13 +68,20 @@ impl Destroy {
         }
         let size = provider.disk_usage(&nodes).unwrap_or_default();
         let what = if all { " their disks and network" } else { " their disks" };
+        let kubeconfig = crate::cluster::kubeconfig::path(&self.folder.path());
+        let volumes = super::retire::volumes(&kubeconfig, &going).await;
         report::line(&format!("  - {},{what} ({:.1} MB)", going.join(", "), size as f64 / 1e6));
+        if let Some(line) = data_lost(&going, volumes.as_deref()) {
+            report::line(&format!("    {line}"));
+        }
+        if self.json {
+            tell_plan(&going, volumes.as_deref());
+        }
         if !self.yes && !confirmed(&format!("Destroy {}? [y/N] ", ours.environment.name)) {
             report::error("not confirmed: nothing was changed", Some("answer y, or give --yes where nobody can answer"));
             return Exit::NotConfirmed;
         }
         let begun = std::time::Instant::now();
-        let kubeconfig = crate::cluster::kubeconfig::path(&self.folder.path());
         if !all {
             super::retire::retire(&kubeconfig, going.iter().copied()).await;
         }
@@ -83,10 +94,36 @@ impl Destroy {
         }
         let rest = if all { format!(" Nothing of {} is left on this machine.", ours.environment.name) } else { String::new() };
         report::line(&format!("Gone in {:.1} s.{rest}", begun.elapsed().as_secs_f64()));
+        if self.json {
+            let machines = going.iter().map(|name| entry::machine_changed(name, "removed"));
+            machines.chain(volumes.iter().flatten().map(entry::volume_gone)).for_each(|line| report::data(&line.to_string()));
+        }
         if all {
             name_packages(&ours.environment);
         }
         Exit::Success
+    }
+}
+
+/// The same as JSON lines.
+fn tell_plan(going: &[&str], volumes: Option<&[OwnVolume]>) {
+    going.iter().for_each(|name| report::data(&entry::machine_removed(name).to_string()));
+    volumes.into_iter().flatten().for_each(|volume| report::data(&entry::volume(volume).to_string()));
+    if volumes.is_none() {
+        report::data(&entry::volumes_unknown("the cluster does not answer").to_string());
+    }
+}
+
+/// What a user would miss: claims whose volumes are on these nodes only. `None` where nobody can say.
+fn data_lost(going: &[&str], volumes: Option<&[OwnVolume]>) -> Option<String> {
+    let with = if let [one] = going { one } else { "them" };
+    match volumes {
+        None => Some(format!("the cluster does not answer: which volumes would go with {with} is not known")),
+        Some([]) => None,
+        Some(volumes) => {
+            let claims: Vec<String> = volumes.iter().map(ToString::to_string).collect();
+            Some(format!("with {with} go the volumes of {}", claims.join(", ")))
+        }
     }
 }
 

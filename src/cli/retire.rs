@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, OwnVolume};
 use crate::report;
 
 /// For a node's pods to move elsewhere.
@@ -11,16 +11,31 @@ const DRAIN: Duration = Duration::from_secs(60);
 /// A control plane that does not answer by then is as good as gone.
 const ANSWER: Duration = Duration::from_secs(3);
 
+/// The cluster of a kubeconfig, if it answers. `Ok(None)`: there is none.
+async fn answering(kubeconfig: &Path) -> Result<Option<Cluster>, ()> {
+    if !kubeconfig.exists() {
+        return Ok(None);
+    }
+    let cluster = Cluster::connect(kubeconfig).await.map_err(|_| ())?;
+    match tokio::time::timeout(ANSWER, cluster.version()).await {
+        Ok(Ok(_)) => Ok(Some(cluster)),
+        _ => Err(()),
+    }
+}
+
+/// The claims whose volumes are on these nodes only; `None`: a cluster is there, and nobody answers.
+pub async fn volumes(kubeconfig: &Path, names: &[&str]) -> Option<Vec<OwnVolume>> {
+    let Some(cluster) = answering(kubeconfig).await.ok()? else { return Some(Vec::new()) };
+    tokio::time::timeout(ANSWER, cluster.volumes_of(names)).await.ok()?.ok()
+}
+
 /// Drains nodes and deletes their Node objects, where there is a cluster that answers. What does not succeed is told.
 pub async fn retire(kubeconfig: &Path, names: impl Iterator<Item = &str>) {
     let names: Vec<&str> = names.collect();
-    if names.is_empty() || !kubeconfig.exists() {
+    if names.is_empty() {
         return;
     }
-    let Ok(cluster) = Cluster::connect(kubeconfig).await else { return };
-    if !matches!(tokio::time::timeout(ANSWER, cluster.version()).await, Ok(Ok(_))) {
-        return;
-    }
+    let Ok(Some(cluster)) = answering(kubeconfig).await else { return };
     for name in names {
         match cluster.remove_node(name, DRAIN, &mut |reason| report::line(&format!("    drain {name}: {reason}"))).await {
             Ok(Some(drained)) => {

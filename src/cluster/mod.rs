@@ -26,6 +26,7 @@ pub use network::Probe;
 pub use nodes::NodeState;
 pub use object::ObjectId;
 pub use release::{Change, Conflicts, FieldConflict, Release, ReleasePlan, Verdict};
+pub use volumes::OwnVolume;
 
 use std::path::Path;
 use std::time::Duration;

@@ -10,7 +10,43 @@ use super::{Cluster, Error, Result, patiently};
 /// The label by which a volume says whose it is.
 const HOST_NAME: &str = "kubernetes.io/hostname";
 
+/// A claim whose volume goes with some nodes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwnVolume {
+    pub namespace: String,
+    /// The PersistentVolumeClaim's.
+    pub name: String,
+    /// The volume's capacity as Kubernetes writes it: `64Mi`.
+    pub size: String,
+}
+
+impl OwnVolume {
+    /// `namespace/name`.
+    pub fn claim(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+impl std::fmt::Display for OwnVolume {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.claim(), self.size)
+    }
+}
+
 impl Cluster {
+    /// The claims whose volumes no other node can mount than these: what is in them goes with the nodes. Sorted; reads only.
+    pub async fn volumes_of(&self, nodes: &[&str]) -> Result<Vec<OwnVolume>> {
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        let all = ListParams::default();
+        let there = patiently(|| volumes.list(&all)).await;
+        let there = there.map_err(|error| Error::api(format!("list the volumes of {}", nodes.join(", ")), &error))?.items;
+        let released = |volume: &PersistentVolume| volume.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Released"));
+        let mut found: Vec<OwnVolume> =
+            there.iter().filter(|volume| is_bound_to(volume, nodes) && !released(volume)).filter_map(claimed).collect();
+        found.sort();
+        Ok(found)
+    }
+
     /// Removes the volumes that no other node can mount, with their claims, and has the pods that wait for them made anew, which get
     /// new claims: a pod of a StatefulSet would else wait for ever. Answers the claims, `namespace/name`.
     pub(super) async fn forget_volumes(&self, node: &str) -> Result<Vec<String>> {
@@ -20,7 +56,7 @@ impl Cluster {
         let all = ListParams::default();
         let there = patiently(|| volumes.list(&all)).await.map_err(failed)?.items;
         let mut forgotten = Vec::new();
-        for volume in there.iter().filter(|volume| is_bound_to(volume, node)) {
+        for volume in there.iter().filter(|volume| is_bound_to(volume, &[node])) {
             let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
             let claim = claim.and_then(|claim| Some((claim.namespace.clone()?, claim.name.clone()?, claim.uid.clone())));
             if let Some((namespace, name, uid)) = &claim {
@@ -66,15 +102,23 @@ fn gone(done: kube::Result<()>) -> kube::Result<bool> {
     }
 }
 
-/// Whether each of the places where a volume may be mounted is this node.
-fn is_bound_to(volume: &PersistentVolume, node: &str) -> bool {
+fn claimed(volume: &PersistentVolume) -> Option<OwnVolume> {
+    let spec = volume.spec.as_ref()?;
+    let claim = spec.claim_ref.as_ref()?;
+    let size = spec.capacity.as_ref().and_then(|capacity| capacity.get("storage")).map_or_else(String::new, |size| size.0.clone());
+    Some(OwnVolume { namespace: claim.namespace.clone()?, name: claim.name.clone()?, size })
+}
+
+/// Whether each of the places where a volume may be mounted is one of these nodes.
+fn is_bound_to(volume: &PersistentVolume, nodes: &[&str]) -> bool {
     let affinity = volume.spec.as_ref().and_then(|spec| spec.node_affinity.as_ref()?.required.as_ref());
     let terms = affinity.map(|required| required.node_selector_terms.as_slice()).unwrap_or_default();
     !terms.is_empty()
         && terms.iter().all(|term| {
             term.match_expressions.iter().flatten().any(|expression| {
                 let values = expression.values.as_deref().unwrap_or_default();
-                expression.key == HOST_NAME && expression.operator == "In" && values.len() == 1 && values[0] == node
+                let ours = !values.is_empty() && values.iter().all(|value| nodes.contains(&value.as_str()));
+                expression.key == HOST_NAME && expression.operator == "In" && ours
             })
         })
 }

@@ -8,9 +8,12 @@
 //! | `workstation` | `package` | `install` | `changed` |
 //! | `artifacts` | `artifact` | `fetch` | `changed` |
 //! | `machines` | `machine` | `make`, `start`, `resize`, `replace`, `remove` | `changed` |
+//! | `volumes` | `volume` | `remove`, `unknown` | `changed` |
 //! | `hosts` | `host`, `position`, `item`, `handler` | `change`, `unknown`, `failure`, `ran` | `ok`, `changed`, `skipped`, `failed`, `unreachable` |
 //! | `cluster` | `condition` | `prove`, `wait`, `unknown` | `ok` |
 //! | `releases` | `release`, `object` | `create`, `update`, `delete`, `conflict`, `refused`, `unknown` | `changed` |
+//!
+//! `provision destroy --json` prints them of the machines that go, and of claims whose volumes are on these only.
 //!
 //! `because` says why something is unknown or would be done. A host whose machine does not run yet, and the objects of a cluster that is
 //! not there, are `unknown`: hosts are planned, and the plan told, as soon as their machines run.
@@ -19,7 +22,7 @@ use serde_json::{Map, Value, json};
 
 use crate::agent::frame::{ItemResult, Status};
 use crate::artifact::Lack;
-use crate::cluster::{Change, FieldChange, Verdict};
+use crate::cluster::{Change, FieldChange, OwnVolume, Verdict};
 use crate::run::plan::Word;
 
 /// One object of keys over another.
@@ -69,6 +72,25 @@ pub fn machine(name: &str, change: &crate::vm::Change) -> Option<Value> {
 /// `outcome`: `made`, `started`, `resized`, `removed`.
 pub fn machine_changed(name: &str, outcome: &str) -> Value {
     json!({"event": "result", "layer": "machines", "machine": name, "status": "changed", "outcome": outcome})
+}
+
+/// A machine that `destroy` would remove.
+pub fn machine_removed(name: &str) -> Value {
+    json!({"event": "planned", "layer": "machines", "machine": name, "plan": "remove", "because": []})
+}
+
+/// A claim whose volume would go with its machine.
+pub fn volume(volume: &OwnVolume) -> Value {
+    json!({"event": "planned", "layer": "volumes", "volume": volume.claim(), "plan": "remove", "size": volume.size})
+}
+
+/// Volumes of a cluster that cannot be asked.
+pub fn volumes_unknown(because: &str) -> Value {
+    json!({"event": "planned", "layer": "volumes", "plan": "unknown", "because": because})
+}
+
+pub fn volume_gone(volume: &OwnVolume) -> Value {
+    json!({"event": "result", "layer": "volumes", "volume": volume.claim(), "status": "changed", "outcome": "removed"})
 }
 
 /// A host that cannot be asked yet.

@@ -180,6 +180,10 @@ async fn volumes_of_a_node_go_with_it_and_who_waits_for_them_gets_new_ones() {
     until("the claims were bound", &|| bound("journal-set-0") && bound("journal-set-1")).await;
     let before = ["journal-set-0", "journal-set-1"].map(claim);
 
+    let own = async |nodes: &[&str]| cluster.volumes_of(nodes).await.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(own(&["going"]).await, [format!("{there}/journal-set-1 (1Mi)")], "told before it goes");
+    assert_eq!(own(&["going", "kept"]).await, [format!("{there}/journal-set-0 (1Mi)"), format!("{there}/journal-set-1 (1Mi)")]);
+    assert!(own(&["other"]).await.is_empty());
     let removed = cluster.remove_node("going", Duration::from_secs(30), &mut |_| {}).await.unwrap().unwrap();
     assert_eq!(removed.volumes, [format!("{there}/journal-set-1")]);
     assert!(client.try_kubectl(&["get", "pv", "of-journal-set-1"]).unwrap_err().contains("NotFound"));

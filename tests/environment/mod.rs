@@ -12,6 +12,7 @@ mod state;
 mod survival;
 mod terminal;
 mod user;
+mod volumes;
 mod workstation;
 
 use std::fs;

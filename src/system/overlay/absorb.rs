@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Bytes, Entry, Node, Object, Overlay};
+use super::{Bytes, Entry, Found, Node, Object, Overlay};
 use crate::system::paths::Last;
 use crate::system::{Action, Content, Effect, FileKind, KernelModule, Metadata, Ownership, System};
 
@@ -45,7 +45,7 @@ impl Overlay<'_> {
                 let object = match self.node_of(&target) {
                     Some(mut node) => {
                         node.metadata.links = node.metadata.links.max(1) + 1;
-                        self.put(target, node.clone());
+                        self.change(target, node.clone());
                         node
                     }
                     None => return self.forget(path, &cause),
@@ -59,7 +59,7 @@ impl Overlay<'_> {
                 match self.node_of(&path) {
                     Some(mut node) => {
                         self.own(&mut node, ownership, &cause);
-                        self.put(path, node);
+                        self.change(path, node);
                     }
                     None => self.forget(path, &cause),
                 }
@@ -70,7 +70,7 @@ impl Overlay<'_> {
                     Some(mut node) => {
                         node.metadata.accessed = accessed.unwrap_or(node.metadata.accessed);
                         node.metadata.modified = modified.unwrap_or(node.metadata.modified);
-                        self.put(path, node);
+                        self.change(path, node);
                     }
                     None => self.forget(path, &cause),
                 }
@@ -179,6 +179,22 @@ impl Overlay<'_> {
         self.entries.insert(path, Entry { since: self.step, object: Object::Node(node) });
     }
 
+    /// The same for what was there before and is changed in part: its other names show that too.
+    fn change(&mut self, path: PathBuf, node: Node) {
+        if node.metadata.kind != FileKind::Directory && node.metadata.links > 1 {
+            let inode = (node.metadata.device, node.metadata.inode);
+            for entry in self.entries.values_mut() {
+                if let Object::Node(other) = &mut entry.object
+                    && (other.metadata.device, other.metadata.inode) == inode
+                {
+                    *other = node.clone();
+                }
+            }
+            self.changed.insert(inode, node.clone());
+        }
+        self.put(path, node);
+    }
+
     /// Something is there, but what is not known.
     fn forget(&mut self, path: PathBuf, cause: &Arc<str>) {
         self.entries.insert(path, Entry { since: self.step, object: Object::Unknown(Arc::clone(cause)) });
@@ -194,7 +210,7 @@ impl Overlay<'_> {
 
     /// What is there now, to be changed in part.
     fn node_of(&self, path: &Path) -> Option<Node> {
-        if let Some(Entry { object: Object::Node(node), .. }) = self.entries.get(path) {
+        if let Ok(Found::Node(node)) = self.find(path) {
             return Some(node.clone());
         }
         let metadata = self.metadata(path).ok()??;

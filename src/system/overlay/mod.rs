@@ -37,6 +37,8 @@ pub struct Overlay<'base> {
     opaque: Option<(u64, Arc<str>)>,
     /// By path without links.
     entries: BTreeMap<PathBuf, Entry>,
+    /// By device and inode: the base's files of several names, changed through one of them.
+    changed: BTreeMap<(u64, u64), Node>,
     users: BTreeMap<String, bool>,
     groups: BTreeMap<String, bool>,
     /// Version (empty: not known), or absent.
@@ -114,6 +116,7 @@ impl<'base> Overlay<'base> {
             step: 0,
             opaque: None,
             entries: BTreeMap::new(),
+            changed: BTreeMap::new(),
             users: BTreeMap::new(),
             groups: BTreeMap::new(),
             packages: BTreeMap::new(),
@@ -177,11 +180,21 @@ impl<'base> Overlay<'base> {
                 Object::Absent => absent(),
                 Object::Unknown(cause) => Err(Error::unknown(Arc::clone(cause))),
                 Object::Node(node) if depth == 0 => Ok(Found::Node(node)),
-                Object::Node(node) if node.fresh => absent(),
+                // Below a file there is nothing, whatever was there.
+                Object::Node(node) if node.fresh || node.metadata.kind == FileKind::File => absent(),
                 Object::Node(_) => continue,
             };
         }
-        Ok(Found::Base)
+        Ok(self.changed_elsewhere(path).map_or(Found::Base, Found::Node))
+    }
+
+    /// The base's file at `path`, if it was changed through another name of it.
+    fn changed_elsewhere(&self, path: &Path) -> Option<&Node> {
+        if self.changed.is_empty() {
+            return None;
+        }
+        let found = self.base.metadata(path).ok()??;
+        self.changed.get(&(found.device, found.inode)).filter(|node| node.metadata.kind == found.kind)
     }
 
     /// A user or group that the plan makes: an id that only equals itself.
