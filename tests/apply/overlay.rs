@@ -177,3 +177,20 @@ fn a_change_through_one_name_of_a_file_shows_through_the_others() {
     assert_eq!(shown(&overlay, &b), (0o640, "one".into()));
     assert_eq!(shown(&overlay, &d).1, "two");
 }
+
+#[test]
+fn links_that_a_plan_makes_a_circle_of_lead_nowhere() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let root = folder.path().canonicalize().expect("is there");
+    let [folder, link] = ["d", "l"].map(|name| root.join(name));
+    std::fs::create_dir(&folder).expect("is made");
+    std::os::unix::fs::symlink(&folder, &link).expect("links");
+    let real = Real::default();
+    let mut overlay = Overlay::new(&real);
+    assert_eq!(overlay.list(&link).expect("is known"), Some(Vec::new()));
+    overlay.absorb(&Action::Symlink { path: folder, target: link.clone(), ownership: Ownership::default() }, "turned round");
+    for path in [&link, &root.join("d")] {
+        assert_eq!(answer(overlay.list(path)), None);
+        assert_eq!(answer(overlay.read(path)), None);
+    }
+}

@@ -168,6 +168,11 @@ impl<'base> Overlay<'base> {
         })
     }
 
+    /// Whether the base would follow links of its own from here, where the plan's links lead in a circle.
+    fn is_circle(&self, path: &Path) -> Result<bool> {
+        Ok(!self.entries.is_empty() && self.base.read_link(path)?.is_some())
+    }
+
     /// `path` is without links.
     fn find(&self, path: &Path) -> Result<Found<'_>> {
         for (depth, ancestor) in path.ancestors().enumerate() {
@@ -234,6 +239,7 @@ impl System for Overlay<'_> {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let path = self.resolved(path, Last::Followed)?;
         match self.find(&path)? {
+            Found::Base if self.is_circle(&path)? => Err(circle("read", &path)),
             Found::Base => self.based(self.base.read(&path)),
             Found::Absent => Ok(None),
             Found::Node(node) => match &node.content {
@@ -248,6 +254,7 @@ impl System for Overlay<'_> {
     fn digest(&self, path: &Path, algorithm: Digest) -> Result<Option<String>> {
         let resolved = self.resolved(path, Last::Followed)?;
         match self.find(&resolved)? {
+            Found::Base if self.is_circle(&resolved)? => Err(circle("read", &resolved)),
             Found::Base => self.based(self.base.digest(&resolved, algorithm)),
             Found::Absent => Ok(None),
             Found::Node(node) => match (&node.content, algorithm) {
@@ -275,6 +282,7 @@ impl System for Overlay<'_> {
         let path = self.resolved(path, Last::Followed)?;
         let mut names = match self.find(&path)? {
             Found::Absent => return Ok(None),
+            Found::Base if self.is_circle(&path)? => return Err(circle("list", &path)),
             Found::Node(node) if node.metadata.kind != FileKind::Directory => return Ok(None),
             Found::Node(node) if node.fresh => Vec::new(),
             Found::Base | Found::Node(_) => match self.based(self.base.list(&path))? {
@@ -654,6 +662,10 @@ impl Overlay<'_> {
             None => Ok(()),
         }
     }
+}
+
+fn circle(doing: &str, path: &Path) -> Error {
+    Error::failed(format!("{doing} {}: Too many levels of symbolic links (os error 40)", path.display()))
 }
 
 /// Attribute letters after `+ai`, `-i`, `=e` (or `e`).
