@@ -1,6 +1,7 @@
 //! Time a URL of the kernel and of tract beside onnxruntime (PyPI), one URL at a time, one thread, in turns within one run.
 //!
-//! `PYTHON=venv/bin/python cargo bench -p model-service --profile service --bench onnxruntime`; the goal is 0.15 for the kernel.
+//! `PYTHON=$(model-service/training/environment.sh)/python cargo bench -p model-service --profile service --bench onnxruntime`; the goal
+//! is 0.15 for the kernel.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints a table, and may stop at what cannot be")]
 

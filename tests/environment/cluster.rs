@@ -98,10 +98,14 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     ] {
         assert!(plan.contains(entry) && up.contains(entry), "{plan}");
     }
+    // A plan waits for pods that the autoscaler has just asked for.
+    release::an_autoscaler_sets_the_number_of_pods(&bundled);
     bundled.proves_no_change();
     assert_eq!(bundled.on("worker-2", "ctr -n k8s.io images list -q | grep ^provision.local/.*@"), by_digest);
 
     release::installs_do_not_meet(&bundled);
+    release::the_experiment_counts_every_pod(&bundled);
+    release::up_leaves_the_autoscaler_s_number_alone(&bundled);
 
     bundled.destroy();
     assert_eq!(difference(&own, &before), Vec::<String>::new());

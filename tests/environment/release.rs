@@ -97,19 +97,25 @@ pub fn pods_need_no_right(bundled: &Bundled) {
     assert!(said.contains("in namespace \"kube-system\" violate") && !said.contains("\"phishing\" violate"), "{said}");
 }
 
-/// Two more releases of the chart, one in the same namespace, one in another: each has its own objects, pods and volumes.
+/// Two more releases of the chart, one in the same namespace, one in another: each has its own objects, pods and volumes. The model
+/// service of the latter is the autoscaler's from its first install on.
 pub fn declare_installs_beside_it(bundled: &Bundled) {
     bundled.write(
         "beside.yaml",
         "modelService: {replicaCount: 1, persistence: {enabled: true}, resources: {requests: {cpu: 10m}}}\n\
          app: {replicaCount: 1, config: {variant: v1}, resources: {requests: {cpu: 10m}}}\n",
     );
+    bundled.write("scaled.yaml", "modelService: {persistence: {enabled: false}, autoscaling: {enabled: true, minReplicas: 2}}\n");
     let images = "images: {modelService.image: image/model-service, app.image: image/app}";
-    let more = [("phishing-app", "phishing"), ("a", "elsewhere")].map(|(name, namespace)| {
-        format!("  - {{name: {name}, chart: charts/phishing, namespace: {namespace}, values: [beside.yaml], {images}}}\n")
+    let more = [("phishing-app", "phishing", "beside.yaml"), ("a", "elsewhere", "beside.yaml, scaled.yaml")];
+    let more = more.map(|(name, namespace, values)| {
+        format!("  - {{name: {name}, chart: charts/phishing, namespace: {namespace}, values: [{values}], {images}}}\n")
     });
     let environment = std::fs::read_to_string(bundled.path().join("provision.yaml")).expect("the environment");
-    bundled.write("provision.yaml", &(environment + &more.concat()));
+    let counted = environment.replace("values: [values.yaml]", "values: [values.yaml, counts.yaml]");
+    assert_ne!(counted, environment);
+    bundled.write("counts.yaml", "experiment: {countsFrom: [\"http://a-app-pods.elsewhere:8080/metrics\"]}\n");
+    bundled.write("provision.yaml", &(counted + &more.concat()));
 }
 
 pub fn installs_do_not_meet(bundled: &Bundled) {
@@ -125,4 +131,61 @@ pub fn installs_do_not_meet(bundled: &Bundled) {
     let beside = ["journal-phishing-app-model-service-0", "journal-phishing-app-0", "journal-phishing-app-1"];
     assert!(beside.iter().all(|claim| claims.split_whitespace().any(|there| there == *claim)), "{claims}");
     bundled.answers();
+}
+
+/// Of the release whose model service is the autoscaler's.
+fn scaled(bundled: &Bundled, object: &str, path: &str) -> String {
+    let path = format!("jsonpath={{{path}}}");
+    bundled.kubectl(&["get", object, "a-model-service", "--namespace", "elsewhere", "--output", &path])
+}
+
+fn are_available(bundled: &Bundled, pods: &str) -> bool {
+    let available = || scaled(bundled, "deployment", ".status.availableReplicas") == pods;
+    wait_until(Duration::from_secs(120), Duration::from_millis(500), available)
+}
+
+/// The release names no number of pods, so Kubernetes begins with one, and the controller raises that to the least that it was told.
+pub fn an_autoscaler_sets_the_number_of_pods(bundled: &Bundled) {
+    let told = [".spec.scaleTargetRef.kind", ".spec.minReplicas"].map(|path| scaled(bundled, "horizontalpodautoscaler", path));
+    assert_eq!(told, ["Deployment", "2"]);
+    assert!(are_available(bundled, "2"));
+    // The field's own list of who set it has no apply, so none of ours takes it back.
+    let words = ["get", "deployment", "a-model-service", "--namespace", "elsewhere", "--show-managed-fields", "--output", "json"];
+    let deployment: Value = serde_json::from_str(&bundled.kubectl(&words)).expect("JSON");
+    let applied = deployment["metadata"]["managedFields"].as_array().expect("a list").iter().filter(|entry| entry["operation"] == "Apply");
+    let applied: Vec<&Value> = applied.map(|entry| &entry["fieldsV1"]["f:spec"]).collect();
+    assert!(applied.iter().any(|fields| fields.get("f:template").is_some()), "{deployment}");
+    assert!(applied.iter().all(|fields| fields.get("f:replicas").is_none()), "{applied:?}");
+}
+
+/// To go further it needs metrics, which are not here: a person's `kubectl scale` stands for what it would do with them.
+pub fn up_leaves_the_autoscaler_s_number_alone(bundled: &Bundled) {
+    bundled.kubectl(&["scale", "deployment/a-model-service", "--namespace", "elsewhere", "--replicas", "3"]);
+    assert!(are_available(bundled, "3"));
+    bundled.proves_no_change();
+    let story = bundled.up();
+    assert!(story.starts_with("No changes: "), "{story}");
+    assert_eq!([".spec.replicas", ".status.availableReplicas"].map(|path| scaled(bundled, "deployment", path)), ["3", "3"]);
+}
+
+/// Votes at pods of two releases are in the comparison that any of the first one's pods shows.
+pub fn the_experiment_counts_every_pod(bundled: &Bundled) {
+    let experiment = || curl(&[&format!("{}experiment", bundled.page())]);
+    // What the journals have, and no vote of a pod that lost its node's volume.
+    let voted = kept(bundled, "app", "id").len();
+    let told = experiment();
+    assert_eq!((&told["asked"], &told["answered"]), (&json!(3), &json!(3)), "two pods here, one of the release `a`: {told}");
+    assert_eq!((&told["comparison"]["v1"]["n"], &told["comparison"]["v2"]["n"]), (&json!(0), &json!(voted)), "{told}");
+
+    let vote = json!({"feedback": "no"}).to_string();
+    for _ in 0..6 {
+        assert_eq!(curl(&["--json", &vote, &format!("{}api/feedback", bundled.page())])["status"], "success");
+    }
+    let address = bundled.kubectl(&["get", "service", "a-app", "--namespace", "elsewhere", "--output", "jsonpath={.spec.clusterIP}"]);
+    let head = "POST /api/feedback HTTP/1.1\\r\\nhost: a\\r\\nconnection: close\\r\\ncontent-type: application/json\\r\\ncontent-length";
+    let send = format!("exec 3<>/dev/tcp/{address}/80; printf '{head}: {}\\r\\n\\r\\n%s' '{vote}' >&3; head -n 1 <&3", vote.len());
+    let answer = bundled.on("worker-1", &format!("bash <<'END'\n{send}\nEND\n"));
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let told = experiment();
+    assert_eq!((&told["comparison"]["v1"]["n"], &told["comparison"]["v2"]["n"]), (&json!(1), &json!(voted + 6)), "{told}");
 }
