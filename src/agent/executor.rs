@@ -72,6 +72,8 @@ pub struct Executor {
     /// Other hosts' order matters.
     pub ordered: bool,
     pub resume: Option<Resume>,
+    /// The restart that the run was suspended for was waited for in vain, so many seconds.
+    pub given_up: Option<f64>,
     /// The play as it was when the machine restarted: with handlers of roles that it had included.
     pub suspended_play: Option<Arc<Play>>,
     /// Tells who comes second what goes on.
@@ -120,6 +122,7 @@ impl Executor {
             grows: false,
             ordered,
             resume: None,
+            given_up: None,
             suspended_play: None,
             lock: None,
             refusal: None,

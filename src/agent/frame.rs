@@ -486,6 +486,17 @@ pub struct Reboot {
     pub post_delay: f64,
     pub test_command: Option<String>,
     pub boot_id: Arc<str>,
+    /// The time was over: the task fails.
+    pub given_up: Option<GivenUp>,
+}
+
+/// How the wait for a machine that was to restart ended without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GivenUp {
+    /// It answers and has not restarted: the run goes on there.
+    NotRestarted,
+    /// It cannot be reached, for this reason. The run goes on in an agent on the controller, which acts for other hosts only.
+    Gone(String),
 }
 
 /// What happened to a frame on its way.

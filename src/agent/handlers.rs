@@ -141,7 +141,7 @@ impl Executor {
             // A handler may have brought more of them.
             let Some(play) = self.play.clone() else { return Flow::Next };
             match self.run_handler(&play.handlers, path, context, &position, unknown.as_ref()) {
-                Flow::Next => {}
+                Flow::Next => self.ran_notified(path),
                 other => return other,
             }
         }
@@ -164,14 +164,16 @@ impl Executor {
                 }
             }
         }
-        if let Some((path, _)) = &next {
-            // The flush has all that it took up behind it when it is through.
-            let later = self.state.notified.iter_mut().filter(|notification| !notification.taken);
-            later
-                .filter(|notification| table.reached(&notification.name).iter().any(|entry| entry.path == *path))
-                .for_each(|notification| notification.done.push(path.clone()));
-        }
         next
+    }
+
+    /// A handler has run: what was notified in the midst of the flush has it behind it. (All that the flush took up is gone after it.)
+    fn ran_notified(&mut self, path: &[u32]) {
+        let table = self.handler_table();
+        let later = self.state.notified.iter_mut().filter(|notification| !notification.taken);
+        later
+            .filter(|notification| table.reached(&notification.name).iter().any(|entry| *entry.path == *path))
+            .for_each(|notification| notification.done.push(path.to_vec()));
     }
 
     /// What is still notified at a play's end never runs, as in Ansible.

@@ -180,6 +180,14 @@ impl From<Outcome> for Attempt {
     }
 }
 
+impl Attempt {
+    /// Ansible's result where a host cannot be reached.
+    fn unreachable(reason: &Arc<str>) -> Self {
+        let message = Ended::Gone(Arc::clone(reason)).to_string();
+        Self { unreachable: true, ..Outcome::failed(message).with("unreachable", true).into() }
+    }
+}
+
 /// An item's keywords, evaluated.
 struct Settings {
     no_log: bool,
@@ -291,6 +299,7 @@ impl Executor {
                 Ok(attempt) => attempt,
                 Err(Stop::Flow(flow)) => return Ok(Err(flow)),
                 Err(Stop::Error(error)) => return Err(error),
+                Err(Stop::Gone(reason)) => Attempt::unreachable(&reason),
             };
             let mut run = ItemRun::of(&attempt.outcome);
             run.sentences = attempt.sentences;
@@ -313,7 +322,7 @@ impl Executor {
             } else if !run.skipped {
                 self.judge(item, &mut run, attempts > 1)?;
             }
-            let again = attempts > 1 && self.pass == Pass::Apply && !self.is_over(item, &run)? && !run.skipped;
+            let again = attempts > 1 && !attempt.unreachable && self.pass == Pass::Apply && !self.is_over(item, &run)? && !run.skipped;
             if again && attempt_number < attempts {
                 self.port.event(Event::Started {
                     position: at.clone(),
@@ -675,6 +684,12 @@ impl Executor {
         if let Some(cause) = arguments.values().find_map(Value::first_unknown) {
             return Err(Stop::Error(Error::unknown(Arc::clone(cause))));
         }
+        if self.performers.gone.is_some()
+            && let Some(since) = self.returned(item)
+            && let Some(outcome) = self.gave_up(since)
+        {
+            return Ok(outcome.into());
+        }
         let (source, sources) = self.sources_of(item, module, &arguments)?;
         if settings.really && self.is_anything_dirty(item)? {
             let cause = format!("the steps before \"{}\"", self.task_name(item));
@@ -897,6 +912,19 @@ impl Executor {
         self.play.as_deref().map_or_else(|| "".into(), name_of)
     }
 
+    /// Where the run was suspended for this item: when its restart was asked for.
+    fn returned(&mut self, item: &Item<'_>) -> Option<f64> {
+        self.resume.take_if(|resume| resume.position == *item.at && resume.item == item.index).map(|resume| resume.since)
+    }
+
+    /// What a restart gives that was waited for in vain, as in Ansible: a failure, which may be rescued or ignored.
+    fn gave_up(&mut self, since: f64) -> Option<Outcome> {
+        let seconds = self.given_up.take()?;
+        let outcome = Outcome::failed(format!("Timed out waiting for last boot time check (timeout={seconds})"));
+        let outcome = outcome.with("rebooted", true).with("elapsed", seconds_since(since));
+        Some(outcome.with("hint", "raise `reboot_timeout`, or look at its console"))
+    }
+
     #[expect(clippy::too_many_arguments, reason = "an attempt's own parts")]
     fn reboot(
         &mut self,
@@ -909,8 +937,7 @@ impl Executor {
         results: &[Value],
     ) -> std::result::Result<Attempt, Stop> {
         let journal_failed = |error: std::io::Error| Stop::Error(Error::failed(format!("write the journal: {error}")));
-        let returned = self.resume.take_if(|resume| resume.position == *item.at && resume.item == item.index).map(|resume| resume.since);
-        let since = match returned {
+        let since = match self.returned(item) {
             Some(since) => Some(since),
             // By a run that was broken off meanwhile: it need not restart again.
             None => self.journal().restarted(digest),
@@ -918,9 +945,10 @@ impl Executor {
         if let Some(since) = since {
             self.drop_plan(settings, handle);
             self.performers.reset();
-            let outcome = self.settled(settings, request)?;
-            let elapsed = (super::journal::now() - since).max(0.0);
-            let outcome = outcome.with("rebooted", true).with("elapsed", elapsed as i64);
+            let outcome = match self.gave_up(since) {
+                Some(outcome) => outcome,
+                None => self.settled(settings, request)?.with("rebooted", true).with("elapsed", seconds_since(since)),
+            };
             self.journal().done(digest, &outcome, false, false).map_err(journal_failed)?;
             let mut attempt = Attempt::from(outcome);
             attempt.sentences.clone_from(&planned.sentences);
@@ -988,6 +1016,10 @@ impl Executor {
     }
 }
 
+fn seconds_since(since: f64) -> i64 {
+    (super::journal::now() - since).max(0.0) as i64
+}
+
 /// What a play is called in the journal.
 pub fn name_of(play: &crate::program::Play) -> Arc<str> {
     match &play.name {
@@ -1020,6 +1052,8 @@ pub fn is_read(task: &Task) -> bool {
 pub enum Stop {
     Flow(Flow),
     Error(Error),
+    /// The machine did not come back from its restart.
+    Gone(Arc<str>),
 }
 
 impl From<Error> for Stop {
@@ -1032,6 +1066,7 @@ impl From<Ended> for Stop {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Refused(message) => Stop::Error(Error::failed(message)),
+            Ended::Gone(reason) => Stop::Gone(reason),
             other => Stop::Flow(Flow::Ended(other)),
         }
     }

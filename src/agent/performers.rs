@@ -32,6 +32,8 @@ pub struct Performers {
     journal: SharedJournal,
     masker: Masker,
     has_lock: bool,
+    /// This agent stands in for a machine that is gone, for this reason.
+    pub gone: Option<Arc<str>>,
 }
 
 impl Performers {
@@ -54,6 +56,7 @@ impl Performers {
             journal,
             masker,
             has_lock,
+            gone: None,
         }
     }
 
@@ -64,6 +67,9 @@ impl Performers {
 
     /// Sends the request where it belongs and waits.
     pub fn perform(&mut self, target: &Target, request: Perform) -> Result<PerformReply, Ended> {
+        if let Some(reason) = self.gone.as_ref().filter(|_| !matches!(target, Target::Host(_))) {
+            return Err(Ended::Gone(Arc::clone(reason)));
+        }
         let planned = matches!(request, Perform::Plan(_));
         let cause = match &request {
             Perform::Plan(call) => Arc::clone(&call.label),

@@ -18,6 +18,8 @@ pub enum Ended {
     Stopped(Arc<str>),
     /// The controller could not do what was asked.
     Refused(String),
+    /// The machine did not come back from its restart.
+    Gone(Arc<str>),
 }
 
 impl fmt::Display for Ended {
@@ -27,6 +29,7 @@ impl fmt::Display for Ended {
             Ended::Lost => f.write_str("the link to the controller was lost"),
             Ended::Stopped(reason) => write!(f, "stopped: {reason}"),
             Ended::Refused(message) => f.write_str(message),
+            Ended::Gone(reason) => write!(f, "the machine is gone since it was to restart: {reason}"),
         }
     }
 }

@@ -55,6 +55,7 @@ pub fn snapshot(executor: &Executor, item: &Item<'_>, request: &Request, results
             post_delay: request.settle.as_secs_f64(),
             test_command: request.test_command.clone(),
             boot_id: boot_id.trim().into(),
+            given_up: None,
         },
         state: Bytes(state.into()),
     })

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::executor::{Executor, Flow};
-use super::frame::{Event, Hello, PROTOCOL, Perform, PerformReply, RunMode, Start, Summary, Up};
+use super::frame::{Event, GivenUp, Hello, PROTOCOL, Perform, PerformReply, RunMode, Start, Summary, Up};
 use super::journal::{Journal, Repair, SharedJournal};
 use super::link::Link;
 use super::lock::Lock;
@@ -49,7 +49,8 @@ pub fn serve(link: &Link) {
         return;
     }
     // The controller reached us before the machine went down: it sees the boot in our greeting and tries again.
-    if start.resume.as_ref().is_some_and(|snapshot| snapshot.reboot.boot_id == boot_id) {
+    let given_up = start.resume.as_ref().and_then(|snapshot| snapshot.reboot.given_up.as_ref());
+    if start.resume.as_ref().is_some_and(|snapshot| snapshot.reboot.boot_id == boot_id) && given_up.is_none() {
         let _ = link.until_end();
         return;
     }
@@ -73,12 +74,20 @@ pub fn serve(link: &Link) {
     let _ = service.join();
 }
 
+/// Why the machine that this agent stands in for cannot be reached.
+fn gone(start: &Start) -> Option<&str> {
+    match &start.resume.as_ref()?.reboot.given_up {
+        Some(GivenUp::Gone(reason)) => Some(reason),
+        _ => None,
+    }
+}
+
 fn machine(port: &Arc<dyn Port>, journal: SharedJournal, masker: Masker) -> Machine {
     Machine::new(port.cancel(), Box::new(PortContent(Arc::clone(port))), Box::new(PortWatcher { port: Arc::clone(port), journal, masker }))
 }
 
 fn take_lock(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::result::Result<Option<Lock>, Ended> {
-    if start.mode == RunMode::Serve {
+    if start.mode == RunMode::Serve || gone(start).is_some() {
         return Ok(None);
     }
     let mut told = None;
@@ -113,6 +122,7 @@ fn serve_others(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::thread
     let link = link.clone();
     let port = Arc::clone(port);
     let password = start.become_password.clone();
+    let gone: Option<Arc<str>> = gone(start).map(Arc::from);
     std::thread::spawn(move || {
         let mut performers: Option<Performers> = None;
         // Handles of plans belong to the user who made them.
@@ -124,14 +134,16 @@ fn serve_others(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::thread
                 // What is secret in another host's task is not known here: nothing that its programs print is shown.
                 let masker = Masker::default();
                 masker.set_silent(true);
-                Performers::new(
+                let mut performers = Performers::new(
                     machine(&port, Arc::clone(&nothing), masker.clone()),
                     Arc::clone(&port),
                     password.clone(),
                     nothing,
                     masker,
                     false,
-                )
+                );
+                performers.gone.clone_from(&gone);
+                performers
             });
             let (target, request) = match request {
                 Perform::Plan(call) => (call.become_.clone().map_or(Target::Login, Target::User), Perform::Plan(call)),
@@ -166,14 +178,16 @@ fn run_program(link: &Link, port: &Arc<dyn Port>, start: &Start, program: Arc<Pr
     let masker = Masker::default();
     let journal: SharedJournal = Arc::new(Mutex::new(Journal::none()));
     let machine = machine(port, Arc::clone(&journal), masker.clone());
-    let performers =
+    let mut performers =
         Performers::new(machine, Arc::clone(port), start.become_password.clone(), Arc::clone(&journal), masker, lock.is_some());
+    performers.gone = gone(start).map(Arc::from);
     let mut executor = Executor::new(program, Arc::clone(port), performers, journal, start.ordered);
     executor.grows = start.grows;
     executor.lock.clone_from(&lock);
     let now_doing = |what: &str| lock.iter().for_each(|lock| lock.doing(what));
     now_doing("planning");
-    let keeps_journal = !executor.program.settings.check;
+    // The journal is the machine's own.
+    let keeps_journal = !executor.program.settings.check && gone(start).is_none();
     let open_journal = || -> std::result::Result<Journal, String> {
         let path = journal_path(&start.environment).ok_or("no home folder to keep the journal in")?;
         Journal::open(&path, start.journal_key.clone(), Arc::clone(&start.run.id), Arc::clone(boot_id))
@@ -205,6 +219,7 @@ fn run_program(link: &Link, port: &Arc<dyn Port>, start: &Start, program: Arc<Pr
                 executor.suspended_play = suspended.play;
                 executor.resume = Some(suspended.resume);
                 executor.predictions = suspended.predictions;
+                executor.given_up = snapshot.reboot.given_up.as_ref().map(|_| snapshot.reboot.timeout);
             }
             Err(error) => {
                 port.send(Up::Fatal { message: format!("the run's state before the restart cannot be read: {error}"), hint: None });

@@ -252,6 +252,10 @@ impl Executor {
                 recap.ignored += u32::from(ignored);
             }
         }
+        if let Some(reason) = self.performers.gone.as_ref().filter(|_| unreachable) {
+            // Nothing rescues it, and nothing more of the play is its own.
+            return Flow::Ended(Ended::Gone(Arc::clone(reason)));
+        }
         if failed {
             if let Err(error) = self.remember_failure(task, context, at, value) {
                 self.warn(error.to_string());

@@ -43,4 +43,7 @@ pub trait Connect: Send + Sync {
     fn try_once<'a>(&'a self, host: &'a str, first: &'a [u8]) -> Boxed<'a, Result<Stream, ConnectError>> {
         self.connect(host, first)
     }
+
+    /// An agent on the controller, in the place of a host that cannot be reached any more.
+    fn stand_in<'a>(&'a self, first: &'a [u8]) -> Boxed<'a, Result<Stream, ConnectError>>;
 }

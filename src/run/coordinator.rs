@@ -12,7 +12,9 @@ use super::hostvars::HostScope;
 use super::order::Place;
 use super::told::Told;
 use super::{Contents, Failure, Happening, HostResult, HostVariables, Inputs};
-use crate::agent::frame::{Answer, CHUNK, Down, Ends, Event, ItemResult, Perform, Question, RunMode, Snapshot, Start, Status, Summary, Up};
+use crate::agent::frame::{
+    Answer, CHUNK, Down, Ends, Event, GivenUp, ItemResult, Perform, Question, RunMode, Snapshot, Start, Status, Summary, Up,
+};
 use crate::program::{Bytes, Layer, Map, Play, Position, Program, Tree, Value};
 
 /// After Ctrl-C agents have this long to end what they do (TERM, KILL after 1.5 s) and to say so.
@@ -273,9 +275,8 @@ impl Coordinator {
             Incoming::NotConnected { host, session, error } if is_current(&host, session, &self.hosts) => {
                 if self.is_returning(&host) {
                     self.try_again(&host);
-                } else if self.hosts.get(&host).is_some_and(|host| host.suspended.is_some()) {
-                    let message = format!("it did not come back within the time that `reboot` gives it: {}", error.message);
-                    self.unreachable(&host, Failure { message, hint: Some("raise `reboot_timeout`, or look at its console".to_owned()) });
+                } else if self.is_awaited(&host) {
+                    self.give_up(&host, GivenUp::Gone(error.message));
                 } else {
                     self.unreachable(&host, Failure { message: error.message, hint: error.hint });
                 }
@@ -305,6 +306,24 @@ impl Coordinator {
                 .as_ref()
                 .is_some_and(|(snapshot, since)| since.elapsed().as_secs_f64() < snapshot.reboot.delay + snapshot.reboot.timeout)
         })
+    }
+
+    /// Restarting, and not given up yet.
+    fn is_awaited(&self, name: &Arc<str>) -> bool {
+        let suspended = self.hosts.get(name).and_then(|host| host.suspended.as_ref());
+        suspended.is_some_and(|(snapshot, _)| snapshot.reboot.given_up.is_none())
+    }
+
+    /// The time for a restart is over: its task fails, and the run goes on from there.
+    fn give_up(&mut self, name: &Arc<str>, how: GivenUp) {
+        let patience = if matches!(how, GivenUp::Gone(_)) { Patience::StandIn } else { Patience::Usual };
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.down = None;
+            if let Some((snapshot, _)) = &mut host.suspended {
+                snapshot.reboot.given_up = Some(how);
+            }
+        }
+        self.connect(name, patience);
     }
 
     fn try_again(&mut self, name: &Arc<str>) {
@@ -338,24 +357,18 @@ impl Coordinator {
             self.try_again(name);
             return;
         }
+        if self.cancelled.is_none() && self.is_awaited(name) {
+            self.give_up(name, GivenUp::Gone(reason.to_owned()));
+            return;
+        }
         let Some(host) = self.hosts.get(name) else { return };
-        let restarting = host.suspended.is_some();
         if host.result.is_none() && self.cancelled.is_some() {
             let summary =
                 Summary { cancelled: true, reason: Some("it ended before it could say how far it came".into()), ..Summary::default() };
             self.finish(name, HostResult { summary, unreachable: None });
         } else if host.result.is_none() {
-            let message = if restarting {
-                "it did not come back within the time that `reboot` gives it".to_owned()
-            } else {
-                format!("the link was lost: {reason}")
-            };
-            let hint = if restarting {
-                "raise `reboot_timeout`, or look at its console"
-            } else {
-                "run the same command again: what was done is recorded, what was in hand is finished or repaired"
-            };
-            self.unreachable(name, Failure { message, hint: Some(hint.to_owned()) });
+            let hint = "run the same command again: what was done is recorded, what was in hand is finished or repaired";
+            self.unreachable(name, Failure { message: format!("the link was lost: {reason}"), hint: Some(hint.to_owned()) });
         }
         self.fail_performs_on(name, reason);
     }
@@ -508,10 +521,18 @@ impl Coordinator {
         if let Some(host) = self.hosts.get_mut(name)
             && let Some((snapshot, since)) = &host.suspended
         {
+            if snapshot.reboot.given_up.is_some() {
+                host.suspended = None;
+                return;
+            }
             if snapshot.reboot.boot_id == hello.boot_id {
                 // The same boot still: it has not gone down yet.
                 host.down = None;
-                self.try_again(name);
+                if self.is_returning(name) {
+                    self.try_again(name);
+                } else {
+                    self.give_up(name, GivenUp::NotRestarted);
+                }
                 return;
             }
             returned = Some(since.elapsed().as_secs_f64());

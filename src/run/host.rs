@@ -30,6 +30,8 @@ pub enum Patience {
     Usual,
     /// One attempt: who calls tries again.
     Once,
+    /// None: its agent runs on the controller.
+    StandIn,
 }
 
 /// Connects with the run's start, then carries frames until either end closes.
@@ -47,6 +49,7 @@ pub async fn run(
         (Err(error), _) => Err(ConnectError { message: format!("pack the program: {error}"), ..ConnectError::default() }),
         (Ok(first), Patience::Usual) => connector.connect(&host, &first).await,
         (Ok(first), Patience::Once) => connector.try_once(&host, &first).await,
+        (Ok(first), Patience::StandIn) => connector.stand_in(&first).await,
     };
     drop(slot);
     let Stream { input, output, keeper } = match connected {

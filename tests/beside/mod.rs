@@ -184,7 +184,7 @@ fn modules_of_the_run_give_what_ansibles_give() {
 }
 
 #[test]
-#[ignore = "a minute or two: Ansible starts Python and opens apt's cache for each task; CI runs it with --include-ignored"]
+#[ignore = "minutes of Ansible: cargo test --test main modules_of_the_machine_give -- --ignored"]
 fn modules_of_the_machine_give_what_ansibles_give() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let open = listener.local_addr().expect("bound").port();

@@ -189,26 +189,37 @@ fn a_play_goes_on_after_its_machine_restarted() {
 
     restarts_in_a_loop_as_another_user(&lab);
     restarts_in_a_handler_and_an_include(&lab);
-    a_machine_that_does_not_return_in_time_is_told(&lab);
+    a_machine_that_does_not_return_in_time_has_failed(&lab);
 }
 
 /// The last of them: nobody can log in to `b` afterwards.
-fn a_machine_that_does_not_return_in_time_is_told(lab: &Lab) {
-    let text = r"
+fn a_machine_that_does_not_return_in_time_has_failed(lab: &Lab) {
+    let text = r#"
 - hosts: nodes
   gather_facts: false
   tasks:
+    - {name: stays up, reboot: {reboot_timeout: 3, reboot_command: "true"}, when: inventory_hostname == 'b', register: up, ignore_errors: true}
+    - {name: still there, command: hostname, changed_when: false, when: up is failed and 'Timed out' in up.msg and up.rebooted}
     - {name: close the door, command: systemctl mask ssh.service ssh.socket, when: inventory_hostname == 'b'}
-    - {name: restart, reboot: {reboot_timeout: 8}, when: inventory_hostname == 'b'}
-    - {name: after, command: hostname, changed_when: false}
-";
+    - block:
+        - {name: restart, reboot: {reboot_timeout: 8}, when: inventory_hostname == 'b'}
+      rescue:
+        - name: told by another
+          copy: {content: "{{ inventory_hostname }}: {{ ansible_failed_task.name }}: {{ ansible_failed_result.msg }}", dest: /root/told}
+          delegate_to: a
+    - block:
+        - {name: after, command: hostname, changed_when: false}
+      rescue:
+        - {name: never, debug: {msg: what cannot be reached is not rescued}}
+"#;
     let said = played(lab, "gone.yaml", text, &[]).expect(4);
-    let finished = said.events("finished").into_iter().find(|event| event["host"] == "b").expect("b ended");
-    let message = finished["unreachable"].as_str().unwrap_or_default();
-    assert!(message.starts_with("it did not come back within the time that `reboot` gives it"), "{finished}");
-    assert_eq!(finished["hint"], "raise `reboot_timeout`, or look at its console");
-    assert_eq!((said.count("b", "unreachable"), said.count("a", "unreachable")), (1, 0));
-    assert_eq!((said.statuses("a", "after"), said.statuses("b", "after")), (vec!["ok".to_owned()], Vec::new()));
+    assert_eq!((said.statuses("b", "stays up"), said.statuses("b", "still there")), (vec!["failed".to_owned()], vec!["ok".to_owned()]));
+    assert_eq!(said.statuses("b", "restart"), ["failed"]);
+    assert_eq!(read(lab, "a", "/root/told"), "b: restart: Timed out waiting for last boot time check (timeout=8)");
+    let counts = ["ignored", "rescued", "unreachable", "failed"].map(|name| said.count("b", name));
+    assert_eq!((counts, said.count("a", "unreachable")), ([1, 1, 1, 0], 0));
+    assert_eq!((said.statuses("a", "after"), said.statuses("b", "after")), (vec!["ok".to_owned()], vec!["unreachable".to_owned()]));
+    assert_eq!(said.statuses("b", "never"), Vec::<String>::new());
 }
 
 fn restarts_in_a_handler_and_an_include(lab: &Lab) {

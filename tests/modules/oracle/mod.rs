@@ -268,7 +268,7 @@ fn results_are_ansibles() {
 }
 
 #[test]
-#[ignore = "runs the real Ansible for minutes; CI's oracle job runs it"]
+#[ignore = "minutes of Ansible: cargo test --test main the_recording_is_ansibles -- --ignored"]
 fn the_recording_is_ansibles() {
     let Some(program) = crate::oracle::ansible("ansible-playbook") else { return };
     let cases = cases();
