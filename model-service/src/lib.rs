@@ -24,3 +24,7 @@ pub mod server;
 pub mod service;
 pub mod swap;
 mod tract;
+
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
