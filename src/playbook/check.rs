@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::closure::{Cache, Definitions, define};
+use super::file::{Syntax, TemplateFile};
 use super::loader::Loader;
 use super::play::LoadedPlay;
 use super::role::vars_below;
@@ -15,7 +17,7 @@ use crate::program::{Layer, Span, Template, Tree, Value};
 use crate::source::Diagnostic;
 use crate::source::suggest::suggest;
 use crate::template::function_names;
-use crate::template::reads::{self, Problem, Unknown};
+use crate::template::reads::{self, Problem, Reads, Unknown};
 
 /// Variables that the engine defines by itself.
 const MAGIC: &[&str] = &[
@@ -81,9 +83,16 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
     for root in &found.roots {
         checker.tree(loader, root, &mut open);
     }
-    let templates: Vec<(Arc<str>, Span)> = loader.files_found.templates.values().cloned().collect();
-    for (text, span) in templates {
-        checker.text(loader, &Template { source: text, span }, false, &mut open);
+    let templates: Vec<TemplateFile> = loader.files_found.templates.values().cloned().collect();
+    for TemplateFile { text, syntaxes } in templates {
+        for syntax in syntaxes {
+            match syntax {
+                Syntax::Usual => checker.text(loader, &text, false, &mut open),
+                Syntax::Own(options) => checker.found(loader, &text, reads::of_file(&text, &options).map(Rc::new), &mut open),
+                // Which words are variables shows at run time.
+                Syntax::Unknown => {}
+            }
+        }
     }
     let mut followed: BTreeSet<Arc<str>> = BTreeSet::new();
     while let Some(name) = open.pop() {
@@ -125,7 +134,12 @@ impl Checker {
         if !self.seen.insert((Arc::clone(&template.source), template.span, expression)) {
             return;
         }
-        let found = match self.cache.found(template, expression) {
+        let found = self.cache.found(template, expression);
+        self.found(loader, template, found, open);
+    }
+
+    fn found(&mut self, loader: &mut Loader, template: &Template, found: Result<Rc<Reads>, Problem>, open: &mut Vec<Arc<str>>) {
+        let found = match found {
             Ok(found) => found,
             Err(problem) => return mistake(loader, template, &problem),
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::walk::Found;
 use crate::program::{File, Layer, Program, Published, Span, Template, Tree};
+use crate::template::Options;
 use crate::template::reads::{self, Form, HostRead, Problem, Reads};
 
 /// Reads of texts, found once.
@@ -116,11 +117,16 @@ pub fn of_program(cache: &mut Cache, program: &Program) -> Closure {
     };
     closure.everything |= found.tasks.iter().any(named_at_run_time);
     // Handlebars, and templates with delimiters of their own: every word may be a name.
+    let own_delimiters = found.tasks.iter().any(|task| {
+        &*task.module == "template" && task.arguments.named.iter().any(|argument| Options::DELIMITERS.contains(&&*argument.name))
+    });
     let mut words = Vec::new();
     for (path, file) in &program.files {
         if let File::Plain { content: Some(content), .. } = file
             && let Ok(text) = std::str::from_utf8(&content.0)
-            && (path.ends_with(".hbs") || cache.reads(&Template { source: text.into(), span: Span::default() }, false).is_none())
+            && (own_delimiters
+                || path.ends_with(".hbs")
+                || cache.reads(&Template { source: text.into(), span: Span::default() }, false).is_none())
         {
             words.extend(
                 text.split(|letter: char| letter != '_' && !letter.is_alphanumeric()).filter(|word| !word.is_empty()).map(Arc::<str>::from),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -11,11 +12,12 @@ use super::loader::{Loader, reason};
 use super::modules::literal_text;
 use super::possible::Pattern;
 use super::task::Context;
-use crate::program::{Bytes, File, Layer, Loop, Span, Task, Tree, Value};
+use crate::program::{Arguments, Bytes, File, Layer, Loop, Span, Task, Template, Tree, Value};
 use crate::project::files::normal;
 use crate::project::vault;
 use crate::source::Diagnostic;
-use crate::template::reads::Lookup;
+use crate::template::Options;
+use crate::template::reads::{self, Lookup};
 
 /// Where the bytes of a digest are.
 #[derive(Clone)]
@@ -34,8 +36,38 @@ impl std::fmt::Debug for Content {
     }
 }
 
+/// How a template file is written, as the task that uses it says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Syntax {
+    Usual,
+    /// With delimiters of its own.
+    Own(Arc<Options>),
+    /// With delimiters that an expression gives.
+    Unknown,
+}
+
+impl Syntax {
+    /// What the arguments of a `template` task say.
+    fn of(arguments: &Arguments) -> Self {
+        let mut options = Options::file();
+        for argument in arguments.named.iter().filter(|argument| Options::DELIMITERS.contains(&&*argument.name)) {
+            let Some(text) = argument.value.literal().and_then(Value::as_str) else { return Self::Unknown };
+            options.set_delimiter(&argument.name, text);
+        }
+        if options == Options::file() { Self::Usual } else { Self::Own(Arc::new(options)) }
+    }
+}
+
+/// A template file that some task or lookup names.
+#[derive(Clone, Debug)]
+pub struct TemplateFile {
+    pub text: Template,
+    /// In the order in which they were met.
+    pub syntaxes: Vec<Syntax>,
+}
+
 /// How a module or lookup uses a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
     /// `files`, `templates`, `vars`: the folder that is searched first.
     pub kind: &'static str,
@@ -43,13 +75,15 @@ pub struct Use {
     pub inline: bool,
     /// A vault file is opened (`decrypt`, by default).
     pub decrypt: bool,
+    /// Of a template.
+    pub syntax: Syntax,
 }
 
 impl Use {
-    pub const FILE: Self = Self { kind: "files", inline: false, decrypt: true };
-    pub const TEMPLATE: Self = Self { kind: "templates", inline: true, decrypt: true };
+    pub const FILE: Self = Self { kind: "files", inline: false, decrypt: true, syntax: Syntax::Usual };
+    pub const TEMPLATE: Self = Self { kind: "templates", inline: true, decrypt: true, syntax: Syntax::Usual };
     /// `lookup('file', …)`.
-    pub const TEXT: Self = Self { kind: "files", inline: true, decrypt: true };
+    pub const TEXT: Self = Self { kind: "files", inline: true, decrypt: true, syntax: Syntax::Usual };
 }
 
 /// Larger texts are fetched when they are needed.
@@ -61,7 +95,7 @@ pub struct Catalog {
     pub files: BTreeMap<Arc<str>, File>,
     pub contents: HashMap<Arc<str>, Content>,
     /// Template files, for the analysis of what they read.
-    pub templates: BTreeMap<Arc<str>, (Arc<str>, Span)>,
+    pub templates: BTreeMap<Arc<str>, TemplateFile>,
 }
 
 impl Loader<'_> {
@@ -80,14 +114,18 @@ impl Loader<'_> {
             "copy" | "unarchive" | "assemble" | "uri" | "template" => {
                 let Some(src) = argument("src") else { return };
                 let decrypt = !matches!(literal("decrypt"), Some(Some(Some(false))));
-                let of = if &*task.module == "template" { Use::TEMPLATE } else { Use { decrypt, ..Use::FILE } };
+                let of = if &*task.module == "template" {
+                    Use { syntax: Syntax::of(&task.arguments), ..Use::TEMPLATE }
+                } else {
+                    Use { decrypt, ..Use::FILE }
+                };
                 let (value, span) = (src.value.clone(), src.span);
-                self.named_files(&value, span, of, task.looping.as_ref(), context, unsure);
+                self.named_files(&value, span, &of, task.looping.as_ref(), context, unsure);
             }
             "script" => {
                 let first = task.arguments.free_form.as_ref().and_then(literal_text).and_then(|text| text.split_whitespace().next());
                 if let Some(first) = first {
-                    self.named_files(&Tree::Literal(Value::text(first)), task.span, Use::FILE, task.looping.as_ref(), context, unsure);
+                    self.named_files(&Tree::Literal(Value::text(first)), task.span, &Use::FILE, task.looping.as_ref(), context, unsure);
                 }
             }
             "include_vars" => self.vars_of_task(task, context),
@@ -131,10 +169,10 @@ impl Loader<'_> {
     fn lookup(&mut self, lookup: &Lookup, context: &Context, unsure: bool) {
         let (span, terms, unsure) = (lookup.span, &lookup.terms, unsure || lookup.optional);
         match &*lookup.plugin {
-            "file" => terms.iter().for_each(|term| self.named_files(term, span, Use::TEXT, None, context, unsure)),
-            "template" | "include" => terms.iter().for_each(|term| self.named_files(term, span, Use::TEMPLATE, None, context, unsure)),
+            "file" => terms.iter().for_each(|term| self.named_files(term, span, &Use::TEXT, None, context, unsure)),
+            "template" | "include" => terms.iter().for_each(|term| self.named_files(term, span, &Use::TEMPLATE, None, context, unsure)),
             "unvault" => {
-                terms.iter().for_each(|term| self.named_files(term, span, Use { decrypt: true, ..Use::TEXT }, None, context, unsure));
+                terms.iter().for_each(|term| self.named_files(term, span, &Use { decrypt: true, ..Use::TEXT }, None, context, unsure));
             }
             "fileglob" => {
                 for pattern in terms.iter().flat_map(|term| self.possible(term, None, context)).collect::<Vec<_>>() {
@@ -151,7 +189,7 @@ impl Loader<'_> {
             for kind in ["files", "templates", "vars", "tasks"] {
                 let of = Use { kind, ..Use::FILE };
                 for path in self.matching(&pattern, &search_folders(context, kind)) {
-                    self.want(&path, of, context);
+                    self.want(&path, &of, context);
                 }
             }
         }
@@ -160,8 +198,8 @@ impl Loader<'_> {
     /// `with_fileglob`, `with_file`, `with_first_found`, `with_filetree`.
     pub fn files_of_loop(&mut self, looping: &Loop, context: &Context) {
         match looping.with.as_deref() {
-            Some("file") => self.named_files(&looping.items, looping.span, Use::TEXT, None, context, false),
-            Some("template") => self.named_files(&looping.items, looping.span, Use::TEMPLATE, None, context, false),
+            Some("file") => self.named_files(&looping.items, looping.span, &Use::TEXT, None, context, false),
+            Some("template") => self.named_files(&looping.items, looping.span, &Use::TEMPLATE, None, context, false),
             Some("fileglob") => {
                 for pattern in self.possible(&looping.items, None, context) {
                     self.globbed(&pattern, context);
@@ -171,7 +209,7 @@ impl Loader<'_> {
             Some("filetree") => {
                 for pattern in self.possible(&looping.items, None, context) {
                     for path in self.matching(&pattern, &search_folders(context, "files")) {
-                        self.want(&path, Use::FILE, context);
+                        self.want(&path, &Use::FILE, context);
                     }
                 }
             }
@@ -191,13 +229,13 @@ impl Loader<'_> {
             }
             let Ok(entries) = std::fs::read_dir(&folder) else { continue };
             for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
-                self.want(&path, Use::FILE, context);
+                self.want(&path, &Use::FILE, context);
             }
         }
     }
 
     /// Files that a tree may name. `unsure`: it may mean another machine's file, so nothing is missing.
-    pub fn named_files(&mut self, name: &Tree, span: Span, of: Use, looping: Option<&Loop>, context: &Context, unsure: bool) {
+    pub fn named_files(&mut self, name: &Tree, span: Span, of: &Use, looping: Option<&Loop>, context: &Context, unsure: bool) {
         let folders = search_folders(context, of.kind);
         let any = looping.is_some_and(|looping| looping.with.as_deref() == Some("first_found"));
         for pattern in self.possible(name, looping, context) {
@@ -221,7 +259,7 @@ impl Loader<'_> {
         }
     }
 
-    fn file_is_missing(&mut self, name: &str, span: Span, of: Use, folders: &[PathBuf]) {
+    fn file_is_missing(&mut self, name: &str, span: Span, of: &Use, folders: &[PathBuf]) {
         let wanted = Path::new(name);
         let file = wanted.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut near: Vec<String> = Vec::new();
@@ -260,7 +298,7 @@ impl Loader<'_> {
                 {
                     let exact = exact.to_owned();
                     let span = if span == task.span { name_span(name).unwrap_or(span) } else { span };
-                    self.file_is_missing(&exact, span, Use { kind: "vars", ..Use::FILE }, &folders);
+                    self.file_is_missing(&exact, span, &Use { kind: "vars", ..Use::FILE }, &folders);
                 }
                 for path in found {
                     let origin = self.shown(&path);
@@ -294,7 +332,7 @@ impl Loader<'_> {
                     for path in super::role::vars_below(&folder) {
                         let origin = self.shown(&path);
                         self.vars_fragment(&path, &origin, None, &context.owner);
-                        self.want(&folder, Use { kind: "vars", ..Use::FILE }, context);
+                        self.want(&folder, &Use { kind: "vars", ..Use::FILE }, context);
                     }
                 }
             }
@@ -302,20 +340,39 @@ impl Loader<'_> {
     }
 
     /// Puts a file, or a folder with all below it, into the catalog and the play's list.
-    pub fn want(&mut self, path: &Path, of: Use, context: &Context) {
+    pub fn want(&mut self, path: &Path, of: &Use, context: &Context) {
         self.uses.entry(Arc::clone(&context.owner)).or_default().files.insert(path.to_owned());
         self.catalog(path, of);
         // A template's own lookups and includes, once for each owner.
-        if of.kind == "templates" && self.followed.insert((Arc::clone(&context.owner), path.to_owned())) {
+        if of.kind == "templates" && self.followed.insert((Arc::clone(&context.owner), path.to_owned(), of.syntax.clone())) {
             let key: Arc<str> = path.display().to_string().into();
-            if let Some((text, span)) = self.files_found.templates.get(&key).cloned() {
-                let tree = Tree::Template(crate::program::Template { source: text, span });
-                self.lookups_of_tree(&tree, context, false);
+            if let Some(file) = self.files_found.templates.get_mut(&key) {
+                if !file.syntaxes.contains(&of.syntax) {
+                    file.syntaxes.push(of.syntax.clone());
+                }
+                let text = file.text.clone();
+                self.lookups_of_file(&text, of, context);
             }
         }
     }
 
-    fn catalog(&mut self, path: &Path, of: Use) {
+    /// What a template includes is written as it is.
+    fn lookups_of_file(&mut self, text: &Template, of: &Use, context: &Context) {
+        let reads = match &of.syntax {
+            Syntax::Usual => self.cache.reads(text, false),
+            Syntax::Own(options) => reads::of_file(text, options).ok().map(Rc::new),
+            Syntax::Unknown => None,
+        };
+        for lookup in reads.iter().flat_map(|reads| &reads.lookups) {
+            if &*lookup.plugin == "include" {
+                lookup.terms.iter().for_each(|term| self.named_files(term, lookup.span, of, None, context, lookup.optional));
+            } else {
+                self.lookup(lookup, context, false);
+            }
+        }
+    }
+
+    fn catalog(&mut self, path: &Path, of: &Use) {
         let key: Arc<str> = path.display().to_string().into();
         let known = self.files_found.files.get(&key);
         let needs = matches!(known, Some(File::Plain { content: None, .. })) && of.inline;
@@ -384,7 +441,8 @@ impl Loader<'_> {
         {
             let name = self.shown(path);
             let file = if secret { self.files.sources.add_secret(name, path, text) } else { self.files.sources.add(name, path, text) };
-            self.files_found.templates.insert(Arc::clone(&key), (text.into(), Span { file, line: 1, column: 1 }));
+            let text = Template { source: text.into(), span: Span { file, line: 1, column: 1 } };
+            self.files_found.templates.insert(Arc::clone(&key), TemplateFile { text, syntaxes: Vec::new() });
         }
         let place = if secret { Content::Secret(Arc::clone(&bytes)) } else { Content::Path(path.to_owned()) };
         self.files_found.contents.insert(Arc::clone(&sha256), place);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::closure::Cache;
-use super::file::Catalog;
+use super::file::{Catalog, Syntax};
 use super::include::Pending;
 use super::role::LoadedRole;
 use crate::program::{Fragments, Layer, LayerId, Span, Step, Template, Tree, Value, Variable};
@@ -43,7 +43,7 @@ pub struct Loader<'p> {
     /// Registered by tasks that could not be read.
     pub defined_anyway: BTreeSet<Arc<str>>,
     /// Templates whose lookups were followed, by owner.
-    pub followed: HashSet<(Arc<str>, PathBuf)>,
+    pub followed: HashSet<(Arc<str>, PathBuf, Syntax)>,
     /// Plays read so far.
     pub plays: usize,
     /// By fragment, and by play (`play 1`).

@@ -51,6 +51,30 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The arguments of the `template` module that say how a template is written.
+    pub const DELIMITERS: [&str; 6] = [
+        "block_start_string",
+        "block_end_string",
+        "variable_start_string",
+        "variable_end_string",
+        "comment_start_string",
+        "comment_end_string",
+    ];
+
+    /// Sets one of [`Self::DELIMITERS`].
+    pub fn set_delimiter(&mut self, name: &str, text: &str) {
+        let field = match name {
+            "block_start_string" => &mut self.block_start_string,
+            "block_end_string" => &mut self.block_end_string,
+            "variable_start_string" => &mut self.variable_start_string,
+            "variable_end_string" => &mut self.variable_end_string,
+            "comment_start_string" => &mut self.comment_start_string,
+            "comment_end_string" => &mut self.comment_end_string,
+            _ => return,
+        };
+        text.clone_into(field);
+    }
+
     /// The options of a template file: as [`Options::default`], with escapes in strings as Jinja2 has them.
     pub fn file() -> Self {
         Self { escape_backslashes: false, ..Self::default() }

@@ -81,3 +81,35 @@ fn templates_say_of_themselves_what_ansibles_say() {
     different += &differences(&project, "EST5EDT,M3.2.0,M11.1.0");
     assert!(different.is_empty(), "{different}");
 }
+
+const DELIMITERS: &str = r#"
+- hosts: one
+  gather_facts: false
+  vars: {name_of: world, many: 7, opening: "<%", parts: {inner: deep}, only_inside: "{{ parts.inner }}"}
+  tasks:
+    - name: its own
+      template: {src: own.j2, dest: "{{ root }}/own", variable_start_string: "[[", variable_end_string: "]]", block_start_string: "[%", block_end_string: "%]"}
+    - name: the same file as it is
+      template: {src: both.j2, dest: "{{ root }}/usual"}
+      vars: {kept: usual}
+    - name: and otherwise
+      template: {src: both.j2, dest: "{{ root }}/otherwise", variable_start_string: "[[", variable_end_string: "]]"}
+      vars: {taken: own}
+    - name: known at run time
+      template: {src: late.j2, dest: "{{ root }}/late", variable_start_string: "{{ opening }}", variable_end_string: "%>"}
+"#;
+
+#[test]
+fn a_template_has_the_delimiters_that_its_task_gives() {
+    let files = [
+        ("site.yml", DELIMITERS),
+        ("templates/own.j2", "hello [[ name_of ]] [% if many > 3 %]big[% endif %] {{ kept.by.go }} [% include 'part.j2' %] {% raw\n"),
+        ("templates/part.j2", "part [[ only_inside ]] {{ kept }}"),
+        ("templates/both.j2", "{{ kept | default('none') }} [[ taken | default('none') ]]\n"),
+        ("templates/late.j2", "<% name_of | upper %> {{ kept }} [[ kept ]]\n"),
+    ];
+    let Some(project) = Project::new(&files) else { return };
+    let (theirs, ours, said) = project.both(&["site.yml"], &[]);
+    assert_eq!((theirs.code, theirs.files.len()), (0, 4), "{said}");
+    assert_eq!(theirs.files, ours.files, "{said}");
+}

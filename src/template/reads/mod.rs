@@ -14,7 +14,7 @@ mod walk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::syntax::{self, Body, Options};
+use super::syntax::{self, Body, Options, Parsed};
 use super::{Error, lookups};
 use crate::program::{Span, Template, Tree};
 
@@ -126,8 +126,17 @@ pub fn of(template: &Template, form: Form) -> Result<Reads, Problem> {
         Form::Condition if !wrapped(&template.source) => syntax::expression(&template.source),
         Form::Template | Form::Condition => syntax::template(&template.source, &Options::default()),
     };
+    walked(parsed, template, form == Form::Condition)
+}
+
+/// What a template file with delimiters of its own reads; or its mistake of syntax.
+pub fn of_file(template: &Template, options: &Options) -> Result<Reads, Problem> {
+    walked(syntax::template(&template.source, options), template, false)
+}
+
+fn walked(parsed: super::Result<Arc<Parsed>>, template: &Template, condition: bool) -> Result<Reads, Problem> {
     let parsed = parsed.map_err(|error| malformed(error, &template.source))?;
-    let mut walk = walk::Walk::new(&parsed, template.span, form == Form::Condition);
+    let mut walk = walk::Walk::new(&parsed, template.span, condition);
     match &parsed.body {
         Body::Template(statements) => walk.text(statements),
         Body::Expression(node) => walk.node(node, false),
