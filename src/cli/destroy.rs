@@ -71,7 +71,7 @@ impl Destroy {
         let kubeconfig = crate::cluster::kubeconfig::path(&self.folder.path());
         let volumes = super::retire::volumes(&kubeconfig, &going).await;
         report::line(&format!("  - {},{what} ({:.1} MB)", going.join(", "), size as f64 / 1e6));
-        if let Some(line) = data_lost(&going, volumes.as_deref()) {
+        if let Some(line) = super::retire::lost(&going, volumes.as_deref()) {
             report::line(&format!("    {line}"));
         }
         if self.json {
@@ -108,23 +108,7 @@ impl Destroy {
 /// The same as JSON lines.
 fn tell_plan(going: &[&str], volumes: Option<&[OwnVolume]>) {
     going.iter().for_each(|name| report::data(&entry::machine_removed(name).to_string()));
-    volumes.into_iter().flatten().for_each(|volume| report::data(&entry::volume(volume).to_string()));
-    if volumes.is_none() {
-        report::data(&entry::volumes_unknown("the cluster does not answer").to_string());
-    }
-}
-
-/// What a user would miss: claims whose volumes are on these nodes only. `None` where nobody can say.
-fn data_lost(going: &[&str], volumes: Option<&[OwnVolume]>) -> Option<String> {
-    let with = if let [one] = going { one } else { "them" };
-    match volumes {
-        None => Some(format!("the cluster does not answer: which volumes would go with {with} is not known")),
-        Some([]) => None,
-        Some(volumes) => {
-            let claims: Vec<String> = volumes.iter().map(ToString::to_string).collect();
-            Some(format!("with {with} go the volumes of {}", claims.join(", ")))
-        }
-    }
+    entry::volumes(volumes).iter().for_each(|line| report::data(&line.to_string()));
 }
 
 /// What `up` had to install here stays: somebody else may use it by now.

@@ -63,7 +63,10 @@ impl up::Foundations for Foundations {
 
     async fn plan(&mut self, audience: &mut impl Audience) -> Result<Wanted, Exit> {
         let lacking = Lacking::of(&self.checked.store, &self.checked.needed()).await?;
-        let machines = self.checked.ours()?.map(super::machines::Ours::plan).transpose()?;
+        let mut machines = self.checked.ours()?.map(super::machines::Ours::plan).transpose()?;
+        if let Some((machines, delivery)) = machines.as_mut().zip(self.checked.delivery()) {
+            machines.see_volumes(&delivery.kubeconfig).await;
+        }
         let workstation = match machines.as_ref().filter(|machines| !machines.packages().is_empty()) {
             Some(machines) => self.workstation(machines, audience).await?,
             None => None,

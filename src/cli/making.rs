@@ -1,10 +1,12 @@
 //! The machines' part of a plan, told and done.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::Exit;
 use super::machines::{Ours, told};
+use crate::cluster::OwnVolume;
 use crate::delivery::Delivery;
 use crate::playbook::compile::Compiled;
 use crate::report::{self, Format, entry};
@@ -21,6 +23,8 @@ pub struct Planned {
     container: Container,
     packages: Vec<Package>,
     changes: Vec<(NodeName, Change)>,
+    /// The claims whose volumes go with machines; `None`: nobody can say.
+    lost: Option<Vec<OwnVolume>>,
 }
 
 impl Ours {
@@ -30,7 +34,7 @@ impl Ours {
         let packages = container.preflight();
         container.check_networks().map_err(|error| told(&error))?;
         let changes = container.changes().map_err(|error| told(&error))?;
-        Ok(Planned { ours: self, container, packages, changes })
+        Ok(Planned { ours: self, container, packages, changes, lost: Some(Vec::new()) })
     }
 }
 
@@ -60,6 +64,20 @@ impl Planned {
     pub fn fresh(&self) -> Vec<Arc<str>> {
         let fresh = self.changes.iter().filter(|(_, change)| matches!(change, Change::Make | Change::Replace(_)));
         fresh.map(|(name, _)| name.as_str().into()).collect()
+    }
+
+    /// Nodes whose disks go.
+    fn going(&self) -> Vec<&str> {
+        let going = self.changes.iter().filter(|(_, change)| matches!(change, Change::Replace(_) | Change::Remove));
+        going.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Asks the cluster what would be lost with them.
+    pub async fn see_volumes(&mut self, kubeconfig: &Path) {
+        let going = self.going();
+        if !going.is_empty() {
+            self.lost = super::retire::volumes(kubeconfig, &going).await;
+        }
     }
 
     /// What this workstation cannot hold nodes to.
@@ -96,7 +114,11 @@ impl Planned {
             self.notes()
                 .iter()
                 .for_each(|note| report::data(&serde_json::json!({"event": "note", "layer": "machines", "note": note}).to_string()));
-            machines.chain(hosts).chain(above).for_each(|entry| report::data(&entry.to_string()));
+            machines
+                .chain(entry::volumes(self.lost.as_deref()))
+                .chain(hosts)
+                .chain(above)
+                .for_each(|entry| report::data(&entry.to_string()));
             return;
         }
         for (index, (name, change)) in self.changes.iter().enumerate() {
@@ -113,6 +135,7 @@ impl Planned {
             };
             line(format!("  {:<12} {sign} {:<12} {what}  {why}", if index == 0 { "machines" } else { "" }, name.as_str()).trim_end());
         }
+        super::retire::lost(&self.going(), self.lost.as_deref()).iter().for_each(|text| line(&format!("  {:<12} {text}", "")));
         self.notes().iter().for_each(|note| line(&format!("  {:<12} ({note})", "")));
         let counts: Vec<String> =
             compiled.programs.iter().map(|(name, program)| format!("{} plays on {name}", program.plays.len())).collect();
@@ -123,9 +146,7 @@ impl Planned {
     /// Takes nodes that go out of the cluster first: their pods move, their Node objects go. What does not succeed is told and
     /// left: the machines go in any case.
     pub async fn retire(&self, delivery: &Delivery) {
-        let going =
-            self.changes.iter().filter(|(_, change)| matches!(change, Change::Replace(_) | Change::Remove)).map(|(name, _)| name.as_str());
-        super::retire::retire(&delivery.kubeconfig, going).await;
+        super::retire::retire(&delivery.kubeconfig, self.going().into_iter()).await;
     }
 
     /// Does it, and answers how to reach the nodes.
@@ -134,14 +155,13 @@ impl Planned {
         if self.is_unchanged() {
             return Ok(self.reached());
         }
-        let going =
-            self.changes.iter().filter(|(_, change)| matches!(change, Change::Replace(_) | Change::Remove)).map(|(name, _)| name.clone());
-        let going: Vec<NodeName> = going.collect();
+        let going: Vec<NodeName> = self.going().into_iter().filter_map(|name| NodeName::try_from(name).ok()).collect();
         if !going.is_empty() {
             self.container.destroy(&Nodes::Named(going)).map_err(|error| told(&error))?;
             if format == Format::Json {
                 let removed = self.changes.iter().filter(|(_, change)| *change == Change::Remove);
                 removed.for_each(|(name, _)| report::data(&entry::machine_changed(name.as_str(), "removed").to_string()));
+                self.lost.iter().flatten().for_each(|volume| report::data(&entry::volume_gone(volume).to_string()));
             }
         }
         let told_of = Mutex::new(());

@@ -29,6 +29,19 @@ pub async fn volumes(kubeconfig: &Path, names: &[&str]) -> Option<Vec<OwnVolume>
     tokio::time::timeout(ANSWER, cluster.volumes_of(names)).await.ok()?.ok()
 }
 
+/// What a user would miss: claims whose volumes are on these nodes only. `None` where nobody can say.
+pub fn lost(going: &[&str], volumes: Option<&[OwnVolume]>) -> Option<String> {
+    let with = if let [one] = going { one } else { "them" };
+    match volumes {
+        None => Some(format!("the cluster does not answer: which volumes would go with {with} is not known")),
+        Some([]) => None,
+        Some(volumes) => {
+            let claims: Vec<String> = volumes.iter().map(ToString::to_string).collect();
+            Some(format!("with {with} go the volumes of {}", claims.join(", ")))
+        }
+    }
+}
+
 /// Drains nodes and deletes their Node objects, where there is a cluster that answers. What does not succeed is told.
 pub async fn retire(kubeconfig: &Path, names: impl Iterator<Item = &str>) {
     let names: Vec<&str> = names.collect();

@@ -13,7 +13,7 @@
 //! | `cluster` | `condition` | `prove`, `wait`, `unknown` | `ok` |
 //! | `releases` | `release`, `object` | `create`, `update`, `delete`, `conflict`, `refused`, `unknown` | `changed` |
 //!
-//! `provision destroy --json` prints them of the machines that go, and of claims whose volumes are on these only.
+//! `volumes` are claims whose volumes are on machines only that go. `provision destroy --json` prints the lines of both.
 //!
 //! `because` says why something is unknown or would be done. A host whose machine does not run yet, and the objects of a cluster that is
 //! not there, are `unknown`: hosts are planned, and the plan told, as soon as their machines run.
@@ -79,13 +79,16 @@ pub fn machine_removed(name: &str) -> Value {
     json!({"event": "planned", "layer": "machines", "machine": name, "plan": "remove", "because": []})
 }
 
-/// A claim whose volume would go with its machine.
-pub fn volume(volume: &OwnVolume) -> Value {
+/// Claims whose volumes would go with their machines; `None`: the cluster cannot be asked.
+pub fn volumes(volumes: Option<&[OwnVolume]>) -> Vec<Value> {
+    volumes.map_or_else(|| vec![volumes_unknown("the cluster does not answer")], |volumes| volumes.iter().map(volume).collect())
+}
+
+fn volume(volume: &OwnVolume) -> Value {
     json!({"event": "planned", "layer": "volumes", "volume": volume.claim(), "plan": "remove", "size": volume.size})
 }
 
-/// Volumes of a cluster that cannot be asked.
-pub fn volumes_unknown(because: &str) -> Value {
+fn volumes_unknown(because: &str) -> Value {
     json!({"event": "planned", "layer": "volumes", "plan": "unknown", "because": because})
 }
 

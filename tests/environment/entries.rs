@@ -14,7 +14,8 @@ fn events<'text>(stdout: &'text str, event: &'text str) -> impl Iterator<Item = 
 
 /// What names an entry in both.
 fn name(entry: &Value) -> String {
-    let keys = ["layer", "package", "artifact", "machine", "host", "position", "item", "handler", "condition", "release", "object"];
+    let keys =
+        ["layer", "package", "artifact", "machine", "volume", "host", "position", "item", "handler", "condition", "release", "object"];
     keys.iter().filter(|key| !entry[**key].is_null()).map(|key| format!("{key}={} ", entry[*key])).collect()
 }
 

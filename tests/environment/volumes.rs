@@ -50,6 +50,32 @@ fn volumes_that_go_with_a_node_are_named_before_it_goes() {
     let kubeconfig = folder.path().join(".provision/kubeconfig");
     fs::copy(&client.kubeconfig, &kubeconfig).expect("copied");
 
+    // A machine that left the file.
+    let before = ["provision.yaml", "vms/dev.yaml"].map(|name| (name, fs::read_to_string(folder.path().join(name)).expect("it is there")));
+    folder.write("charts/x/Chart.yaml", "apiVersion: v2\nname: x\nversion: 0.1.0\n");
+    folder.write("charts/x/templates/config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n");
+    folder.write("provision.yaml", &format!("{}releases: [{{name: x, chart: charts/x, namespace: x}}]\n", before[0].1));
+    folder.write(
+        "vms/dev.yaml",
+        before[1].1.lines().filter(|line| !line.contains("worker")).fold(String::new(), |text, line| text + line + "\n").as_str(),
+    );
+    let told = "\n               with worker-1 go the volumes of destroyed/journal-0 (64Mi)\n";
+    let (plan, _) = folder.expect(0, &["plan"]);
+    assert!(plan.contains("- worker-1") && plan.contains(told), "{plan}");
+    let (_, refused) = folder.expect(6, &["up"]);
+    assert!(refused.contains(told), "{refused}");
+    let (lines, _) = folder.expect(0, &["plan", "--json"]);
+    let lost = json!({"event": "planned", "layer": "volumes", "volume": "destroyed/journal-0", "plan": "remove", "size": "64Mi"});
+    assert_eq!(
+        lines
+            .lines()
+            .filter(|line| line.contains("volumes"))
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+            .collect::<Vec<_>>(),
+        [lost]
+    );
+    before.iter().for_each(|(name, text)| folder.write(name, text));
+
     let told = "\n    with worker-1 go the volumes of destroyed/journal-0 (64Mi)\n";
     let (planned, refused) = folder.expect(6, &["destroy", "--json", "worker-1"]);
     assert!(refused.starts_with("  - worker-1, their disks (") && refused.contains(told), "{refused}");
