@@ -1,0 +1,51 @@
+//! Failures that end a play for a whole batch.
+
+use std::sync::Arc;
+
+use super::Coordinator;
+use super::turns::after;
+use crate::agent::frame::Down;
+use crate::program::{Position, Tree};
+
+impl Coordinator {
+    /// A batch of which all hosts failed, or more than `max_fail_percentage`, ends the play for all.
+    pub(super) fn count_failure(&mut self, name: &Arc<str>, play: u32, batch: u32, at: &Position) {
+        let failed = self.failures.entry((play, batch)).or_default();
+        if !failed.contains(name) {
+            failed.push(Arc::clone(name));
+        }
+        let failed = failed.len();
+        let Some(of) = self.hosts.get(name).and_then(|host| host.play(play)).map(Arc::clone) else { return };
+        let size = of.batch_hosts.len().max(1);
+        let limit = match &of.max_fail_percentage {
+            Some(Tree::Literal(value)) => value.number().map(crate::program::value::Number::float),
+            _ => None,
+        };
+        let percentage = 100.0 * failed as f64 / size as f64;
+        if failed >= size {
+            self.stop(Position(vec![play]), batch, format!("all hosts of the batch failed in play {:?}", of.pattern).into(), Some(name));
+        } else if limit.is_some_and(|limit| percentage > limit) {
+            self.stop(
+                after(at),
+                batch,
+                format!("{percentage:.0} % of the batch failed, more than max_fail_percentage allows").into(),
+                Some(name),
+            );
+        }
+    }
+
+    /// Ends the play for all: for the batch from the position on, for others as a whole.
+    pub(super) fn stop(&mut self, position: Position, batch: u32, reason: Arc<str>, except: Option<&Arc<str>>) {
+        if self.stopped.is_some() {
+            return;
+        }
+        self.stopped = Some((position.clone(), Arc::clone(&reason)));
+        let others: Vec<Arc<str>> =
+            self.hosts.iter().filter(|(name, host)| host.is_live() && Some(*name) != except).map(|(name, _)| Arc::clone(name)).collect();
+        for name in others {
+            let is_of_batch = self.hosts.get(&name).is_some_and(|host| host.batch(&position) == batch);
+            let position = if is_of_batch { position.clone() } else { Position(position.play().into_iter().collect()) };
+            self.send(&name, Down::Stop { position, reason: Arc::clone(&reason) });
+        }
+    }
+}

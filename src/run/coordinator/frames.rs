@@ -1,0 +1,290 @@
+//! What agents say and ask.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::turns::after;
+use super::{Coordinator, Host, Pending, Performing};
+use crate::agent::frame::{Answer, CHUNK, Down, Ends, Event, GivenUp, ItemResult, Perform, Question, Status, Summary, Up};
+use crate::program::{Bytes, Map, Position, Value};
+use crate::run::host::Patience;
+use crate::run::order::Place;
+use crate::run::{Contents, Failure, Happening, HostResult};
+
+impl Coordinator {
+    pub(super) fn moved(&mut self, name: &Arc<str>, position: &Position) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            let place = Place { position: position.clone(), batch: host.batch(position) };
+            if place.is_past(&host.place) {
+                host.place = place;
+            }
+        }
+    }
+
+    pub(super) fn frame(&mut self, name: &Arc<str>, frame: Up) {
+        match frame {
+            Up::Hello(hello) => self.hello(name, hello),
+            Up::Waiting { holder, doing } => self.tell(Happening::Waiting { host: Arc::clone(name), holder, doing }),
+            Up::Event(event) => self.event(name, event),
+            Up::Ask { id, question } => self.asked(name, id, question),
+            Up::Reached { position, dirty } => {
+                self.moved(name, &position);
+                if let Some(host) = self.hosts.get_mut(name) {
+                    host.dirty |= dirty;
+                    host.wants = Some(Place { batch: host.batch(&position), position });
+                }
+            }
+            Up::Performed { id, reply } => {
+                if let Some(Performing { asker, asked, .. }) = self.performs.remove(&id) {
+                    self.answer(&asker, asked, Answer::Performed(reply));
+                }
+            }
+            Up::Published { position, variables } => {
+                if let Some(host) = self.hosts.get_mut(name) {
+                    let place = Place { batch: host.batch(&position), position };
+                    host.published.tell(&place, variables);
+                }
+            }
+            Up::Suspended(snapshot) => {
+                self.moved(name, &snapshot.position);
+                if let Some(host) = self.hosts.get_mut(name) {
+                    host.suspended = Some((snapshot, Instant::now()));
+                }
+                self.tell(Happening::Restarting { host: Arc::clone(name) });
+                // The session is of no use any more; the machine goes down beneath it.
+                self.send(name, Down::End);
+            }
+            Up::Done(summary) => self.finish(name, HostResult { summary, unreachable: None }),
+            Up::Fatal { message, hint } => {
+                let summary = Summary { failed: true, reason: Some(message.clone().into()), ..Summary::default() };
+                let result = HostResult { summary, unreachable: Some(Failure { message, hint }) };
+                self.finish(name, result);
+            }
+        }
+    }
+
+    pub(super) fn hello(&mut self, name: &Arc<str>, hello: crate::agent::frame::Hello) {
+        let mut returned = None;
+        if let Some(host) = self.hosts.get_mut(name)
+            && let Some((snapshot, since)) = &host.suspended
+        {
+            if snapshot.reboot.given_up.is_some() {
+                host.suspended = None;
+                return;
+            }
+            if snapshot.reboot.boot_id == hello.boot_id {
+                // The same boot still: it has not gone down yet.
+                host.down = None;
+                if self.is_returning(name) {
+                    self.try_again(name);
+                } else {
+                    self.give_up(name, GivenUp::NotRestarted);
+                }
+                return;
+            }
+            returned = Some(since.elapsed().as_secs_f64());
+            host.suspended = None;
+        }
+        match returned {
+            Some(seconds) => self.tell(Happening::Returned { host: Arc::clone(name), seconds }),
+            None => self.tell(Happening::Connected { host: Arc::clone(name), hello }),
+        }
+    }
+
+    pub(super) fn event(&mut self, name: &Arc<str>, event: Event) {
+        match &event {
+            Event::Play { index } => self.moved(name, &Position(vec![*index])),
+            Event::Item(ItemResult { position, fatal, status, .. }) => {
+                self.moved(name, position);
+                if *fatal && matches!(status, Status::Failed | Status::Unreachable) {
+                    let batch = self.hosts.get(name).map_or(0, |host| host.batch(position));
+                    self.stop(after(position), batch, format!("{name} failed, and any_errors_fatal is set").into(), Some(name));
+                }
+            }
+            Event::Included { position, .. } => self.moved(name, position),
+            _ => {}
+        }
+        self.tell(Happening::Event { host: Arc::clone(name), event });
+    }
+
+    // ---- questions ----
+
+    pub(super) fn asked(&mut self, name: &Arc<str>, id: u64, question: Question) {
+        match question {
+            Question::Content { sha256 } => self.send_content(name, id, &sha256),
+            Question::Lookup { plugin, terms, options } => self.look_up(name, id, plugin, terms, options),
+            Question::Clock => self.answer(name, id, Answer::Clock(crate::template::this_clock())),
+            Question::Template { path } => self.look_at_template(name, id, &path),
+            Question::Delegate { host, request } => self.delegate(name, id, &host, request),
+            Question::RanOnce { position, result, facts, failed, ends } => {
+                if let Some(play) = position.play().filter(|_| ends == Ends::Play) {
+                    self.ended_plays.insert(play);
+                }
+                let batch = self.hosts.get(name).map_or(0, |host| host.batch(&position));
+                self.ran_once.insert((position, batch), Answer::RunOnce { result, facts, failed, ends });
+                self.answer(name, id, Answer::Done);
+            }
+            Question::PlayEnded { play } => {
+                let ended = self.ended_plays.contains(&play);
+                self.answer(name, id, Answer::Changed(ended));
+            }
+            Question::SetHostFacts { host, facts } => {
+                let place = self.hosts.get(name).map(|host| host.place.clone()).unwrap_or_default();
+                let host = self.hosts.entry(host).or_insert_with(|| Host::new(None));
+                host.told.tell(&place, facts.clone());
+                host.published.tell(&place, facts);
+                self.answer(name, id, Answer::Done);
+            }
+            Question::AddHost { name: added, groups, variables } => {
+                let changed = match &mut self.inputs.recompile {
+                    Some(recompile) => Answer::Changed(recompile.add_host(&added, &groups, &variables)),
+                    None => Answer::Error { message: "hosts cannot be added in this run".to_owned(), hint: None },
+                };
+                self.answer(name, id, changed);
+            }
+            Question::GroupBy { group, parents } => {
+                let changed = match &mut self.inputs.recompile {
+                    Some(recompile) => Answer::Changed(recompile.group_by(name, &group, &parents)),
+                    None => Answer::Error { message: "groups cannot be added in this run".to_owned(), hint: None },
+                };
+                self.answer(name, id, changed);
+            }
+            Question::BecomePassword => {
+                let password = self.inputs.become_passwords.get(name).or(self.inputs.become_password.as_ref()).cloned();
+                self.answer(name, id, Answer::Value(password));
+            }
+            // Who asks at a position is past everything before it: two hosts may ask for each other's variables.
+            waiting @ (Question::HostVariable { .. }
+            | Question::HostVariables { .. }
+            | Question::Told { .. }
+            | Question::RunOnce { .. }
+            | Question::Program { .. }) => {
+                match &waiting {
+                    Question::HostVariable { position, .. }
+                    | Question::HostVariables { position, .. }
+                    | Question::Told { position, .. }
+                    | Question::RunOnce { position } => {
+                        let position = position.clone();
+                        self.moved(name, &position);
+                    }
+                    Question::Program { from_play } => {
+                        let position = Position(vec![*from_play]);
+                        self.moved(name, &position);
+                    }
+                    _ => {}
+                }
+                self.pending.push(Pending { host: Arc::clone(name), id, question: waiting });
+            }
+        }
+    }
+
+    pub(super) fn send_content(&mut self, name: &Arc<str>, id: u64, sha256: &Arc<str>) {
+        let Some(down) = self.hosts.get(name).and_then(|host| host.down.clone()) else { return };
+        match self.inputs.contents.get(sha256).cloned() {
+            None => {
+                let message = format!("the project has no file of SHA-256 {sha256}");
+                self.answer(name, id, Answer::Error { message, hint: None });
+            }
+            Some(contents) => {
+                tokio::spawn(async move {
+                    if let Err(error) = stream_content(&down, id, contents).await {
+                        let _ = down.send(Down::Answer { id, answer: Answer::Error { message: error, hint: None } }).await;
+                    }
+                });
+            }
+        }
+    }
+
+    pub(super) fn look_up(&mut self, name: &Arc<str>, id: u64, plugin: Arc<str>, terms: Vec<Value>, options: Map) {
+        if &*plugin == "inventory_hostnames" {
+            let names = terms.iter().filter_map(Value::as_str).flat_map(|group| self.hosts_of(group));
+            let answer = Answer::List(names.map(Value::text).collect());
+            self.answer(name, id, answer);
+            return;
+        }
+        let Some(down) = self.hosts.get(name).and_then(|host| host.down.clone()) else { return };
+        tokio::spawn(async move {
+            let answer = tokio::task::spawn_blocking(move || crate::run::lookup::answer(&plugin, &terms, &options)).await;
+            let answer = match answer {
+                Ok(Ok(values)) => Answer::List(values),
+                Ok(Err(message)) => Answer::Error { message, hint: None },
+                Err(error) => Answer::Error { message: error.to_string(), hint: None },
+            };
+            let _ = down.send(Down::Answer { id, answer }).await;
+        });
+    }
+
+    /// Nothing is told of files that the host's program does not hold.
+    pub(super) fn look_at_template(&mut self, name: &Arc<str>, id: u64, path: &Arc<str>) {
+        let is_its = |host: &Host| host.program.as_ref().is_some_and(|program| program.files.contains_key(path));
+        let about = if self.hosts.get(name).is_some_and(is_its) {
+            crate::run::about::template(std::path::Path::new(&**path))
+        } else {
+            Err(format!("{path} is no file of the program of {name}"))
+        };
+        let answer = match about {
+            Ok(about) => Answer::Template(Box::new(about)),
+            Err(message) => Answer::Error { message, hint: None },
+        };
+        self.answer(name, id, answer);
+    }
+
+    pub(super) fn hosts_of(&self, group: &str) -> Vec<Arc<str>> {
+        let magic = self.hosts.values().find_map(|host| host.program.as_ref()).map(|program| &program.magic);
+        let groups = magic.and_then(|magic| magic.get("groups")).and_then(|groups| groups.get(group)).and_then(Value::as_list);
+        match groups {
+            Some(hosts) => hosts.iter().filter_map(|host| host.as_str().map(Arc::from)).collect(),
+            None if self.inventory.contains_key(group) => vec![group.into()],
+            None => Vec::new(),
+        }
+    }
+
+    pub(super) fn delegate(&mut self, asker: &Arc<str>, asked: u64, on: &Arc<str>, request: Box<Perform>) {
+        self.next += 1;
+        let id = self.next;
+        self.performs.insert(id, Performing { asker: Arc::clone(asker), asked, on: Arc::clone(on) });
+        let needs_session = self.hosts.get(on).is_none_or(|host| host.down.is_none() && (host.serves || host.result.is_some()));
+        if needs_session {
+            let connecting = self.hosts.get(on).is_some_and(|host| !host.queued.is_empty());
+            let host = self.hosts.entry(Arc::clone(on)).or_insert_with(|| Host::new(None));
+            host.queued.push(Down::Perform { id, request });
+            if !connecting {
+                self.connect(on, Patience::Usual);
+            }
+            return;
+        }
+        self.send(on, Down::Perform { id, request });
+    }
+}
+
+pub(super) fn unknown_host(host: &str) -> Answer {
+    Answer::Error { message: format!("hostvars['{host}']: there is no host of this name in the inventory"), hint: None }
+}
+
+pub(super) async fn stream_content(down: &mpsc::Sender<Down>, id: u64, contents: Contents) -> Result<(), String> {
+    use tokio::io::AsyncReadExt;
+    let closed = |_| "the session is over".to_owned();
+    match contents {
+        Contents::Memory(bytes) => {
+            for chunk in bytes.0.chunks(CHUNK) {
+                down.send(Down::Content { id, chunk: Bytes(chunk.into()) }).await.map_err(closed)?;
+            }
+        }
+        Contents::File(path) => {
+            let failed = |error: std::io::Error| format!("read {}: {error}", path.display());
+            let mut file = tokio::fs::File::open(&path).await.map_err(failed)?;
+            loop {
+                let mut chunk = vec![0; CHUNK];
+                let count = file.read(&mut chunk).await.map_err(failed)?;
+                if count == 0 {
+                    break;
+                }
+                chunk.truncate(count);
+                down.send(Down::Content { id, chunk: Bytes(chunk.into()) }).await.map_err(closed)?;
+            }
+        }
+    }
+    down.send(Down::Content { id, chunk: Bytes::default() }).await.map_err(closed)
+}

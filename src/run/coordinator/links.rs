@@ -1,0 +1,150 @@
+//! Links to hosts: made, lost, made again after a restart, and given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::{Coordinator, Performing, RETURN_INTERVAL};
+use crate::agent::frame::{Answer, Down, GivenUp, Summary};
+use crate::run::host::{self, Patience};
+use crate::run::{Failure, Happening, HostResult};
+
+impl Coordinator {
+    pub(super) fn connected(&mut self, name: &Arc<str>, down: mpsc::Sender<Down>) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        host.down = Some(down);
+        host.connecting = None;
+        let queued = std::mem::take(&mut host.queued);
+        for frame in queued {
+            self.send(name, frame);
+        }
+        if self.cancelled.is_some() {
+            self.send(name, Down::Cancel);
+        }
+    }
+
+    pub(super) fn is_returning(&self, name: &Arc<str>) -> bool {
+        self.hosts.get(name).is_some_and(|host| {
+            host.suspended
+                .as_ref()
+                .is_some_and(|(snapshot, since)| since.elapsed().as_secs_f64() < snapshot.reboot.delay + snapshot.reboot.timeout)
+        })
+    }
+
+    /// Restarting, and not given up yet.
+    pub(super) fn is_awaited(&self, name: &Arc<str>) -> bool {
+        let suspended = self.hosts.get(name).and_then(|host| host.suspended.as_ref());
+        suspended.is_some_and(|(snapshot, _)| snapshot.reboot.given_up.is_none())
+    }
+
+    /// The time for a restart is over: its task fails, and the run goes on from there.
+    pub(super) fn give_up(&mut self, name: &Arc<str>, how: GivenUp) {
+        let patience = if matches!(how, GivenUp::Gone(_)) { Patience::StandIn } else { Patience::Usual };
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.down = None;
+            if let Some((snapshot, _)) = &mut host.suspended {
+                snapshot.reboot.given_up = Some(how);
+            }
+        }
+        self.connect(name, patience);
+    }
+
+    pub(super) fn try_again(&mut self, name: &Arc<str>) {
+        self.next += 1;
+        let session = self.next;
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.session = session;
+            host.down = None;
+        }
+        let Some(start) = self.start_of(name) else { return };
+        let (connector, slots, to_self, of) =
+            (Arc::clone(&self.inputs.connector), Arc::clone(&self.slots), self.to_self.clone(), Arc::clone(name));
+        let suspended = self.hosts.get(name).and_then(|host| host.suspended.as_ref());
+        let goes_down = suspended.map_or(Duration::ZERO, |(snapshot, since)| {
+            Duration::from_secs_f64(snapshot.reboot.delay.max(0.0)).saturating_sub(since.elapsed())
+        });
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(RETURN_INTERVAL.max(goes_down)).await;
+            host::run(of, session, connector, Patience::Once, start, slots, to_self).await;
+        });
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.connecting = Some(task.abort_handle());
+        }
+    }
+
+    pub(super) fn closed(&mut self, name: &Arc<str>, reason: &str) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.down = None;
+        }
+        if self.is_returning(name) {
+            self.try_again(name);
+            return;
+        }
+        if self.cancelled.is_none() && self.is_awaited(name) {
+            self.give_up(name, GivenUp::Gone(reason.to_owned()));
+            return;
+        }
+        let Some(host) = self.hosts.get(name) else { return };
+        if host.result.is_none() && self.cancelled.is_some() {
+            let summary =
+                Summary { cancelled: true, reason: Some("it ended before it could say how far it came".into()), ..Summary::default() };
+            self.finish(name, HostResult { summary, unreachable: None });
+        } else if host.result.is_none() {
+            let hint = "run the same command again: what was done is recorded, what was in hand is finished or repaired";
+            self.unreachable(name, Failure { message: format!("the link was lost: {reason}"), hint: Some(hint.to_owned()) });
+        }
+        self.fail_performs_on(name, reason);
+    }
+
+    /// Tasks delegated to a host that is gone.
+    pub(super) fn fail_performs_on(&mut self, name: &Arc<str>, reason: &str) {
+        let gone: Vec<u64> = self.performs.iter().filter(|(_, performing)| performing.on == *name).map(|(id, _)| *id).collect();
+        for id in gone {
+            if let Some(Performing { asker, asked, .. }) = self.performs.remove(&id) {
+                self.answer(&asker, asked, Answer::Error { message: format!("delegated to {name}: {reason}"), hint: None });
+            }
+        }
+    }
+
+    pub(super) fn unreachable(&mut self, name: &Arc<str>, failure: Failure) {
+        let mut result = HostResult { unreachable: Some(failure.clone()), ..HostResult::default() };
+        result.summary.recap.unreachable = 1;
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.down = None;
+            host.suspended = None;
+            if host.serves {
+                let queued = std::mem::take(&mut host.queued);
+                for frame in queued {
+                    if let Down::Perform { id, .. } = frame
+                        && let Some(Performing { asker, asked, .. }) = self.performs.remove(&id)
+                    {
+                        self.answer(
+                            &asker,
+                            asked,
+                            Answer::Error { message: format!("delegated to {name}: {}", failure.message), hint: failure.hint.clone() },
+                        );
+                    }
+                }
+                return;
+            }
+        }
+        self.finish(name, result);
+    }
+
+    pub(super) fn finish(&mut self, name: &Arc<str>, result: HostResult) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        if host.result.is_some() {
+            return;
+        }
+        let failed = !result.is_good();
+        let position = host.place.position.clone();
+        let batch = host.place.batch;
+        host.result = Some(result.clone());
+        host.wants = None;
+        self.tell(Happening::Finished { host: Arc::clone(name), result });
+        if failed && let Some(play) = position.play() {
+            self.count_failure(name, play, batch, &position);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! One loop holds the run's whole state: hosts' places, what they wait for, what they ask.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::host::{self, Incoming, Patience};
+use super::order::Place;
+use super::told::Told;
+use super::{Failure, Happening, HostResult, HostVariables, Inputs};
+use crate::agent::frame::{Answer, Down, GivenUp, Question, RunMode, Snapshot, Start};
+use crate::program::{Play, Position, Program};
+
+mod end;
+mod failures;
+mod frames;
+mod links;
+mod turns;
+
+/// After Ctrl-C agents have this long to end what they do (TERM, KILL after 1.5 s) and to say so.
+const CANCEL_LIMIT: Duration = Duration::from_millis(2500);
+
+/// Between attempts to reach a host that restarts.
+const RETURN_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What the caller says.
+#[derive(Debug)]
+pub enum Command {
+    Finished(oneshot::Sender<BTreeMap<Arc<str>, HostResult>>),
+    Apply,
+    Cancel,
+    End,
+}
+
+/// One host of the run.
+struct Host {
+    program: Option<Arc<Program>>,
+    session: u64,
+    down: Option<mpsc::Sender<Down>>,
+    place: Place,
+    dirty: bool,
+    /// Waits to act here.
+    wants: Option<Place>,
+    result: Option<HostResult>,
+    /// Restarting: what it goes on with.
+    suspended: Option<(Box<Snapshot>, Instant)>,
+    /// Only performs for others.
+    serves: bool,
+    /// Its facts, registered and set variables, as far as others read them.
+    published: Told,
+    /// Variables that other hosts have set for it.
+    told: Told,
+    /// Sent before the session was there.
+    queued: Vec<Down>,
+    /// The attempt to reach it.
+    connecting: Option<tokio::task::AbortHandle>,
+}
+
+impl Host {
+    fn new(program: Option<Arc<Program>>) -> Self {
+        let first = program.as_ref().and_then(|program| program.plays.first());
+        let place =
+            Place { position: Position(first.map(|play| vec![play.index]).unwrap_or_default()), batch: first.map_or(0, |play| play.batch) };
+        Self {
+            serves: program.is_none(),
+            program,
+            session: 0,
+            down: None,
+            place,
+            dirty: false,
+            wants: None,
+            result: None,
+            suspended: None,
+            published: Told::default(),
+            told: Told::default(),
+            queued: Vec::new(),
+            connecting: None,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        !self.serves && self.result.is_none()
+    }
+
+    fn play(&self, index: u32) -> Option<&Arc<Play>> {
+        self.program.as_ref()?.plays.iter().find(|play| play.index == index)
+    }
+
+    fn batch(&self, position: &Position) -> u32 {
+        position.play().and_then(|index| self.play(index)).map_or(0, |play| play.batch)
+    }
+}
+
+/// A task that one host does for another.
+struct Performing {
+    asker: Arc<str>,
+    asked: u64,
+    on: Arc<str>,
+}
+
+/// A question that waits for another host.
+struct Pending {
+    host: Arc<str>,
+    id: u64,
+    question: Question,
+}
+
+pub struct Coordinator {
+    inputs: Inputs,
+    hosts: BTreeMap<Arc<str>, Host>,
+    /// Inventory order.
+    order: Vec<Arc<str>>,
+    happenings: mpsc::UnboundedSender<Happening>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    incoming: mpsc::UnboundedReceiver<Incoming>,
+    to_self: mpsc::UnboundedSender<Incoming>,
+    slots: Arc<Semaphore>,
+    pending: Vec<Pending>,
+    /// Results of `run_once` tasks of this pass.
+    ran_once: HashMap<(Position, u32), Answer>,
+    /// Who runs it.
+    runners: HashMap<(Position, u32), Arc<str>>,
+    /// Plays that `meta: end_play` ended, for their further batches.
+    ended_plays: BTreeSet<u32>,
+    /// Requests performed for others, by our id.
+    performs: HashMap<u64, Performing>,
+    next: u64,
+    waiters: Vec<oneshot::Sender<BTreeMap<Arc<str>, HostResult>>>,
+    stopped: Option<(Position, Arc<str>)>,
+    failures: HashMap<(u32, u32), Vec<Arc<str>>>,
+    applying: bool,
+    grows: bool,
+    cancelled: Option<Instant>,
+    inventory: BTreeMap<Arc<str>, HostVariables>,
+}
+
+impl Coordinator {
+    pub fn new(mut inputs: Inputs, happenings: mpsc::UnboundedSender<Happening>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
+        let (to_self, incoming) = mpsc::unbounded_channel();
+        let order: Vec<Arc<str>> = inputs.programs.iter().map(|(name, _)| Arc::clone(name)).collect();
+        let grows = inputs.programs.iter().any(|(_, program)| program.changes_inventory());
+        let programs = std::mem::take(&mut inputs.programs);
+        let hosts = programs.into_iter().map(|(name, program)| (name, Host::new(Some(Arc::new(program))))).collect();
+        let inventory = std::mem::take(&mut inputs.inventory);
+        let applying = inputs.mode == RunMode::Apply;
+        Self {
+            slots: Arc::new(Semaphore::new(inputs.forks.max(1))),
+            inputs,
+            hosts,
+            order,
+            happenings,
+            commands,
+            incoming,
+            to_self,
+            pending: Vec::new(),
+            ran_once: HashMap::new(),
+            runners: HashMap::new(),
+            ended_plays: BTreeSet::new(),
+            performs: HashMap::new(),
+            next: 0,
+            waiters: Vec::new(),
+            stopped: None,
+            failures: HashMap::new(),
+            applying,
+            grows,
+            cancelled: None,
+            inventory,
+        }
+    }
+
+    /// Until the caller ends it.
+    pub async fn run(mut self) {
+        for host in self.order.clone() {
+            self.connect(&host, Patience::Usual);
+        }
+        self.settle();
+        loop {
+            let limit = self.cancelled.map_or(Duration::from_secs(3600), |since| CANCEL_LIMIT.saturating_sub(since.elapsed()));
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Finished(waiter)) => self.waiters.push(waiter),
+                    Some(Command::Apply) => self.apply(),
+                    Some(Command::Cancel) => self.cancel(),
+                    Some(Command::End) | None => break,
+                },
+                Some(incoming) = self.incoming.recv() => self.take(incoming),
+                () = tokio::time::sleep(limit), if self.cancelled.is_some() => self.give_up_cancelled(),
+            }
+            self.settle();
+        }
+        let downs: Vec<mpsc::Sender<Down>> = self.hosts.values_mut().filter_map(|host| host.down.take()).collect();
+        for down in &downs {
+            let _ = down.send(Down::End).await;
+        }
+        // The agents' last words: their streams close.
+        let until = tokio::time::Instant::now() + Duration::from_secs(2);
+        let mut open = downs.len();
+        while open > 0 {
+            match tokio::time::timeout_at(until, self.incoming.recv()).await {
+                Ok(Some(Incoming::Closed { .. })) => open -= 1,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+
+    fn tell(&self, happening: Happening) {
+        // Nobody listening is no reason to stop.
+        let _ = self.happenings.send(happening);
+    }
+
+    fn connect(&mut self, name: &Arc<str>, patience: Patience) {
+        self.next += 1;
+        let session = self.next;
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.session = session;
+            if host.suspended.is_none() {
+                self.tell(Happening::Connecting { host: Arc::clone(name) });
+            }
+        }
+        let Some(start) = self.start_of(name) else { return };
+        let connector = Arc::clone(&self.inputs.connector);
+        let task =
+            tokio::spawn(host::run(Arc::clone(name), session, connector, patience, start, Arc::clone(&self.slots), self.to_self.clone()));
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.connecting = Some(task.abort_handle());
+        }
+    }
+
+    /// What the host's agent begins with.
+    fn start_of(&self, name: &Arc<str>) -> Option<Box<Start>> {
+        let host = self.hosts.get(name)?;
+        let live = host.is_live();
+        Some(Box::new(Start {
+            protocol: crate::agent::frame::PROTOCOL,
+            program: host.program.as_ref().filter(|_| live).map(Arc::clone),
+            mode: if live { self.inputs.mode } else { RunMode::Serve },
+            environment: format!("{}-{name}", self.inputs.environment).into(),
+            run: self.inputs.identity.clone(),
+            journal_key: self.inputs.journal_key.clone(),
+            ordered: self.grows || self.order.len() > 1,
+            grows: self.grows,
+            resume: host.suspended.as_ref().map(|(snapshot, _)| snapshot.clone()),
+            become_password: self.inputs.become_passwords.get(name).or(self.inputs.become_password.as_ref()).cloned(),
+        }))
+    }
+
+    /// To a host; frames wait while it connects. A full queue means content is on its way: then a task waits for room.
+    fn send(&mut self, name: &Arc<str>, frame: Down) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        match &host.down {
+            Some(down) => {
+                if let Err(mpsc::error::TrySendError::Full(frame)) = down.try_send(frame) {
+                    let down = down.clone();
+                    tokio::spawn(async move {
+                        let _ = down.send(frame).await;
+                    });
+                }
+            }
+            None => host.queued.push(frame),
+        }
+    }
+
+    fn answer(&mut self, name: &Arc<str>, id: u64, answer: Answer) {
+        self.send(name, Down::Answer { id, answer });
+    }
+
+    // ---- what comes from hosts ----
+
+    fn take(&mut self, incoming: Incoming) {
+        let is_current =
+            |host: &Arc<str>, session: u64, hosts: &BTreeMap<Arc<str>, Host>| hosts.get(host).is_some_and(|host| host.session == session);
+        match incoming {
+            Incoming::Connected { host, session, down } if is_current(&host, session, &self.hosts) => self.connected(&host, down),
+            Incoming::NotConnected { host, session, error } if is_current(&host, session, &self.hosts) => {
+                if self.is_returning(&host) {
+                    self.try_again(&host);
+                } else if self.is_awaited(&host) {
+                    self.give_up(&host, GivenUp::Gone(error.message));
+                } else {
+                    self.unreachable(&host, Failure { message: error.message, hint: error.hint });
+                }
+            }
+            Incoming::Closed { host, session, reason } if is_current(&host, session, &self.hosts) => self.closed(&host, &reason),
+            Incoming::Frame { host, session, frame } if is_current(&host, session, &self.hosts) => self.frame(&host, *frame),
+            _ => {}
+        }
+    }
+}

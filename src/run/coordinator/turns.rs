@@ -1,0 +1,204 @@
+//! After each event: who may go on, and who gets the answer it waits for.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::frames::unknown_host;
+use super::{Coordinator, Host, Pending};
+use crate::agent::frame::{Answer, Down, Question};
+use crate::program::{Layer, Map, Position};
+use crate::run::host::Patience;
+use crate::run::hostvars::HostScope;
+use crate::run::order::Place;
+use crate::run::{HostResult, HostVariables};
+
+impl Coordinator {
+    /// After each event: who may go on now?
+    pub(super) fn settle(&mut self) {
+        self.grant_watermarks();
+        self.answer_pending();
+        let live = self.hosts.values().any(Host::is_live);
+        if !live && !self.waiters.is_empty() {
+            let results: BTreeMap<Arc<str>, HostResult> = self
+                .hosts
+                .iter()
+                .filter(|(_, host)| !host.serves)
+                .filter_map(|(name, host)| Some((Arc::clone(name), host.result.clone()?)))
+                .collect();
+            for waiter in self.waiters.drain(..) {
+                let _ = waiter.send(results.clone());
+            }
+        }
+    }
+
+    pub(super) fn others_past(&self, name: &Arc<str>, place: &Place) -> bool {
+        self.hosts.iter().filter(|(other, host)| *other != name && host.is_live()).all(|(_, host)| host.place.is_past(place))
+    }
+
+    pub(super) fn grant_watermarks(&mut self) {
+        let wanting: Vec<(Arc<str>, Place)> =
+            self.hosts.iter().filter_map(|(name, host)| Some((Arc::clone(name), host.wants.clone()?))).collect();
+        for (name, place) in wanting {
+            if self.others_past(&name, &place) {
+                let dirty = self.hosts.iter().any(|(other, host)| *other != name && !host.serves && host.dirty);
+                if let Some(host) = self.hosts.get_mut(&name) {
+                    host.wants = None;
+                }
+                self.send(&name, Down::Watermark { position: place.position, dirty });
+            }
+        }
+    }
+
+    pub(super) fn answer_pending(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        for waiting in pending {
+            match self.try_answer(&waiting) {
+                Some(answer) => self.answer(&waiting.host, waiting.id, answer),
+                None => self.pending.push(waiting),
+            }
+        }
+    }
+
+    pub(super) fn try_answer(&mut self, waiting: &Pending) -> Option<Answer> {
+        match &waiting.question {
+            Question::HostVariable { host, name, position } => self.is_told(waiting, host, position).then(|| {
+                match self.with_scope(host, &self.place_of(waiting, position), |scope| scope.value(name)) {
+                    None => unknown_host(host),
+                    Some(Ok(value)) => Answer::Value(value),
+                    Some(Err(error)) => match error.unknown_cause() {
+                        Some(cause) => Answer::Unknown(Arc::clone(cause)),
+                        None => Answer::Error { message: format!("hostvars['{host}']['{name}']: {error}"), hint: error.hint },
+                    },
+                }
+            }),
+            Question::HostVariables { host, position } => self.is_told(waiting, host, position).then(|| {
+                self.with_scope(host, &self.place_of(waiting, position), |scope| scope.values())
+                    .map_or_else(|| unknown_host(host), Answer::Values)
+            }),
+            Question::Told { name, position } => {
+                let place = self.place_of(waiting, position);
+                self.others_past(&waiting.host, &place).then(|| {
+                    let told = self.hosts.get(&waiting.host).and_then(|host| host.told.get(name, &place));
+                    Answer::Value(told.cloned())
+                })
+            }
+            Question::RunOnce { position } => self.run_once(&waiting.host, position),
+            Question::Program { from_play } => self.program_anew(&waiting.host, *from_play),
+            _ => Some(Answer::Done),
+        }
+    }
+
+    /// Whether the host has done all before the position, so that what it tells is what linear order shows.
+    pub(super) fn is_told(&self, waiting: &Pending, host: &Arc<str>, position: &Position) -> bool {
+        let place = self.place_of(waiting, position);
+        let batch = place.batch;
+        self.hosts.get(host).is_none_or(|host| !host.is_live() || host.place.is_past(&place) || host.batch(position) > batch)
+    }
+
+    /// Where the task is that asks.
+    pub(super) fn place_of(&self, waiting: &Pending, position: &Position) -> Place {
+        Place { position: position.clone(), batch: self.hosts.get(&waiting.host).map_or(0, |host| host.batch(position)) }
+    }
+
+    /// The variables of a host as a task at `place` sees them.
+    pub(super) fn with_scope<T>(&self, host: &Arc<str>, place: &Place, read: impl FnOnce(&HostScope<'_>) -> T) -> Option<T> {
+        let known = self.hosts.get(host);
+        let inventory = self.inventory.get(host);
+        let fallback;
+        let inventory = match (inventory, known) {
+            (Some(inventory), _) => inventory,
+            (None, Some(known)) => {
+                let program = known.program.as_ref();
+                fallback = HostVariables {
+                    in_folders: program
+                        .map(|program| program.in_folders.iter().map(|layers| of_numbers(&program.inventory, layers)).collect())
+                        .unwrap_or_default(),
+                    magic: program.map(|program| program.magic.clone()).unwrap_or_default(),
+                };
+                &fallback
+            }
+            (None, None) => return None,
+        };
+        let extra = self.hosts.values().find_map(|host| host.program.as_ref()).map(|program| program.extra.clone()).unwrap_or_default();
+        let plays = self.hosts.values().filter_map(|host| host.program.as_ref()).flat_map(|program| &program.plays);
+        let play = plays.into_iter().find(|play| Some(play.index) == place.position.play());
+        let scope = HostScope {
+            host,
+            inventory,
+            folder: play.map_or(0, |play| play.folder as usize),
+            extra: &extra,
+            published: &known.map_or_else(Map::new, |known| known.published.before(place)),
+            depth: RefCell::new(0),
+        };
+        Some(read(&scope))
+    }
+
+    pub(super) fn run_once(&mut self, asker: &Arc<str>, position: &Position) -> Option<Answer> {
+        // Once in each batch.
+        let at = (position.clone(), self.hosts.get(asker)?.batch(position));
+        if let Some(answer) = self.ran_once.get(&at) {
+            return Some(answer.clone());
+        }
+        let play = self.hosts.get(asker)?.play(position.play()?)?;
+        let first = play.batch_hosts.iter().find(|name| self.hosts.get(*name).is_some_and(Host::is_live))?.clone();
+        // A host that ran ahead of the position without asking has skipped it for good (its tags or include differ).
+        let runner = match self.runners.get(&at) {
+            Some(runner) if self.hosts.get(runner).is_some_and(Host::is_live) => Arc::clone(runner),
+            _ => first,
+        };
+        self.runners.insert(at, Arc::clone(&runner));
+        (runner == *asker).then_some(Answer::Done)
+    }
+
+    pub(super) fn program_anew(&mut self, asker: &Arc<str>, from_play: u32) -> Option<Answer> {
+        // Everybody's additions count: all must be through with the plays before.
+        let place = Place { position: Position(vec![from_play]), batch: 0 };
+        if !self.others_past(asker, &place) {
+            return None;
+        }
+        let Some(recompile) = &mut self.inputs.recompile else { return Some(Answer::Done) };
+        let programs = match recompile.programs() {
+            Ok(programs) => programs,
+            Err(message) => return Some(Answer::Error { message, hint: None }),
+        };
+        let mut own = None;
+        let mut added = Vec::new();
+        for (name, program) in programs {
+            let program = Arc::new(program);
+            if name == *asker {
+                own = Some(Arc::clone(&program));
+            }
+            match self.hosts.get_mut(&name) {
+                Some(host) => host.program = Some(program),
+                None => {
+                    let mut later = (*program).clone();
+                    later.plays.retain(|play| play.index >= from_play);
+                    self.order.push(Arc::clone(&name));
+                    self.hosts.insert(Arc::clone(&name), Host::new(Some(Arc::new(later))));
+                    added.push(name);
+                }
+            }
+        }
+        for name in added {
+            self.connect(&name, Patience::Usual);
+        }
+        Some(own.map_or(Answer::Done, |program| Answer::Program(Box::new((*program).clone()))))
+    }
+
+    // ---- what the caller says ----
+}
+
+/// The step after a task.
+pub(super) fn after(position: &Position) -> Position {
+    let mut after = position.clone();
+    if let Some(last) = after.0.last_mut() {
+        *last += 1;
+    }
+    after
+}
+
+/// Layers by their numbers.
+pub(super) fn of_numbers(layers: &[Layer], numbers: &[u32]) -> Vec<Layer> {
+    numbers.iter().filter_map(|number| layers.get(*number as usize)).cloned().collect()
+}
