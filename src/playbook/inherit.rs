@@ -7,6 +7,7 @@ use super::loader::Loader;
 use crate::module::Kind;
 use crate::program::{Keywords, Tree, Value};
 use crate::source::{Diagnostic, Node, NodeKind};
+use crate::template::reads::{self, Form};
 
 impl Loader<'_> {
     /// Reads one shared keyword. False: it is none of them.
@@ -128,6 +129,21 @@ impl Loader<'_> {
         if scalar.text.trim().is_empty() && !node.is_null() {
             self.mistake(Diagnostic::at(node, format!("empty condition in `{name}`")).hint("write `true`, or leave it out"));
             return None;
+        }
+        if node.is_template() && !reads::wrapped(&scalar.text) {
+            let expression = node.expression();
+            if let Some(Tree::Expression(text)) = &expression
+                && reads::of(text, Form::Condition).is_ok()
+            {
+                self.mistake(
+                    Diagnostic::at(node, format!("a text in this expression of `{name}` holds a template"))
+                        .hint(
+                            "name the variable itself: `word == x` for `word == '{{ x }}'`; ansible-core 2.23 will take the text as it is",
+                        )
+                        .as_warning(),
+                );
+            }
+            return expression;
         }
         if node.is_template() {
             self.mistake(

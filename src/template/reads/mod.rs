@@ -145,7 +145,7 @@ fn walked(parsed: super::Result<Arc<Parsed>>, template: &Template, condition: bo
 }
 
 /// Whether a condition's text is one template throughout.
-pub(super) fn wrapped(source: &str) -> bool {
+pub fn wrapped(source: &str) -> bool {
     let text = source.trim();
     ["{{", "{%", "{#"].iter().any(|start| text.starts_with(start)) && ["}}", "%}", "#}"].iter().any(|end| text.ends_with(end))
 }
