@@ -1,7 +1,7 @@
 //! The page as a program and as a person see it.
 
 use std::io::{BufRead, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -29,35 +29,43 @@ fn send(arguments: &[&str], body: &str) -> Value {
     assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
+/// A driver that listens, what it goes on to say, and its port. `None`: it ended.
+fn listening() -> Option<(Child, BufReader<ChildStdout>, u16)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("chromedriver runs: tests/run installs it");
+    let mut said = BufReader::new(driver.stdout.take().expect("piped"));
+    let mut line = String::new();
+    let port = loop {
+        line.clear();
+        if said.read_line(&mut line).expect("it says its port") == 0 {
+            break None;
+        }
+        let port = line.split("on port ").nth(1).and_then(|rest| rest.trim_end().trim_end_matches('.').parse::<u16>().ok());
+        if port.is_some_and(|port| port != 0) {
+            break port;
+        }
+    };
+    if port.is_none() {
+        driver.wait().expect("it ended");
+    }
+    Some((driver, said, port?))
+}
+
 /// A headless Chromium, driven by its own driver.
 pub struct Browser {
-    driver: std::process::Child,
+    driver: Child,
     session: String,
     _profile: tempfile::TempDir,
 }
 
 impl Browser {
     pub fn open() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver runs: tests/run installs it");
-        let mut said = BufReader::new(driver.stdout.take().expect("piped"));
-        let mut line = String::new();
-        let port = loop {
-            line.clear();
-            assert!(said.read_line(&mut line).expect("it says its port") > 0, "chromedriver ended");
-            if let Some(port) = line
-                .split("on port ")
-                .nth(1)
-                .and_then(|rest| rest.trim_end().trim_end_matches('.').parse::<u16>().ok())
-                .filter(|port| *port != 0)
-            {
-                break port;
-            }
-        };
+        // It asks for any port of IPv4 and takes the same of IPv6: where somebody has that one, it ends.
+        let (driver, said, port) = (0..5).find_map(|_| listening()).expect("chromedriver listens");
         // It goes on talking: nobody may close its pipe.
         std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(drop));
         let profile = tempfile::tempdir().expect("a profile");
