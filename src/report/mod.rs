@@ -15,6 +15,8 @@ pub use story::{Format, Story};
 
 use std::io::{BufRead, IsTerminal, Write};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::project::Files;
 
 /// One line on stderr. The only way to it.
@@ -63,6 +65,8 @@ pub async fn confirm(question: &str) -> Option<bool> {
     if !std::io::stdin().is_terminal() {
         return None;
     }
+    // Heard from before the question is there: a Ctrl-C that comes with it is meant for it.
+    let mut interrupt = signal(SignalKind::interrupt()).ok()?;
     let _asking = live::asking();
     ask(question);
     let (answer, answered) = tokio::sync::oneshot::channel();
@@ -74,7 +78,7 @@ pub async fn confirm(question: &str) -> Option<bool> {
     });
     tokio::select! {
         answer = answered => Some(answer.unwrap_or(false)),
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupt.recv() => {
             line("");
             Some(false)
         }
