@@ -31,7 +31,8 @@ impl Person {
         let stream = || pair.slave.try_clone().expect("a descriptor");
         // A session of its own, so that ^C is a signal to it as at any terminal.
         let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(wanted.get_program()).args(wanted.get_args()).env_clear();
+        // Whoever runs the tests in the background has them ignore ^C: a person's shell does not.
+        command.args(["--ctty", "/usr/bin/env", "--default-signal=INT"]).arg(wanted.get_program()).args(wanted.get_args()).env_clear();
         command.envs(wanted.get_envs().filter_map(|(name, value)| Some((name, value?))));
         if let Some(folder) = wanted.get_current_dir() {
             command.current_dir(folder);

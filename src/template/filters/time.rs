@@ -7,7 +7,7 @@ use super::super::evaluate::Context;
 use super::super::methods::as_float;
 use super::super::{Error, Result, python};
 use super::Filter;
-use crate::program::zone::Offset;
+use crate::program::zone::{Civil, Offset, days_from};
 use crate::program::{Clock, Key, Map, Value};
 
 pub const FILTERS: &[Filter] =
@@ -30,26 +30,10 @@ pub struct Moment {
     microseconds: i64,
 }
 
-/// Year, month, day of a day number since 1970-01-01 (Howard Hinnant's `civil_from_days`).
+/// Year, month, day of a day number since 1970-01-01.
 fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// Day number of a date (`days_from_civil`).
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+    let Civil { year, month, day, .. } = Civil::from(days * 86_400);
+    (year, month, day)
 }
 
 const MONTHS: [&str; 12] =
@@ -96,14 +80,14 @@ impl Moment {
 
     fn day_of_year(self) -> i64 {
         let (year, _, _) = self.date();
-        self.microseconds.div_euclid(DAY) - days(year, 1, 1) + 1
+        self.microseconds.div_euclid(DAY) - days_from(year, 1, 1) + 1
     }
 
     /// ISO year and week.
     fn iso_week(self) -> (i64, i64) {
         let thursday = self.microseconds.div_euclid(DAY) - self.weekday() + 3;
         let (year, _, _) = civil(thursday);
-        (year, (thursday - days(year, 1, 1)) / 7 + 1)
+        (year, (thursday - days_from(year, 1, 1)) / 7 + 1)
     }
 
     /// The hidden mapping that stands for it.
@@ -308,7 +292,7 @@ impl Moment {
         if !(1..=12).contains(&month) || !(1..=longest).contains(&day) || hour > 23 || minute > 59 || second > 61 {
             return Err(mismatch());
         }
-        let number = of_year.map_or_else(|| days(year, month, day), |of_year| days(year, 1, 1) + of_year - 1);
+        let number = of_year.map_or_else(|| days_from(year, month, day), |of_year| days_from(year, 1, 1) + of_year - 1);
         let _ = zone;
         Ok(Self { microseconds: number * DAY + ((hour * 60 + minute) * 60 + second) * 1_000_000 + micro })
     }
@@ -405,7 +389,7 @@ pub fn method(context: &Context, entries: &Map, name: &str, given: Arguments) ->
                 let bound = given.bind(&what, &["year", "month", "day", "hour", "minute", "second", "microsecond"])?;
                 let (year, month, day) = moment.date();
                 let (hour, minute, second, micro) = moment.clock();
-                let number = days(bound.integer(0, year)?, bound.integer(1, month)?, bound.integer(2, day)?);
+                let number = days_from(bound.integer(0, year)?, bound.integer(1, month)?, bound.integer(2, day)?);
                 let clock = (bound.integer(3, hour)? * 60 + bound.integer(4, minute)?) * 60 + bound.integer(5, second)?;
                 Moment { microseconds: number * DAY + clock * 1_000_000 + bound.integer(6, micro)? }.value()
             }
