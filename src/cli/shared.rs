@@ -1,6 +1,6 @@
 //! Arguments that several commands have, as people of this field type them.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -93,9 +93,14 @@ impl Selection {
     pub fn become_password(&self) -> Result<Option<Value>, String> {
         let secret = |text: &str| Some(Value::Text(Text::secret(text.trim_matches(['\r', '\n']).to_owned())));
         if self.ask_become_pass {
-            return report::ask_secret("BECOME password: ")
-                .map(|text| secret(&text))
-                .ok_or_else(|| "no terminal to ask for the become password on".to_owned());
+            return report::ask_secret("BECOME password: ").map(|text| secret(&text)).ok_or_else(|| {
+                if std::io::stdin().is_terminal() {
+                    "no become password was given"
+                } else {
+                    "no terminal to ask for the become password on"
+                }
+                .to_owned()
+            });
         }
         let Some(path) = &self.become_password_file else { return Ok(None) };
         let failed = |error: &dyn std::fmt::Display| format!("read the become password from {}: {error}", path.display());

@@ -86,14 +86,18 @@ impl Vault {
         let files = passwords.files.iter().map(|file| ("default".to_owned(), file.clone(), file.display().to_string()));
         for (label, source, written) in ids.chain(files) {
             let password = if source.as_os_str() == "prompt" || source.as_os_str() == "prompt_ask_vault_pass" {
-                prompt(&format!("Vault password ({label}): ")).map(String::into_bytes).ok_or_else(|| "nobody can be asked here".to_owned())
+                prompt(&format!("Vault password ({label}): "))
+                    .map(String::into_bytes)
+                    .ok_or_else(|| "none was typed, or there is no terminal to ask on".to_owned())
             } else {
                 vault.password_of(&home(&source), &label)
             };
             vault.add(label, password, &written, diagnostics);
         }
         if passwords.ask {
-            let password = prompt("Vault password: ").map(String::into_bytes).ok_or_else(|| "nobody can be asked here".to_owned());
+            let password = prompt("Vault password: ")
+                .map(String::into_bytes)
+                .ok_or_else(|| "none was typed, or there is no terminal to ask on".to_owned());
             vault.add("default".to_owned(), password, "prompt", diagnostics);
         }
         vault

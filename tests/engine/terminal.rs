@@ -72,6 +72,10 @@ fn the_password_of_become_is_asked_once_and_not_shown(lab: &Lab) {
     assert_eq!(status.signal(), Some(nix::libc::SIGINT), "{status}: {}", ended.shown);
     assert!(ended.echoes(), "the terminal is as it was");
 
+    let mut given_up = at_terminal(lab, &arguments);
+    given_up.sees("BECOME password: ").types("\x04").leaves_with(6);
+    assert!(given_up.shown.contains("no become password was given"), "{}", given_up.shown);
+
     let nobody = lab.provision(&arguments).expect(6);
     assert!(
         nobody.stderr.contains("no terminal to ask for the become password on\nhint: give --become-password-file"),
