@@ -11,7 +11,7 @@ use crate::delivery::Delivery;
 use crate::playbook::compile::Compiled;
 use crate::report::{self, Format, entry};
 use crate::run::reach::Reached;
-use crate::vm::{Change, Container, Environment, Event, Nodes, Package, Provider};
+use crate::vm::{Capacity, Change, Container, Environment, Event, Nodes, Package, Provider, ProviderKind};
 use crate::vm::{NodeName, Outcome, cgroup};
 
 /// Why nothing is said of what stands on the machines.
@@ -80,10 +80,15 @@ impl Planned {
         }
     }
 
-    /// What this workstation cannot hold nodes to.
+    /// What this workstation cannot hold nodes to, and cannot give them.
     fn notes(&self) -> Vec<String> {
         let starts = self.changes.iter().any(|(_, change)| !matches!(change, Change::Keep | Change::Remove));
-        if starts { cgroup::predicted().notes() } else { Vec::new() }
+        if !starts {
+            return Vec::new();
+        }
+        let containers = self.ours.machines.iter().filter(|machine| machine.provider == ProviderKind::Container);
+        let made = self.fresh().len() as u64;
+        [cgroup::predicted().notes(), Capacity::read().notes(containers, made)].concat()
     }
 
     /// The plan's first lines: what is to be installed on this workstation.

@@ -4,6 +4,7 @@
 //! Every call blocks (a controller on tokio wraps it in `spawn_blocking`) and has a deadline of its own.
 
 pub mod address;
+pub mod capacity;
 pub mod cgroup;
 pub mod change;
 pub mod container;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use address::Network;
+pub use capacity::Capacity;
 pub use cgroup::{Limit, Limits};
 pub use change::Change;
 pub use container::{Container, Options};
