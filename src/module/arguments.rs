@@ -83,12 +83,14 @@ pub struct Field {
     pub documentation: &'static str,
     /// The value is a bare expression or a list of them (`assert: that`, `debug: var`): not evaluated as a template.
     pub expression: bool,
+    /// What else a literal text must be, told before anything is touched.
+    pub check: Option<fn(&str) -> Result<(), String>>,
 }
 
 /// Options of a field as the declaration writes them in brackets.
 impl Field {
     pub fn new(name: &'static str, documentation: &'static str, kind: Kind) -> Self {
-        Self { name, aliases: &[], kind, required: false, default: None, secret: false, documentation, expression: false }
+        Self { name, aliases: &[], kind, required: false, default: None, secret: false, documentation, expression: false, check: None }
     }
 
     #[must_use]
@@ -118,6 +120,13 @@ impl Field {
     #[must_use]
     pub fn expression(mut self) -> Self {
         self.expression = true;
+        self
+    }
+
+    /// A literal text is held against this before the start; at run time the module says it in Ansible's words.
+    #[must_use]
+    pub fn checked(mut self, check: fn(&str) -> Result<(), String>) -> Self {
+        self.check = Some(check);
         self
     }
 
@@ -172,6 +181,10 @@ pub mod rules {
 
     pub fn required_if(argument: &'static str, value: &'static str, names: &'static [&'static str]) -> Rule {
         Rule::RequiredIf { argument, value, names, any: false }
+    }
+
+    pub fn required_if_any(argument: &'static str, value: &'static str, names: &'static [&'static str]) -> Rule {
+        Rule::RequiredIf { argument, value, names, any: true }
     }
 
     pub fn required_by(argument: &'static str, names: &'static [&'static str]) -> Rule {

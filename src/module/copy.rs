@@ -361,7 +361,7 @@ pub(super) fn followed_source<'run>(
 }
 
 /// `..` and `.` taken out by name: the controller's files are known by their paths only.
-fn plain(path: &Path) -> PathBuf {
+pub(super) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {

@@ -37,6 +37,21 @@ arguments! {
 }
 
 impl FileArguments {
+    /// None given: what is made gets the umask's mode and the acting user.
+    pub fn none() -> Self {
+        Self {
+            mode: None,
+            owner: None,
+            group: None,
+            seuser: None,
+            serole: None,
+            setype: None,
+            selevel: None,
+            attributes: None,
+            unsafe_writes: false,
+        }
+    }
+
     /// What has to change so that the object (a link itself, not what it points to) is as wanted.
     pub fn difference(&self, path: &Path, system: &dyn System) -> Result<Ownership> {
         let Some(found) = system.metadata(path)? else {

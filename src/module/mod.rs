@@ -8,10 +8,13 @@
 #[macro_use]
 pub mod arguments;
 mod copy_tree;
+mod encoding;
 pub mod engine;
 pub mod expand;
 pub mod file_arguments;
+mod octets;
 pub mod outcome;
+mod text_file;
 
 use std::sync::OnceLock;
 
@@ -146,28 +149,34 @@ modules! {
     apt
     artifact
     assert
+    blockinfile
     command
     copy
     debug
     fail
     file
+    find
     group_by
     hostname
     include_vars
+    lineinfile
     meta
     modprobe
     package
     ping
     reboot
+    replace
     service
     set_fact
     setup
+    shell
+    slurp
+    stat
     sysctl
     systemd
-    wait_for
-    shell
-    stat
+    tempfile
     template
+    wait_for
 }
 
 /// The module of a name as a playbook writes it: `copy`, `ansible.builtin.copy`, `ansible.legacy.copy`.

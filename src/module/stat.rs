@@ -87,47 +87,14 @@ impl Stat {
     fn describe(&self, path: &Path, object: &Path, found: &Metadata, context: &Context<'_>) -> Result<Map> {
         let system = context.system;
         let is = |kind| found.kind == kind;
-        let bit = |bits: u32| found.mode & bits != 0;
         let number = |number: u64| Value::Int(number as i64);
         let new = |what: &str| Value::unknown(format!("the {what} of a new file"));
-        let time = |time: f64| if time.is_nan() { new("time") } else { Value::Float(time) };
-        let id = |id: u32| if id >= FIRST_UNKNOWN_ID { new("owner") } else { i64::from(id).into() };
         let made = found.inode >= FIRST_UNKNOWN_INODE;
-        let mut stat = map! {
-            "exists" => true,
-            "path" => self.path.0.as_str(),
-            "mode" => format!("{:04o}", found.mode),
-            "isdir" => is(FileKind::Directory),
-            "ischr" => is(FileKind::Character),
-            "isblk" => is(FileKind::Block),
-            "isreg" => is(FileKind::File),
-            "isfifo" => is(FileKind::Fifo),
-            "islnk" => is(FileKind::Symlink),
-            "issock" => is(FileKind::Socket),
-            "uid" => id(found.uid),
-            "gid" => id(found.gid),
-            "size" => number(found.size),
-            "inode" => if made { new("inode") } else { number(found.inode) },
-            "dev" => if made { new("device") } else { number(found.device) },
-            "nlink" => number(found.links),
-            "atime" => time(found.accessed),
-            "mtime" => time(found.modified),
-            "ctime" => time(found.changed),
-            "wusr" => bit(0o200),
-            "rusr" => bit(0o400),
-            "xusr" => bit(0o100),
-            "wgrp" => bit(0o020),
-            "rgrp" => bit(0o040),
-            "xgrp" => bit(0o010),
-            "woth" => bit(0o002),
-            "roth" => bit(0o004),
-            "xoth" => bit(0o001),
-            "isuid" => bit(0o4000),
-            "isgid" => bit(0o2000),
-            "blocks" => if made { new("size on disk") } else { number(found.blocks) },
-            "block_size" => number(found.block_size),
-            "device_type" => number(found.rdev),
-        };
+        let mut stat = map! { "exists" => true, "path" => self.path.0.as_str() };
+        stat.extend(lstat(found));
+        stat.insert("blocks".into(), if made { new("size on disk") } else { number(found.blocks) });
+        stat.insert("block_size".into(), number(found.block_size));
+        stat.insert("device_type".into(), number(found.rdev));
         let mut add = |name: &str, value: Value| drop(stat.insert(name.into(), value));
         let access = system.access(path)?;
         add("readable", access.read.into());
@@ -145,7 +112,7 @@ impl Stat {
             add("gr_name", group.name.into());
         }
         if self.get_checksum && is(FileKind::File) && access.read {
-            add("checksum", known(system.digest(path, self.digest()))?.unwrap_or(Value::Null));
+            add("checksum", known(system.digest(path, self.checksum_algorithm.digest()))?.unwrap_or(Value::Null));
         }
         if self.get_mime {
             let (kind, charset) = match system.mime(path) {
@@ -173,9 +140,52 @@ impl Stat {
         }
         Ok(stat)
     }
+}
 
-    fn digest(&self) -> Digest {
-        match self.checksum_algorithm {
+/// What lstat(2) says, as `stat` and `find` return it: kind, mode and its bits, ids, size, times.
+pub fn lstat(found: &Metadata) -> Map {
+    let is = |kind| found.kind == kind;
+    let bit = |bits: u32| found.mode & bits != 0;
+    let number = |number: u64| Value::Int(number as i64);
+    let new = |what: &str| Value::unknown(format!("the {what} of a new file"));
+    let time = |time: f64| if time.is_nan() { new("time") } else { Value::Float(time) };
+    let id = |id: u32| if id >= FIRST_UNKNOWN_ID { new("owner") } else { i64::from(id).into() };
+    let made = found.inode >= FIRST_UNKNOWN_INODE;
+    map! {
+        "mode" => format!("{:04o}", found.mode),
+        "isdir" => is(FileKind::Directory),
+        "ischr" => is(FileKind::Character),
+        "isblk" => is(FileKind::Block),
+        "isreg" => is(FileKind::File),
+        "isfifo" => is(FileKind::Fifo),
+        "islnk" => is(FileKind::Symlink),
+        "issock" => is(FileKind::Socket),
+        "uid" => id(found.uid),
+        "gid" => id(found.gid),
+        "size" => number(found.size),
+        "inode" => if made { new("inode") } else { number(found.inode) },
+        "dev" => if made { new("device") } else { number(found.device) },
+        "nlink" => number(found.links),
+        "atime" => time(found.accessed),
+        "mtime" => time(found.modified),
+        "ctime" => time(found.changed),
+        "wusr" => bit(0o200),
+        "rusr" => bit(0o400),
+        "xusr" => bit(0o100),
+        "wgrp" => bit(0o020),
+        "rgrp" => bit(0o040),
+        "xgrp" => bit(0o010),
+        "woth" => bit(0o002),
+        "roth" => bit(0o004),
+        "xoth" => bit(0o001),
+        "isuid" => bit(0o4000),
+        "isgid" => bit(0o2000),
+    }
+}
+
+impl Algorithm {
+    pub fn digest(self) -> Digest {
+        match self {
             Algorithm::Md5 => Digest::Md5,
             Algorithm::Sha1 => Digest::Sha1,
             Algorithm::Sha224 => Digest::Sha224,

@@ -12,7 +12,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("apt_repository", "write the .list or .sources file below /etc/apt/sources.list.d with `copy`"),
     ("assemble", "a `template` with a loop over the parts writes the same file"),
     ("async_status", "there are no background jobs (`async`): a long task holds no connection open"),
-    ("blockinfile", "write the whole file with `copy` or `template`"),
     ("cron", "write a file below /etc/cron.d with `copy`"),
     ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
     ("debconf", "run debconf-set-selections with `command`"),
@@ -21,28 +20,23 @@ const ABSENT: &[(&str, &str)] = &[
     ("dpkg_selections", "run apt-mark with `command`"),
     ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
     ("fetch", "`provision ssh NODE -- cat FILE` gets one; for a task, `command: cat …` with `register` and `changed_when: false`"),
-    ("find", "use `command: find …` with `changed_when: false`"),
     ("get_url", "name the file as an artifact: it is fetched once, verified, and copied"),
     ("getent", "use `command: getent …` with `changed_when: false`"),
     ("git", "run git with `command` and `creates`"),
     ("group", "run groupadd with `command` and `creates`, or `getent` in `changed_when`"),
     ("iptables", "run iptables with `command`, its `-C` in `when`"),
     ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),
-    ("lineinfile", "write the whole file with `copy` or `template`"),
     ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),
     ("package_facts", "use `command` with the package manager's list"),
     ("pause", "wait for what you wait for: `wait_for`, or `until` with `retries` and `delay`"),
     ("pip", "run pip with `command`"),
     ("raw", "use `command` or `shell`: no Python is needed on a node here"),
-    ("replace", "write the whole file with `copy` or `template`"),
     ("rpm_key", "run rpm --import with `command`"),
     ("script", "`copy` the script and run it with `command`"),
     ("service_facts", "`systemd_service` and `service` read the state themselves"),
     ("set_stats", "there are no custom statistics; `set_fact` keeps values over plays"),
-    ("slurp", "use `command: cat …` with `changed_when: false`"),
     ("subversion", "run svn with `command`"),
     ("sysvinit", "use `service`"),
-    ("tempfile", "use `command: mktemp` with `register`"),
     ("unarchive", "run tar with `command` and `creates`"),
     ("uri", "use `command: curl …`, or `wait_for` for a port"),
     ("user", "run useradd with `command` and `creates`"),
@@ -117,7 +111,7 @@ impl Loader<'_> {
             return;
         };
         self.check_mode(text, value);
-        if let Err((place, message)) = fits(&field.kind, value, field) {
+        if let Err((place, message)) = fits(&field.kind, value, field).and_then(|()| passes(value, field)) {
             self.mistake(Diagnostic::at(place, format!("argument `{text}` of `{}`: {message}", entry.name())));
         }
     }
@@ -147,8 +141,9 @@ impl Loader<'_> {
             }
             return;
         };
+        let checked = |check: fn(&str) -> Result<(), String>| check(value);
         if !has_template(value)
-            && let Err(message) = field.kind.check(&Value::text(value))
+            && let Err(message) = field.kind.check(&Value::text(value)).and_then(|()| field.check.map_or(Ok(()), checked))
         {
             self.mistake(Diagnostic::at(at, format!("argument `{key}` of `{}`: {message}", entry.name())));
         }
@@ -170,6 +165,19 @@ fn fits<'node>(kind: &Kind, node: &'node Node, field: &Field) -> Result<(), (&'n
         (Kind::Dict, NodeKind::List(_)) => Err((node, "expected a mapping, found a list".to_owned())),
         (Kind::List(_), NodeKind::Map(_)) => Err((node, "expected a list, found a mapping".to_owned())),
         (_, NodeKind::List(_) | NodeKind::Map(_)) => Err((node, format!("expected {}, found {}", expected(kind), node.describe()))),
+    }
+}
+
+/// What the field's own check says of a literal, or of each item of a list.
+fn passes<'node>(node: &'node Node, field: &Field) -> Result<(), (&'node Node, String)> {
+    let Some(check) = field.check else { return Ok(()) };
+    match &node.kind {
+        NodeKind::List(items) => items.iter().try_for_each(|item| passes(item, field)),
+        NodeKind::Scalar(_) if !node.is_template() && !node.is_vault() => match node.value().as_str() {
+            Some(text) => check(text).map_err(|message| (node, message)),
+            None => Ok(()),
+        },
+        _ => Ok(()),
     }
 }
 

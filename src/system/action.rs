@@ -150,6 +150,10 @@ pub enum Effect {
     Opaque,
     /// Nothing that reads show.
     None,
+    /// Something of a name that is not known stands in this folder then.
+    Named(PathBuf),
+    /// What is below this folder is not known then, and nothing else changes.
+    Below(PathBuf),
     /// Packages are present (name, version if known) or absent; what they bring is opaque.
     Packages {
         present: Vec<(String, Option<String>)>,
@@ -218,4 +222,11 @@ pub struct ActionOutcome {
     pub ended: f64,
     /// Path of the backup of a former file.
     pub backup: Option<PathBuf>,
+}
+
+impl ActionOutcome {
+    /// The backup's path as results have it.
+    pub fn kept(&self) -> Option<String> {
+        self.backup.as_ref().map(|path| path.to_string_lossy().into_owned())
+    }
 }

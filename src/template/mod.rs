@@ -25,6 +25,7 @@ mod versions;
 use std::sync::Arc;
 
 pub use error::{Error, ErrorKind, Result};
+pub use filters::regex;
 pub use syntax::Options;
 
 pub use crate::program::Clock;

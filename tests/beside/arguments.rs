@@ -47,6 +47,12 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("include_vars.dir", "a path on the controller"),
     ("include_vars.file", "a path on the controller"),
     ("include_vars.extensions", "a set: the order says nothing"),
+    ("lineinfile required if state=present, any false: line", "the module checks it; here it is told before anything is touched"),
+    ("lineinfile required if backrefs=True, any false: regexp", "the module checks it; here it is told before anything is touched"),
+    (
+        "lineinfile required if state=absent, any true: line search_string regexp",
+        "the module checks it; here it is told before anything is touched",
+    ),
     ("package.name", "a text or a list, which goes to the package manager's module"),
     ("reboot.boot_time_command", "its default depends on the node, in the code"),
     ("reboot.reboot_command", "its default depends on the node, in the code"),

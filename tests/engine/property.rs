@@ -54,6 +54,8 @@ enum Act {
     Read { path: usize, name: usize },
     Stat { path: usize, name: usize },
     Fact { name: usize, kind: u8 },
+    Edit { path: usize, kind: u8 },
+    Look { path: usize, name: usize, kind: u8 },
     Fail,
     Flush,
 }
@@ -95,15 +97,17 @@ fn act() -> impl Strategy<Value = Act> {
         2 => path.clone().prop_map(|path| Act::Template { path }),
         3 => (path.clone(), 0..5_u8).prop_map(|(path, kind)| Act::Command { path, kind }),
         2 => (path.clone(), 0..3_usize).prop_map(|(path, name)| Act::Read { path, name }),
-        3 => (path, 0..3_usize).prop_map(|(path, name)| Act::Stat { path, name }),
+        3 => (path.clone(), 0..3_usize).prop_map(|(path, name)| Act::Stat { path, name }),
         2 => (0..3_usize, 0..4_u8).prop_map(|(name, kind)| Act::Fact { name, kind }),
+        4 => (path.clone(), 0..7_u8).prop_map(|(path, kind)| Act::Edit { path, kind }),
+        2 => (path.clone(), 0..3_usize, 0..2_u8).prop_map(|(path, name, kind)| Act::Look { path, name, kind }),
         1 => Just(Act::Fail),
         1 => Just(Act::Flush),
     ]
 }
 
 fn task() -> impl Strategy<Value = Task> {
-    let when = proptest::option::weighted(0.3, (0..3_usize, 0..5_u8));
+    let when = proptest::option::weighted(0.3, (0..3_usize, 0..7_u8));
     let notify = proptest::option::weighted(0.3, 0..2_usize);
     let register = proptest::option::weighted(0.3, 0..3_usize);
     (act(), when, proptest::bool::weighted(0.15), notify, register, proptest::bool::weighted(0.7))
@@ -291,6 +295,27 @@ impl Lab {
                 };
                 value["set_fact"] = json!({format!("fact{name}"): text});
             }
+            Act::Edit { path: index, kind } => {
+                let path = path(*index);
+                let (module, arguments) = match kind {
+                    0 => ("lineinfile", json!({"path": path, "line": "one"})),
+                    1 => ("lineinfile", json!({"path": path, "regexp": "^(o|t)", "line": "\\1x", "backrefs": true, "mode": "0640"})),
+                    2 => ("lineinfile", json!({"path": path, "state": "absent", "regexp": "e$"})),
+                    3 => ("lineinfile", json!({"path": path, "line": "new", "insertbefore": "BOF", "create": true})),
+                    4 => ("blockinfile", json!({"path": path, "block": "in a block", "create": true, "mode": "0600"})),
+                    5 => ("blockinfile", json!({"path": path, "state": "absent"})),
+                    _ => ("replace", json!({"path": path, "regexp": "^(.)o", "replace": "\\1i"})),
+                };
+                value[module] = arguments;
+            }
+            Act::Look { path: index, name, kind } => {
+                if *kind == 0 {
+                    value["find"] = json!({"paths": path(*index), "recurse": true, "file_type": "any"});
+                } else {
+                    value["slurp"] = json!({"src": path(*index)});
+                }
+                value["register"] = format!("look{name}").into();
+            }
             Act::Fail => value["fail"] = json!({"msg": "as asked"}),
             Act::Flush if may_flush => {
                 value["meta"] = json!("flush_handlers");
@@ -300,6 +325,8 @@ impl Lab {
         }
         if let Some((name, kind)) = task.when {
             let condition = match kind {
+                5 => format!("look{name}.matched | default(0) == 1"),
+                6 => format!("look{name}.content | default('') == 'Yg=='"),
                 0 => format!("stat{name}.stat.exists | default(false)"),
                 1 => format!("not (stat{name}.stat.exists | default(true))"),
                 2 => format!("reg{name} is defined and reg{name} is changed"),

@@ -207,7 +207,7 @@ impl Fake {
 
     fn take_effect(&mut self, effect: &Effect) {
         match effect {
-            Effect::Opaque | Effect::None | Effect::PackageLists | Effect::UnitsReloaded => {}
+            Effect::Opaque | Effect::None | Effect::Named(_) | Effect::Below(_) | Effect::PackageLists | Effect::UnitsReloaded => {}
             Effect::PackagesManual(names) => {
                 for name in names {
                     if let Some(Some(package @ PackageScript::Full { .. })) = self.script.packages.get_mut(name)

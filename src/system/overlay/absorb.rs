@@ -104,6 +104,11 @@ impl Overlay<'_> {
         match effect {
             Effect::None | Effect::UnitsReloaded => {}
             Effect::Opaque => self.opaque(cause),
+            Effect::Named(folder) | Effect::Below(folder) => {
+                let Some(folder) = self.place(folder, Last::Followed, cause) else { return };
+                let clouds = if matches!(effect, Effect::Below(_)) { &mut self.below } else { &mut self.named };
+                clouds.insert(folder, (self.step, Arc::clone(cause)));
+            }
             Effect::PackagesManual(names) => self.manual.extend(names.iter().cloned()),
             Effect::PackageLists => {
                 self.lists = Some(Arc::clone(cause));

@@ -54,7 +54,13 @@ pub struct Overlay<'base> {
     rebooted: Option<Arc<str>>,
     /// What listens may have changed by this.
     network: Option<Arc<str>>,
+    /// Folders below which nothing is known since a step, because of something.
+    below: BTreeMap<PathBuf, Cloud>,
+    /// Folders that have names since a step that are not known.
+    named: BTreeMap<PathBuf, Cloud>,
 }
+
+type Cloud = (u64, Arc<str>);
 
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_field_names, reason = "systemd's own names")]
@@ -128,6 +134,8 @@ impl<'base> Overlay<'base> {
             hostname: None,
             rebooted: None,
             network: None,
+            below: BTreeMap::new(),
+            named: BTreeMap::new(),
         }
     }
 
@@ -175,8 +183,15 @@ impl<'base> Overlay<'base> {
 
     /// `path` is without links.
     fn find(&self, path: &Path) -> Result<Found<'_>> {
+        // Only what was done below such a folder later is known.
+        let cloud = path.ancestors().skip(1).filter_map(|above| Some((above, self.below.get(above)?))).max_by_key(|(_, (step, _))| *step);
         for (depth, ancestor) in path.ancestors().enumerate() {
             let Some(entry) = self.entries.get(ancestor) else { continue };
+            if let Some((folder, (step, cause))) = cloud
+                && (entry.since <= *step || !ancestor.starts_with(folder))
+            {
+                return Err(Error::unknown(Arc::clone(cause)));
+            }
             let absent = || match &self.opaque {
                 Some((step, cause)) if *step >= entry.since => Err(Error::unknown(Arc::clone(cause))),
                 _ => Ok(Found::Absent),
@@ -189,6 +204,9 @@ impl<'base> Overlay<'base> {
                 Object::Node(node) if node.fresh || node.metadata.kind == FileKind::File => absent(),
                 Object::Node(_) => continue,
             };
+        }
+        if let Some((_, (_, cause))) = cloud {
+            return Err(Error::unknown(Arc::clone(cause)));
         }
         Ok(self.changed_elsewhere(path).map_or(Found::Base, Found::Node))
     }
@@ -295,6 +313,13 @@ impl System for Overlay<'_> {
             && self.entries.get(&path).is_none_or(|entry| entry.since <= *step)
         {
             return Err(Error::unknown(Arc::clone(cause)));
+        }
+        for clouds in [&self.below, &self.named] {
+            if let Some((step, cause)) = clouds.get(&path)
+                && self.entries.get(&path).is_none_or(|entry| entry.since <= *step)
+            {
+                return Err(Error::unknown(Arc::clone(cause)));
+            }
         }
         for (below, entry) in self.entries.iter().filter(|(below, _)| below.parent() == Some(&path)) {
             let Some(name) = below.file_name().map(|name| name.to_string_lossy().into_owned()) else { continue };

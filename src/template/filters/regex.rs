@@ -20,21 +20,34 @@ pub const FILTERS: &[Filter] = &[
 
 /// A pattern in Python's syntax, compiled once.
 pub fn compile(pattern: &str, ignore_case: bool, multiline: bool) -> Result<Arc<Regex>> {
-    type Compiled = Mutex<HashMap<(String, bool, bool), Arc<Regex>>>;
+    flagged(pattern, flags(ignore_case, multiline))
+}
+
+fn flags(ignore_case: bool, multiline: bool) -> &'static str {
+    match (ignore_case, multiline) {
+        (true, true) => "im",
+        (true, false) => "i",
+        (false, true) => "m",
+        (false, false) => "",
+    }
+}
+
+/// The same with flags by their letters: `m` MULTILINE, `s` DOTALL, `i` IGNORECASE.
+pub fn flagged(pattern: &str, flags: &'static str) -> Result<Arc<Regex>> {
+    cached(pattern, flags, false)
+}
+
+/// `advancing`: one that does not match nothing at the place where the search began.
+fn cached(pattern: &str, flags: &'static str, advancing: bool) -> Result<Arc<Regex>> {
+    type Compiled = Mutex<HashMap<(String, &'static str, bool), Arc<Regex>>>;
     static COMPILED: OnceLock<Compiled> = OnceLock::new();
     let cache = COMPILED.get_or_init(Compiled::default);
-    let key = (pattern.to_owned(), ignore_case, multiline);
+    let key = (pattern.to_owned(), flags, advancing);
     if let Some(regex) = cache.lock().ok().and_then(|cache| cache.get(&key).cloned()) {
         return Ok(regex);
     }
-    let mut flags = String::new();
-    if ignore_case {
-        flags.push('i');
-    }
-    if multiline {
-        flags.push('m');
-    }
     let translated = translate(pattern);
+    let translated = if advancing { format!("(?:{translated})(?!\\G)") } else { translated };
     let whole = if flags.is_empty() { translated } else { format!("(?{flags}){translated}") };
     let regex = Regex::new(&whole).map_err(|error| {
         Error::failed(format!("the regular expression {} is malformed: {error}", super::super::python::quoted(pattern)))
@@ -60,6 +73,8 @@ fn translate(pattern: &str) -> String {
         match letter {
             '\\' => match letters.next() {
                 Some('Z') => output.push_str("\\z"),
+                // Word boundaries elsewhere, plain letters in Python.
+                Some(plain @ ('<' | '>')) => output.push(plain),
                 Some(other) => output.extend(['\\', other]),
                 None => output.push('\\'),
             },
@@ -97,17 +112,20 @@ fn broken(error: &fancy_regex::Error) -> Error {
     Error::failed(format!("the regular expression gave up: {error}"))
 }
 
-/// The positions of the groups in a replacement: Python's `\1`, `\g<1>`, `\g<name>`.
-fn expand(replacement: &str, captures: &Captures<str>, output: &mut String) -> Result<()> {
+/// A replacement with its groups put in, as `match.expand` does: `\1`, `\g<1>`, `\g<name>`, octal and letter escapes. `names` are
+/// the groups that have one.
+pub fn expand(replacement: &str, captures: &Captures<str>, names: &[&str], output: &mut String) -> Result<()> {
     let mut letters = replacement.chars().peekable();
     let group = |name: &str| -> Result<String> {
         let found = match name.parse::<usize>() {
             Ok(index) if index < captures.len() => captures.get(index),
             Ok(index) => return Err(Error::failed(format!("invalid group reference {index}"))),
-            Err(_) => captures.name(name),
+            Err(_) if names.contains(&name) => captures.name(name),
+            Err(_) => return Err(Error::failed(format!("unknown group name '{name}'"))),
         };
         Ok(found.map_or_else(String::new, |found| found.as_str().to_owned()))
     };
+    let octal = |digits: &str| u32::from_str_radix(digits, 8).ok().and_then(char::from_u32).unwrap_or('\0');
     while let Some(letter) = letters.next() {
         if letter != '\\' {
             output.push(letter);
@@ -119,22 +137,38 @@ fn expand(replacement: &str, captures: &Captures<str>, output: &mut String) -> R
                 let name: String = letters.by_ref().take_while(|letter| *letter != '>').collect();
                 output.push_str(&group(&name)?);
             }
+            Some('g') => return Err(Error::failed("missing <")),
+            Some('0') => {
+                let mut digits = String::from("0");
+                while digits.len() < 3 && letters.peek().is_some_and(|digit| digit.is_digit(8)) {
+                    digits.extend(letters.next());
+                }
+                output.push(octal(&digits));
+            }
             Some(digit @ '1'..='9') => {
                 let mut name = digit.to_string();
                 if let Some(next) = letters.next_if(char::is_ascii_digit) {
                     name.push(next);
+                    // Three octal digits are a letter, not a group.
+                    let third = letters.peek().copied().filter(|third| name.chars().chain([*third]).all(|digit| digit.is_digit(8)));
+                    if let Some(third) = third {
+                        letters.next();
+                        name.push(third);
+                        output.push(octal(&name));
+                        continue;
+                    }
                 }
                 output.push_str(&group(&name)?);
             }
-            Some('0') => output.push('\0'),
             Some('n') => output.push('\n'),
             Some('r') => output.push('\r'),
             Some('t') => output.push('\t'),
             Some('f') => output.push('\u{c}'),
             Some('v') => output.push('\u{b}'),
             Some('a') => output.push('\u{7}'),
+            Some('b') => output.push('\u{8}'),
             Some('\\') => output.push('\\'),
-            Some(other) if other.is_ascii_alphabetic() => return Err(Error::failed(format!("bad escape \\{other} in the replacement"))),
+            Some(other) if other.is_ascii_alphabetic() => return Err(Error::failed(format!("bad escape \\{other}"))),
             Some(other) => output.extend(['\\', other]),
             None => return Err(Error::failed("bad escape (end of pattern)")),
         }
@@ -142,25 +176,34 @@ fn expand(replacement: &str, captures: &Captures<str>, output: &mut String) -> R
     Ok(())
 }
 
+/// `re.subn`: the text with its matches replaced, and how many there were; a `limit` of 0 is none. An empty match right behind
+/// another counts, as Python has it since 3.7: `.*` matches `ab` twice.
+pub fn substitute(pattern: &str, flags: &'static str, replacement: &str, text: &str, limit: usize) -> Result<(String, usize)> {
+    let regex = flagged(pattern, flags)?;
+    let names: Vec<&str> = regex.capture_names().flatten().collect();
+    let mut output = String::with_capacity(text.len());
+    let (mut start, mut count, mut advance) = (0, 0, false);
+    while limit == 0 || count < limit {
+        let found =
+            if advance { cached(pattern, flags, true)?.captures_from_pos(text, start) } else { regex.captures_from_pos(text, start) };
+        let Some(captures) = found.map_err(|error| broken(&error))? else { break };
+        let Some(whole) = captures.get(0) else { break };
+        output.push_str(&text[start..whole.start()]);
+        expand(replacement, &captures, &names, &mut output)?;
+        start = whole.end();
+        advance = whole.start() == whole.end();
+        count += 1;
+    }
+    output.push_str(&text[start..]);
+    Ok((output, count))
+}
+
 fn replace(_: &Context, input: Value, given: Bound) -> Result<Value> {
     let value = text(&input)?;
     let (pattern, replacement) = (given.text(0, "")?, given.text(1, "")?);
-    let regex = compile(&pattern, given.truth(2, false)?, given.truth(3, false)?)?;
+    let flags = flags(given.truth(2, false)?, given.truth(3, false)?);
     let (limit, mandatory) = (given.count(4, 0)?, given.integer(5, 0)?);
-    let mut output = String::with_capacity(value.len());
-    let (mut end, mut count) = (0, 0);
-    for captures in regex.captures_iter(value.as_str()) {
-        if limit > 0 && count >= limit {
-            break;
-        }
-        let captures = captures.map_err(|error| broken(&error))?;
-        let Some(whole) = captures.get(0) else { break };
-        output.push_str(&value[end..whole.start()]);
-        expand(&replacement, &captures, &mut output)?;
-        end = whole.end();
-        count += 1;
-    }
-    output.push_str(&value[end..]);
+    let (output, count) = substitute(&pattern, flags, &replacement, &value, limit)?;
     if mandatory != 0 && mandatory != count as i64 {
         return Err(Error::failed(format!("'{pattern}' should match {mandatory} times, but matches {count} times in '{value}'")));
     }
@@ -236,4 +279,32 @@ fn escape(_: &Context, input: Value, given: Bound) -> Result<Value> {
         output.push(letter);
     }
     Ok(Value::text(output))
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn substitution_is_pythons() {
+        // Each as Python 3.11's re.subn answers.
+        for (pattern, flags, replacement, text, wanted) in [
+            ("x*", "", "-", "abxd", ("-a-b--d-", 5)),
+            (".*", "", "x", "ab", ("xx", 2)),
+            ("|a", "", "-", "ab", ("---b-", 4)),
+            ("^", "m", "# ", "a\nb\n", ("# a\n# b\n# ", 3)),
+            ("^(.+)$", "m", "# \\1", "a\n\nb\n", ("# a\n\n# b\n", 2)),
+            ("b$", "", "c", "ab\n", ("ac\n", 1)),
+            ("(?P<k>\\w+)=(\\d)?", "", "\\g<k>: \\2\\g<0>", "a=1 b=", ("a: 1a=1 b: b=", 2)),
+            ("a", "", "\\101\\012\\\\", "a", ("A\n\\", 1)),
+            ("\\<a\\>", "", "b", "<a>", ("b", 1)),
+        ] {
+            let found = substitute(pattern, flags, replacement, text, 0).expect("is a pattern");
+            assert_eq!((found.0.as_str(), found.1), wanted, "{pattern} in {text:?}");
+        }
+        assert_eq!(substitute("a", "", "b", "aaa", 2).expect("is a pattern"), ("bba".to_owned(), 2));
+        for replacement in ["\\1", "\\g<no>", "\\q", "\\", "\\g1"] {
+            assert!(substitute("a", "", replacement, "a", 0).is_err(), "{replacement}");
+        }
+    }
 }

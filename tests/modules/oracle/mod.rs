@@ -2,7 +2,8 @@
 //!
 //! Ansible's results are kept in `recorded.json` (`$S` for a case's folder, `$P` for the project's), so that every test run
 //! compares with them in a second. `the_recording_is_ansibles` makes them anew with the real ansible-core and compares; it
-//! takes minutes. To record again: `PROVISION_RECORD=1 cargo test --test main -- --ignored the_recording_is_ansibles`.
+//! takes minutes. To record again: `PROVISION_RECORD=1 cargo test --test main -- --ignored the_recording_is_ansibles`
+//! (`PROVISION_CASE=find_`: those whose name holds the text, the others stay as they are).
 //! Both need root (owners).
 
 mod engine;
@@ -145,7 +146,14 @@ impl Place {
         fn walk(value: &Json, work: &str, project: &str) -> Json {
             match value {
                 Json::String(text) => Json::String(text.replace(work, "$S").replace(project, "$P")),
-                Json::Array(items) => items.iter().map(|item| walk(item, work, project)).collect(),
+                Json::Array(items) => {
+                    let mut items: Vec<Json> = items.iter().map(|item| walk(item, work, project)).collect();
+                    // What `find` found comes in the file system's order there, in that of names here.
+                    if items.iter().all(|item| item["path"].is_string()) {
+                        items.sort_by_key(|item| item["path"].to_string());
+                    }
+                    Json::Array(items)
+                }
                 Json::Object(entries) => {
                     let kept = entries.iter().filter(|(name, value)| {
                         let temporary = name.as_str() == "src" && value.as_str().is_some_and(|text| text.contains("ansible-tmp"));
@@ -153,7 +161,7 @@ impl Place {
                         let never = NEVER_THE_SAME.iter().any(|(field, _)| field == name) && !value.is_null();
                         !temporary && !never && !name.starts_with("_ansible")
                     });
-                    kept.map(|(name, item)| (name.clone(), walk(item, work, project))).collect()
+                    kept.map(|(name, item)| (name.replace(work, "$S").replace(project, "$P"), walk(item, work, project))).collect()
                 }
                 other => other.clone(),
             }
@@ -280,11 +288,13 @@ fn results_are_ansibles() {
 #[ignore = "minutes of Ansible: cargo test --test main the_recording_is_ansibles -- --ignored"]
 fn the_recording_is_ansibles() {
     let Some(program) = crate::oracle::ansible("ansible-playbook") else { return };
-    let cases = cases();
+    let only = std::env::var("PROVISION_CASE").unwrap_or_default();
+    let cases: Vec<OracleCase> = cases().into_iter().filter(|case| case.name.contains(&only)).collect();
     let place = Place::new();
     let theirs = theirs::results(&program, &cases, &place);
     if std::env::var_os("PROVISION_RECORD").is_some() {
-        let text = serde_json::to_string_pretty(&theirs).expect("is plain data");
+        let all: BTreeMap<String, Results> = recorded().into_iter().chain(theirs).collect();
+        let text = serde_json::to_string_pretty(&all).expect("is plain data");
         std::fs::write(recorded_path(), text + "\n").expect("writes");
         return;
     }
