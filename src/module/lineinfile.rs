@@ -177,7 +177,7 @@ impl Lineinfile {
         }
         let Some(text) = self.search_string.as_ref().map(|text| encode(text.as_bytes())) else { return Ok(None) };
         let mut holding = lines.iter().enumerate().filter(|(_, current)| current.contains(&text)).map(|(index, _)| index);
-        let index = if self.firstmatch { holding.next() } else { holding.last() };
+        let index = if self.firstmatch { holding.next() } else { holding.next_back() };
         Ok(index.map(|index| (index, line.to_owned())))
     }
 
