@@ -4,6 +4,8 @@
 mod arguments;
 mod engine;
 #[cfg(feature = "controller")]
+mod handlers;
+#[cfg(feature = "controller")]
 mod local;
 #[cfg(feature = "controller")]
 mod notify;
