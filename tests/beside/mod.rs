@@ -13,6 +13,8 @@ mod notify;
 mod precedence;
 #[cfg(feature = "controller")]
 mod templates;
+#[cfg(feature = "controller")]
+mod unreachable;
 
 use provision::module::{ActionKind, Context, Failure, Mode, Next, Outcome, find};
 use provision::program::{Map, Value};
