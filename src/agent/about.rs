@@ -41,9 +41,12 @@ impl TaskScope<'_> {
     }
 
     fn about(&self) -> Result<TemplateFile> {
+        if let Some(about) = self.about.get() {
+            return Ok(about.clone());
+        }
         let Some(path) = self.template else { return Err(Error::failed("no template file is being rendered")) };
         match self.ask(Question::Template { path: path.into() })? {
-            Answer::Template(about) => Ok(*about),
+            Answer::Template(about) => Ok(self.about.get_or_init(|| *about).clone()),
             _ => Err(Error::failed(format!("look at the template {path}: the controller did not tell what it is"))),
         }
     }

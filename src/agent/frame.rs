@@ -369,6 +369,8 @@ pub enum Answer {
     Performed(PerformReply),
     /// The question cannot be answered: a plan's unknown.
     Unknown(Arc<str>),
+    /// The host that a task is delegated to cannot be reached.
+    Unreachable(Arc<str>),
     Error {
         message: String,
         hint: Option<String>,

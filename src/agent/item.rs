@@ -182,9 +182,8 @@ impl From<Outcome> for Attempt {
 
 impl Attempt {
     /// Ansible's result where a host cannot be reached.
-    fn unreachable(reason: &Arc<str>) -> Self {
-        let message = Ended::Gone(Arc::clone(reason)).to_string();
-        Self { unreachable: true, ..Outcome::failed(message).with("unreachable", true).into() }
+    fn unreachable(ended: &Ended) -> Self {
+        Self { unreachable: true, ..Outcome::ok().with("msg", ended.to_string()).with("unreachable", true).into() }
     }
 }
 
@@ -299,7 +298,7 @@ impl Executor {
                 Ok(attempt) => attempt,
                 Err(Stop::Flow(flow)) => return Ok(Err(flow)),
                 Err(Stop::Error(error)) => return Err(error),
-                Err(Stop::Gone(reason)) => Attempt::unreachable(&reason),
+                Err(Stop::Unreachable(ended)) => Attempt::unreachable(&ended),
             };
             let mut run = ItemRun::of(&attempt.outcome);
             run.sentences = attempt.sentences;
@@ -319,7 +318,7 @@ impl Executor {
             if let Some(cause) = attempt.unknown {
                 run.status = Status::Unknown(cause);
                 run.changed = false;
-            } else if !run.skipped {
+            } else if !run.skipped && !attempt.unreachable {
                 self.judge(item, &mut run, attempts > 1)?;
             }
             let again = attempts > 1 && !attempt.unreachable && self.pass == Pass::Apply && !self.is_over(item, &run)? && !run.skipped;
@@ -1052,8 +1051,8 @@ pub fn is_read(task: &Task) -> bool {
 pub enum Stop {
     Flow(Flow),
     Error(Error),
-    /// The machine did not come back from its restart.
-    Gone(Arc<str>),
+    /// The machine, or the one that the task is delegated to, is out of reach.
+    Unreachable(Ended),
 }
 
 impl From<Error> for Stop {
@@ -1066,7 +1065,7 @@ impl From<Ended> for Stop {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Refused(message) => Stop::Error(Error::failed(message)),
-            Ended::Gone(reason) => Stop::Gone(reason),
+            Ended::Gone(_) | Ended::Unreachable(_) => Stop::Unreachable(ended),
             other => Stop::Flow(Flow::Ended(other)),
         }
     }

@@ -97,6 +97,7 @@ impl Performers {
             Target::Host(host) => match self.port.ask(super::item::delegate(host, request))? {
                 Answer::Performed(reply) => reply,
                 Answer::Unknown(cause) => PerformReply::Unknown(cause),
+                Answer::Unreachable(reason) => return Err(Ended::Unreachable(reason)),
                 Answer::Error { message, hint } => {
                     return Err(Ended::Refused(hint.map_or(message.clone(), |hint| format!("{message} (hint: {hint})"))));
                 }

@@ -20,6 +20,8 @@ pub enum Ended {
     Refused(String),
     /// The machine did not come back from its restart.
     Gone(Arc<str>),
+    /// The host that a task is delegated to cannot be reached.
+    Unreachable(Arc<str>),
 }
 
 impl fmt::Display for Ended {
@@ -30,6 +32,7 @@ impl fmt::Display for Ended {
             Ended::Stopped(reason) => write!(f, "stopped: {reason}"),
             Ended::Refused(message) => f.write_str(message),
             Ended::Gone(reason) => write!(f, "the machine is gone since it was to restart: {reason}"),
+            Ended::Unreachable(reason) => f.write_str(reason),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Variables as one task sees them, by Ansible's precedence, with a record of what was read.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 use super::context::Context;
 use super::executor::Executor;
-use super::frame::{Answer, Question};
+use super::frame::{Answer, Question, TemplateFile};
 use crate::program::{Key, Layer, Map, Position, Tree, Value};
 use crate::template::{Error, Result, Scope};
 
@@ -28,17 +28,19 @@ pub struct TaskScope<'run> {
     pub reads: RefCell<Reads>,
     /// The template file that is being rendered, by its path on the controller.
     pub template: Option<&'run str>,
+    /// What the controller told of that file: asked for once while it is rendered.
+    pub about: OnceCell<TemplateFile>,
 }
 
 impl<'run> TaskScope<'run> {
     pub fn new(executor: &'run Executor, context: &'run Context<'run>, locals: &'run Map, position: &'run Position) -> Self {
-        Self { executor, context, locals, position, reads: RefCell::default(), template: None }
+        Self { executor, context, locals, position, reads: RefCell::default(), template: None, about: OnceCell::new() }
     }
 
     /// The same scope inside of a template file.
     #[must_use]
     pub fn inside(self, template: &'run str) -> Self {
-        Self { template: Some(template), ..self }
+        Self { template: Some(template), about: OnceCell::new(), ..self }
     }
 
     fn record(&self, name: &str, origin: &Arc<str>) {

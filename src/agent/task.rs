@@ -231,7 +231,7 @@ impl Executor {
         self.state.tasks += 1;
         let failed = runs.iter().any(|run| run.failed && !run.ignored);
         let unreachable = runs.iter().any(|run| run.status == Status::Unreachable && !run.ignored);
-        let ignored = !failed && runs.iter().any(|run| run.failed && run.ignored);
+        let ignored = !failed && runs.iter().any(|run| (run.failed || run.status == Status::Unreachable) && run.ignored);
         let changed = runs.iter().any(|run| run.changed);
         let skipped = !runs.is_empty() && runs.iter().all(|run| run.skipped);
         let unknown = runs.iter().find_map(|run| match &run.status {
@@ -240,8 +240,8 @@ impl Executor {
         });
         let recap = &mut self.state.recap;
         match () {
-            () if unreachable => recap.unreachable += 1,
             () if failed => recap.failed += 1,
+            () if unreachable => recap.unreachable += 1,
             () if unknown.is_some() => recap.unknown += 1,
             // Ansible counts nothing that is done to the run itself.
             () if &*task.module == "meta" => {}
@@ -262,8 +262,10 @@ impl Executor {
             }
             return Flow::Failed;
         }
-        if unreachable {
-            return Flow::Failed;
+        if let Some(run) = runs.iter().find(|run| run.status == Status::Unreachable && !run.ignored) {
+            // As Ansible counts it: out of reach is the host that the task is for.
+            let message = run.value.get("msg").and_then(Value::as_str).unwrap_or_default();
+            return Flow::Ended(Ended::Unreachable(message.into()));
         }
         if (changed || unknown.is_some())
             && !skipped

@@ -134,6 +134,15 @@ pub fn of_program(cache: &mut Cache, program: &Program) -> Closure {
         }
     }
     follow(cache, &mut closure, words, &definitions);
+    // What ansible.cfg gives for the variable is a template itself, after Python's `format`, which halves braces.
+    if let Some(managed) = program.settings.managed.as_ref().filter(|_| closure.names.contains("ansible_managed")) {
+        let source = managed.replace("{{", "{").replace("}}", "}").into();
+        let mut names = Vec::new();
+        if let Some(reads) = cache.reads(&Template { source, span: Span::default() }, false) {
+            add(&reads, &mut closure, &mut names);
+        }
+        follow(cache, &mut closure, names, &definitions);
+    }
     closure
 }
 

@@ -150,7 +150,9 @@ impl Loader<'_> {
         };
         let mut inside = inside;
         inside.folders = below(context, &target);
+        let before = self.play.import_handlers.len();
         let block = self.task_file(&file, &inside, place.node);
+        self.around_handlers(before, node.span, &keywords, None);
         vec![Step::Block(Box::new(Block { name, span: node.span, keywords, block, ..Block::default() }))]
     }
 

@@ -8,7 +8,7 @@ use super::keyword::{self, Place};
 use super::loader::Loader;
 use super::task::Context;
 use crate::module::Kind;
-use crate::program::{Block, Keywords, Layer, LayerId, RoleScope, Step, Tree, Value, Variable};
+use crate::program::{Block, Keywords, Layer, LayerId, RoleScope, Span, Step, Tree, Value, Variable};
 use crate::project::files::normal;
 use crate::source::{Diagnostic, Node, NodeKind};
 
@@ -178,8 +178,10 @@ impl Loader<'_> {
     pub fn role_block(&mut self, call: Call, context: &Context) -> Option<Block> {
         let keywords = call.keywords.clone();
         let (span, kind) = (call.node.span, call.kind);
+        let before = self.play.import_handlers.len();
         let parts = self.role_parts(call, context)?;
         let scope = parts.scope.clone();
+        self.around_handlers(before, span, &keywords, Some(&scope));
         if !parts.handlers.is_empty() {
             let handlers = Block {
                 span,
@@ -198,6 +200,16 @@ impl Loader<'_> {
         let mut block = parts.dependencies;
         block.extend(parts.tasks);
         Some(Block { span, keywords, role: Some(scope), block, ..Block::default() })
+    }
+
+    /// Handlers of roles that were imported inside of a block, a file or a role hang below it, as their tasks do.
+    pub fn around_handlers(&mut self, before: usize, span: Span, keywords: &Keywords, role: Option<&RoleScope>) {
+        // Handlers run whatever the tags are.
+        let keywords = Keywords { tags: Vec::new(), ..keywords.clone() };
+        for handlers in self.play.import_handlers.iter_mut().skip(before) {
+            let block = vec![std::mem::replace(handlers, Step::Block(Box::default()))];
+            *handlers = Step::Block(Box::new(Block { span, keywords: keywords.clone(), role: role.cloned(), block, ..Block::default() }));
+        }
     }
 
     /// What a call of a role brings.

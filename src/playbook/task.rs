@@ -145,6 +145,7 @@ impl Loader<'_> {
         if !block.keywords.vars.variables.is_empty() {
             inside.known.push(Arc::new(block.keywords.vars.clone()));
         }
+        let before = self.play.import_handlers.len();
         for (key, value) in entries {
             match key.text() {
                 Some("block") => block.block = self.steps(value, &inside, "`block`"),
@@ -153,6 +154,7 @@ impl Loader<'_> {
                 _ => {}
             }
         }
+        self.around_handlers(before, node.span, &block.keywords, None);
         let has = |name: &str| entries.iter().any(|(key, _)| key.text() == Some(name));
         if !has("block") {
             let (key, _) = entries.iter().find(|(key, _)| matches!(key.text(), Some("rescue" | "always")))?;

@@ -189,8 +189,14 @@ impl Container {
     /// Wait until sshd of a node answers; a supervisor that gave up ends the wait at once.
     fn await_ready(&self, config: Config, outcome: Outcome, begun: Instant) -> Result<Node, Error> {
         let address = SocketAddr::from((config.address, 22));
+        let mut patience = ATTEMPT;
         loop {
-            let answer = probe::ssh(address, ATTEMPT);
+            let asked = Instant::now();
+            let answer = probe::ssh(address, patience);
+            // Each connection costs the node an sshd: on a machine that is slow for a while, short attempts would be all that it does.
+            if matches!(answer, probe::Answer::NoSsh(_)) && asked.elapsed() >= patience {
+                patience = (patience * 2).min(LONGEST_ATTEMPT);
+            }
             if answer == probe::Answer::Ssh {
                 let limits = config.running().map_or_else(|| Limits::none("the node's supervisor has no record"), |running| running.limits);
                 return Ok(Node {
@@ -400,3 +406,6 @@ fn all_or_every_error(results: Vec<Result<Node, Error>>) -> Result<Vec<Node>, Er
 /// One probe while a node boots: short, since the first packet to a link that is not up yet is lost,
 /// and TCP sends it again only after a second.
 const ATTEMPT: Duration = Duration::from_millis(60);
+
+/// One probe of a node whose sshd took the connection and did not say a word so far.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(4);

@@ -4,6 +4,8 @@
 mod arguments;
 mod engine;
 #[cfg(feature = "controller")]
+mod handlers;
+#[cfg(feature = "controller")]
 mod local;
 #[cfg(feature = "controller")]
 mod notify;
@@ -11,6 +13,8 @@ mod notify;
 mod precedence;
 #[cfg(feature = "controller")]
 mod templates;
+#[cfg(feature = "controller")]
+mod unreachable;
 
 use provision::module::{ActionKind, Context, Failure, Mode, Next, Outcome, find};
 use provision::program::{Map, Value};

@@ -22,6 +22,7 @@ const CLOCK: &str = r"{{ ((now(utc=true) - now()).total_seconds() / 60) | round 
 const SITE: &str = r#"
 - hosts: one
   gather_facts: false
+  vars: {named_by_cfg: "{{ named_by_that }}", named_by_that: "only there"}
   tasks:
     - {name: about, template: {src: about.j2, dest: "{{ root }}/about"}}
     - {name: owner, template: {src: nobody.j2, dest: "{{ root }}/nobody"}}
@@ -77,7 +78,10 @@ fn differences(project: &Project, zone: &str) -> String {
 fn templates_say_of_themselves_what_ansibles_say() {
     let Some(project) = project() else { return };
     let mut different = differences(&project, "CET-1CEST,M3.5.0,M10.5.0/3");
-    project.write("ansible.cfg", "[defaults]\nansible_managed = {file} by {uid} on {host}, %Y-%m-%d %H:%M {{{{ 1 + 1 }}}}\n");
+    project.write(
+        "ansible.cfg",
+        "[defaults]\nansible_managed = {file} by {uid} on {host}, %Y-%m-%d %H:%M {{{{ 1 + 1 }}}} {{{{ named_by_cfg }}}}\n",
+    );
     different += &differences(&project, "EST5EDT,M3.2.0,M11.1.0");
     assert!(different.is_empty(), "{different}");
 }

@@ -64,3 +64,21 @@ fn once(lab: &Lab, proxy: &Proxy, name: &str, tasks: usize) -> (Traffic, Vec<Bur
     }
     (traffic, bursts)
 }
+
+#[test]
+fn a_template_asks_once_what_its_file_is() {
+    let Some(mut lab) = Lab::new(&["a"]) else { return };
+    let proxy = Proxy::before(SocketAddr::from((lab.nodes.addresses["a"], 22)));
+    lab.through("a", proxy.port());
+    lab.write("templates/few.j2", "{{ template_uid }}\n");
+    lab.write("templates/many.j2", &"{{ template_uid }} {{ template_host }} {{ template_mtime.year }}\n".repeat(5));
+    let turns = ["few", "many"].map(|name| {
+        let file = format!("{name}.yaml");
+        let task = format!("template: {{src: {name}.j2, dest: /srv/{name}}}");
+        lab.write(&file, &format!("- hosts: nodes\n  gather_facts: false\n  tasks:\n    - name: it\n      {task}\n"));
+        lab.play(&[&file]).expect(0);
+        // The best of some, as above.
+        (0..3).map(|_| once(&lab, &proxy, &file, 1).0.turns).min().expect("three runs")
+    });
+    assert!(turns[1] <= turns[0] + 2, "{turns:?} turns where one and fifteen variables are read");
+}

@@ -102,7 +102,7 @@ impl Coordinator {
         let gone: Vec<u64> = self.performs.iter().filter(|(_, performing)| performing.on == *name).map(|(id, _)| *id).collect();
         for id in gone {
             if let Some(Performing { asker, asked, .. }) = self.performs.remove(&id) {
-                self.answer(&asker, asked, Answer::Error { message: format!("delegated to {name}: {reason}"), hint: None });
+                self.answer(&asker, asked, Answer::Unreachable(format!("delegated to {name}: {reason}").into()));
             }
         }
     }
@@ -119,11 +119,9 @@ impl Coordinator {
                     if let Down::Perform { id, .. } = frame
                         && let Some(Performing { asker, asked, .. }) = self.performs.remove(&id)
                     {
-                        self.answer(
-                            &asker,
-                            asked,
-                            Answer::Error { message: format!("delegated to {name}: {}", failure.message), hint: failure.hint.clone() },
-                        );
+                        let hint = failure.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
+                        let reason = format!("delegated to {name}: {}{hint}", failure.message);
+                        self.answer(&asker, asked, Answer::Unreachable(reason.into()));
                     }
                 }
                 return;
