@@ -156,6 +156,7 @@ modules! {
     fail
     file
     find
+    group
     group_by
     hostname
     include_vars
@@ -176,6 +177,7 @@ modules! {
     systemd
     tempfile
     template
+    user
     wait_for
 }
 

@@ -94,6 +94,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("shell mutually exclusive: _raw_params cmd argv", "`shell` is `command` with `_uses_shell`, there as here"),
     ("shell required one of: _raw_params cmd argv", "`shell` is `command` with `_uses_shell`, there as here"),
     ("shell.executable", "`shell` is `command` with `_uses_shell`, there as here"),
+    ("user.ssh_key_comment", "its default depends on the node, in the code"),
     ("template.src", "a path on the controller; the plan expands it where `remote_src` makes it one of the node"),
     ("template.checksum", "the plugin passes it to `copy`"),
     ("template.comment_end_string", "Jinja2's own defaults, written out"),
