@@ -165,8 +165,10 @@ modules! {
     modprobe
     package
     ping
+    raw
     reboot
     replace
+    script
     service
     set_fact
     setup
