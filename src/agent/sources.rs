@@ -81,6 +81,13 @@ impl Executor {
         if module == "artifact" {
             return Ok(self.artifact(arguments).unwrap_or(nothing));
         }
+        if module == "script" {
+            let line = ["_raw_params", "cmd"].into_iter().find_map(|name| arguments.get(name)?.as_str());
+            // A line without a script is the module's to refuse.
+            let Some(name) = line.and_then(|line| crate::module::script::source_name(line).ok()) else { return Ok(nothing) };
+            let (path, file) = self.find_file("files", &name, item.context)?;
+            return Ok((Some(Arc::clone(&path)), BTreeMap::from([(path, file.clone())])));
+        }
         if module != "copy" {
             return Ok(nothing);
         }

@@ -547,7 +547,11 @@ pub fn finish(spec: &Spec, given: &[String], rest: &Raw, values: &Raw) -> Result
                 let actual = spec.field(argument).and_then(|field| {
                     field.names().find_map(|name| values.get(name)).map_or(field.default.map(str::to_owned), |value| text(value).ok())
                 });
-                if actual.as_deref() == Some(*value) {
+                // Whatever word says yes.
+                let is_bool = spec.field(argument).is_some_and(|field| field.kind == Kind::Bool);
+                let truth = |word: &str| boolean(&Value::text(word)).ok();
+                let holds = actual.as_deref().is_some_and(|actual| actual == *value || (is_bool && truth(actual) == truth(value)));
+                if holds {
                     let missing: Vec<&str> = names.iter().copied().filter(|name| !is_given(name)).collect();
                     if !missing.is_empty() && (!any || missing.len() == names.len()) {
                         return fail(format!(

@@ -156,6 +156,7 @@ modules! {
     fail
     file
     find
+    group
     group_by
     hostname
     include_vars
@@ -164,8 +165,10 @@ modules! {
     modprobe
     package
     ping
+    raw
     reboot
     replace
+    script
     service
     set_fact
     setup
@@ -176,6 +179,7 @@ modules! {
     systemd
     tempfile
     template
+    user
     wait_for
 }
 

@@ -123,9 +123,17 @@ impl Loader<'_> {
                 self.named_files(&value, span, &of, task.looping.as_ref(), context, unsure);
             }
             "script" => {
-                let first = task.arguments.free_form.as_ref().and_then(literal_text).and_then(|text| text.split_whitespace().next());
-                if let Some(first) = first {
-                    self.named_files(&Tree::Literal(Value::text(first)), task.span, &Use::FILE, task.looping.as_ref(), context, unsure);
+                let line =
+                    task.arguments.free_form.as_ref().or_else(|| argument("cmd").map(|argument| &argument.value)).and_then(literal_text);
+                if let Some(first) = line.and_then(|line| crate::module::script::source_name(line).ok()) {
+                    self.named_files(
+                        &Tree::Literal(Value::text(first.as_str())),
+                        task.span,
+                        &Use::FILE,
+                        task.looping.as_ref(),
+                        context,
+                        unsure,
+                    );
                 }
             }
             "include_vars" => self.vars_of_task(task, context),

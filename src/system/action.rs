@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::account::Account;
 use crate::program::Bytes;
 
 /// One change. The interpreter does it; a plan only shows it. Every variant's meaning to the overlay is in
@@ -172,14 +173,22 @@ pub enum Effect {
     },
     /// Unit files were read again.
     UnitsReloaded,
+    /// A user as it is then; `None`: gone, from every group too.
     User {
         name: String,
-        present: bool,
+        account: Option<Box<Account>>,
     },
+    /// A group; `gid` where it is chosen, else it is kept, or the machine chooses.
     Group {
         name: String,
         present: bool,
+        gid: Option<u32>,
     },
+    /// What these actions would leave, though a program does it.
+    Leaves(Vec<Action>),
+    /// Something stands at these paths, and not more is known.
+    Unsure(Vec<PathBuf>),
+    All(Vec<Effect>),
 }
 
 impl Command {

@@ -61,6 +61,8 @@ impl Action {
                     *time = time.map(|_| 0.0);
                 }
             }
+            // What it leaves depends on what stood there before; what it does is in its words.
+            Action::Run(command) => command.effect = super::Effect::None,
             _ => {}
         }
         // Field names and all values: two different actions never read the same.

@@ -1,6 +1,7 @@
 //! The machine as modules see it: typed reads here, actions in [`action`], and their interpreters:
 //! [`real`], [`overlay`] (plans), [`fake`] (tests).
 
+pub mod account;
 pub mod action;
 pub mod apply;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod real;
 pub mod traceless;
 pub mod words;
 
+pub use account::{Account, Memberships, Shadow};
 pub use action::{Accept, Action, ActionOutcome, Command, Content, Effect, Ownership};
 pub use apply::{Applier, Cancel, Child, ContentSource, NoContent, Stream, Watch};
 pub use diff::Diff;
@@ -63,6 +65,12 @@ pub trait System {
 
     fn user(&self, name_or_uid: &str) -> Result<Option<User>>;
     fn group(&self, name_or_gid: &str) -> Result<Option<Group>>;
+    /// Every user of /etc/passwd, in its order.
+    fn users(&self) -> Result<Vec<User>>;
+    /// Every group of /etc/group, in its order.
+    fn groups(&self) -> Result<Vec<Group>>;
+    /// The user's line of /etc/shadow; `None` where there is none, or this user may not read it.
+    fn shadow(&self, name: &str) -> Result<Option<Shadow>>;
     /// The user who acts.
     fn whoami(&self) -> Result<User>;
     /// The acting user's environment variable.
@@ -211,6 +219,8 @@ pub struct User {
 pub struct Group {
     pub name: String,
     pub gid: u32,
+    /// Users whose group it is besides their primary one, by name.
+    pub members: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

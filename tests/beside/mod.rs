@@ -1,6 +1,8 @@
 //! Modules beside Ansible's own on this machine: the same tasks, the same results, but for a list of differences with reasons.
 //! Tasks that would change the machine run in check mode on both sides.
 
+#[cfg(feature = "controller")]
+mod accounts;
 mod arguments;
 mod engine;
 #[cfg(feature = "controller")]

@@ -32,6 +32,8 @@ pub struct Case {
     #[serde(default)]
     pub plan: Vec<String>,
     #[serde(default)]
+    pub runs: Option<Vec<String>>,
+    #[serde(default)]
     pub result: serde_json::Map<String, Json>,
     #[serde(default)]
     pub predicted: serde_json::Map<String, Json>,
@@ -66,6 +68,8 @@ pub struct After {
     pub directories: BTreeMap<String, AfterFile>,
     pub links: BTreeMap<String, String>,
     pub absent: Vec<String>,
+    /// `bob: {uid: 1000, groups: [docker]}`; null: gone.
+    pub users: BTreeMap<String, Option<serde_json::Map<String, Json>>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,6 +7,7 @@
 //! source:    {path: /project/x, files: {/project/x: {content: hi, mode: '0644'}}}   # the controller's file that `src` named
 //! mode: apply                        # apply (default), plan, check
 //! plan: [write /etc/hostname]        # sentences of all stages' actions
+//! runs: [groupadd -g 2000 devs]      # words of all programs among them, where given
 //! result: {changed: true}            # fields of what `register` holds; those not named are not compared
 //! predicted: {rc: <unknown>}         # fields of the prediction; `<unknown>` is any unknown
 //! check: {changed: true}             # fields of the prediction in Ansible's --check

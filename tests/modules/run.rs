@@ -80,6 +80,11 @@ pub fn run(case: &Case) -> Result<(), String> {
         (Err(error), None) => return Err(format!("{}{}", error.message, error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default())),
     };
     same("plan", &ran.sentences.join("\n"), &case.plan.join("\n"))?;
+    if let Some(runs) = &case.runs {
+        let words =
+            ran.actions.iter().filter_map(|action| if let Action::Run(command) = action { Some(command.argv.join(" ")) } else { None });
+        same("runs", &words.collect::<Vec<_>>().join("\n"), &runs.join("\n"))?;
+    }
     compare("result", &case.result, &ran.outcome)?;
     compare("predicted", &case.predicted, &ran.predicted)?;
     if let Some(diff) = &case.diff {
@@ -234,6 +239,23 @@ fn compare_machine(after: &After, fake: &Fake) -> Result<(), String> {
     for (path, target) in &after.links {
         let found = fake.read_link(Path::new(path)).map_err(stringly)?;
         same(&format!("after: target of {path}"), &format!("{found:?}"), &format!("{:?}", Some(Path::new(target))))?;
+    }
+    for (name, wanted) in &after.users {
+        let found = fake.user(name).map_err(stringly)?;
+        let (Some(found), Some(wanted)) = (found.clone(), wanted) else {
+            if found.is_some() == wanted.is_some() {
+                continue;
+            }
+            return Err(format!("after: user {name} is {found:?}"));
+        };
+        let groups = fake.groups().map_err(stringly)?.into_iter().filter(|group| group.members.contains(name));
+        let shadow = fake.shadow(name).map_err(stringly)?.unwrap_or_default();
+        let actual = serde_json::json!({
+            "uid": found.uid, "gid": found.gid, "gecos": found.gecos, "home": found.home, "shell": found.shell,
+            "groups": groups.map(|group| group.name).collect::<Vec<_>>(), "password": shadow.password, "min": shadow.min,
+            "max": shadow.max, "warn": shadow.warn, "inactive": shadow.inactive, "expires": shadow.expires,
+        });
+        compare_map(&format!("after: user {name}"), wanted, &actual)?;
     }
     for (kind, entries) in [(FileKind::File, &after.files), (FileKind::Directory, &after.directories)] {
         for (path, wanted) in entries {

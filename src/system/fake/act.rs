@@ -7,7 +7,7 @@ use super::script::{CommandScript, PackageScript, UnitScript};
 use super::{Fake, Kind, Node, sysctl_key};
 use crate::program::Bytes;
 use crate::system::paths::Last;
-use crate::system::{Accept, Action, ActionOutcome, Command, Content, Effect, Error, Group, Ownership, Result, System, User};
+use crate::system::{Accept, Account, Action, ActionOutcome, Command, Content, Effect, Error, Group, Ownership, Result, System, User};
 
 impl Fake {
     /// Does it, or fails as the real machine would.
@@ -187,7 +187,7 @@ impl Fake {
             return Err(Error::command(command, outcome));
         }
         if script.rc == 0 {
-            self.take_effect(&command.effect);
+            self.take_effect(&command.effect)?;
         }
         for (path, file) in &script.files {
             self.put_scripted(path, file)?;
@@ -205,7 +205,7 @@ impl Fake {
         Ok(())
     }
 
-    fn take_effect(&mut self, effect: &Effect) {
+    fn take_effect(&mut self, effect: &Effect) -> Result<()> {
         match effect {
             Effect::Opaque | Effect::None | Effect::Named(_) | Effect::Below(_) | Effect::PackageLists | Effect::UnitsReloaded => {}
             Effect::PackagesManual(names) => {
@@ -242,22 +242,60 @@ impl Fake {
                     }
                 }
             }
-            Effect::User { name, present } => {
-                self.users.retain(|user| user.name != *name);
-                if *present {
-                    let uid = 1 + self.users.iter().map(|user| user.uid).max().unwrap_or_default().max(999);
-                    let home = format!("/home/{name}").into();
-                    self.users.push(User { name: name.clone(), uid, gid: uid, gecos: String::new(), home, shell: "/bin/sh".into() });
-                }
-            }
-            Effect::Group { name, present } => {
+            Effect::User { name, account } => self.set_user(name, account.as_deref())?,
+            Effect::Group { name, present, gid } => {
+                let former = self.groups.iter().find(|group| group.name == *name).cloned();
                 self.groups.retain(|group| group.name != *name);
                 if *present {
-                    let gid = 1 + self.groups.iter().map(|group| group.gid).max().unwrap_or_default().max(999);
-                    self.groups.push(Group { name: name.clone(), gid });
+                    let next = 1 + self.groups.iter().map(|group| group.gid).max().unwrap_or_default().max(999);
+                    let gid = gid.or(former.as_ref().map(|group| group.gid)).unwrap_or(next);
+                    self.groups.push(Group { name: name.clone(), gid, members: former.map(|group| group.members).unwrap_or_default() });
+                }
+            }
+            Effect::Leaves(actions) => {
+                for action in actions {
+                    self.apply(action)?;
+                }
+            }
+            Effect::Unsure(paths) => {
+                for path in paths.iter().filter(|path| !self.nodes.contains_key(*path)).cloned().collect::<Vec<_>>() {
+                    let node = self.node(Kind::File(b"new".as_slice().into()), None, 0o600)?;
+                    self.nodes.insert(path, node);
+                }
+            }
+            Effect::All(effects) => {
+                for effect in effects {
+                    self.take_effect(effect)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    fn set_user(&mut self, name: &str, account: Option<&Account>) -> Result<()> {
+        let former = self.users.iter().find(|user| user.name == name).map(|user| user.uid);
+        self.users.retain(|user| user.name != name);
+        self.shadows.remove(name);
+        for group in &mut self.groups {
+            let before = former.is_some() && group.members.iter().any(|member| member == name);
+            group.members.retain(|member| member != name);
+            if account.is_some_and(|account| account.groups.has(&group.name, before)) {
+                group.members.push(name.to_owned());
+            }
+        }
+        if let Some(account) = account {
+            let next = 1 + self.users.iter().map(|user| user.uid).max().unwrap_or_default().max(999);
+            self.users.push(User {
+                name: name.to_owned(),
+                uid: account.uid.or(former).unwrap_or(next),
+                gid: self.gid(&account.group)?,
+                gecos: account.gecos.clone(),
+                home: account.home.clone(),
+                shell: account.shell.clone(),
+            });
+            self.shadows.insert(name.to_owned(), account.shadow.clone());
+        }
+        Ok(())
     }
 }
 

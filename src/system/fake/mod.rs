@@ -14,9 +14,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use files::{Kind, Node};
 pub use script::Script;
 
-use super::{Access, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, System, Unit, UnitScope, User};
+use super::{
+    Access, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit, UnitScope, User,
+};
 use crate::program::{Map, Value};
-use script::{CommandScript, PackageScript, PortScript, UnitScript};
+use script::{CommandScript, GroupScript, PackageScript, PortScript, UnitScript};
 
 const NOW: f64 = 1_700_000_000.0;
 
@@ -28,6 +30,7 @@ pub struct Fake {
     nodes: BTreeMap<PathBuf, Node>,
     users: Vec<User>,
     groups: Vec<Group>,
+    shadows: BTreeMap<String, Shadow>,
     /// Contents of the controller's files, by SHA-256.
     contents: BTreeMap<String, Arc<[u8]>>,
     next_inode: u64,
@@ -52,7 +55,8 @@ impl Fake {
                 home: "/root".into(),
                 shell: "/bin/bash".into(),
             }],
-            groups: vec![Group { name: "root".into(), gid: 0 }],
+            groups: vec![Group { name: "root".into(), gid: 0, members: Vec::new() }],
+            shadows: BTreeMap::new(),
             contents: BTreeMap::new(),
             next_inode: 1,
             now: script.now.unwrap_or(NOW),
@@ -68,10 +72,20 @@ impl Fake {
                 home: user.home.clone().unwrap_or_else(|| format!("/home/{name}")).into(),
                 shell: user.shell.as_deref().unwrap_or("/bin/sh").into(),
             });
+            if let Some(password) = user.password.clone() {
+                let days = |given: Option<i64>| given.unwrap_or(-1);
+                let (min, max, warn) = (days(user.min), days(user.max), days(user.warn));
+                let (inactive, expires) = (days(user.inactive), days(user.expires));
+                fake.shadows.insert(name.clone(), Shadow { password, min, max, warn, inactive, expires });
+            }
         }
-        for (name, gid) in &script.groups {
+        for (name, group) in &script.groups {
             fake.groups.retain(|known| known.name != *name);
-            fake.groups.push(Group { name: name.clone(), gid: *gid });
+            let (gid, members) = match group.clone() {
+                GroupScript::Gid(gid) => (gid, Vec::new()),
+                GroupScript::Full { gid, members } => (gid, members),
+            };
+            fake.groups.push(Group { name: name.clone(), gid, members });
         }
         fake.lay_out(&script)?;
         Ok(fake)
@@ -184,6 +198,18 @@ impl System for Fake {
     fn group(&self, name_or_gid: &str) -> Result<Option<Group>> {
         let by_name = self.groups.iter().find(|group| group.name == name_or_gid);
         Ok(by_name.or_else(|| self.groups.iter().find(|group| group.gid.to_string() == name_or_gid)).cloned())
+    }
+
+    fn users(&self) -> Result<Vec<User>> {
+        Ok(self.users.clone())
+    }
+
+    fn groups(&self) -> Result<Vec<Group>> {
+        Ok(self.groups.clone())
+    }
+
+    fn shadow(&self, name: &str) -> Result<Option<Shadow>> {
+        Ok(self.shadows.get(name).cloned())
     }
 
     fn whoami(&self) -> Result<User> {

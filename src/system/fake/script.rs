@@ -28,8 +28,8 @@ pub struct Script {
     pub denied: Vec<String>,
     /// `bob: {uid: 1000}`; root is always there.
     pub users: BTreeMap<String, UserScript>,
-    /// `adm: 4`; root is always there.
-    pub groups: BTreeMap<String, u32>,
+    /// `adm: 4` or `{gid, members}`; root is always there.
+    pub groups: BTreeMap<String, GroupScript>,
     /// The acting user's name.
     pub whoami: Option<String>,
     pub environment: BTreeMap<String, String>,
@@ -118,6 +118,20 @@ pub struct UserScript {
     pub home: Option<String>,
     /// Default `/bin/sh`.
     pub shell: Option<String>,
+    /// Of /etc/shadow; without it there is no line.
+    pub password: Option<String>,
+    pub min: Option<i64>,
+    pub max: Option<i64>,
+    pub warn: Option<i64>,
+    pub inactive: Option<i64>,
+    pub expires: Option<i64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum GroupScript {
+    Gid(u32),
+    Full { gid: u32, members: Vec<String> },
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -11,8 +11,12 @@ impl Overlay<'_> {
     /// From now on reads answer as after this action; `cause` is the name of the task that does it.
     pub fn absorb(&mut self, action: &Action, cause: &str) {
         self.absorbed.push((action.clone(), cause.to_owned()));
+        self.fold(action, &cause.into());
+    }
+
+    fn fold(&mut self, action: &Action, cause: &Arc<str>) {
         self.step += 1;
-        let cause: Arc<str> = cause.into();
+        let cause = Arc::clone(cause);
         match action {
             Action::WriteFile { path, content, ownership, backup: _, .. } => {
                 let Some(path) = self.place(path, Last::Kept, &cause) else { return };
@@ -137,14 +141,17 @@ impl Overlay<'_> {
                 }
                 self.network = Some(Arc::clone(cause));
             }
-            Effect::User { name, present } => {
-                self.users.insert(name.clone(), *present);
-                // `useradd` makes the user's own group too.
-                self.groups.entry(name.clone()).or_insert(*present);
+            Effect::User { name, account } => self.plan_user(name, account.as_deref().cloned()),
+            Effect::Group { name, present, gid } => self.plan_group(name, *present, *gid),
+            Effect::Leaves(actions) => actions.iter().for_each(|action| self.fold(action, cause)),
+            Effect::Unsure(paths) => {
+                for path in paths {
+                    if let Some(path) = self.place(path, Last::Kept, cause) {
+                        self.forget(path, cause);
+                    }
+                }
             }
-            Effect::Group { name, present } => {
-                self.groups.insert(name.clone(), *present);
-            }
+            Effect::All(effects) => effects.iter().for_each(|effect| self.effect(effect, cause)),
         }
     }
 

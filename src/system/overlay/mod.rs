@@ -6,6 +6,7 @@
 //! plan makes are [`FIRST_UNKNOWN_ID`] and above.
 
 mod absorb;
+mod accounts;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use super::paths::{Last, resolve};
 use super::{
-    Access, Action, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, System, Unit, UnitScope, User,
+    Access, Action, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit, UnitScope,
+    User,
 };
 use crate::program::Map;
 
@@ -39,8 +41,7 @@ pub struct Overlay<'base> {
     entries: BTreeMap<PathBuf, Entry>,
     /// By device and inode: the base's files of several names, changed through one of them.
     changed: BTreeMap<(u64, u64), Node>,
-    users: BTreeMap<String, bool>,
-    groups: BTreeMap<String, bool>,
+    accounts: accounts::Accounts,
     /// Version (empty: not known), or absent.
     packages: BTreeMap<String, Option<String>>,
     /// Marked as wanted by the user.
@@ -123,8 +124,7 @@ impl<'base> Overlay<'base> {
             opaque: None,
             entries: BTreeMap::new(),
             changed: BTreeMap::new(),
-            users: BTreeMap::new(),
-            groups: BTreeMap::new(),
+            accounts: accounts::Accounts::default(),
             packages: BTreeMap::new(),
             manual: std::collections::BTreeSet::new(),
             lists: None,
@@ -218,11 +218,6 @@ impl<'base> Overlay<'base> {
         }
         let found = self.base.metadata(path).ok()??;
         self.changed.get(&(found.device, found.inode)).filter(|node| node.metadata.kind == found.kind)
-    }
-
-    /// A user or group that the plan makes: an id that only equals itself.
-    fn unknown_id(list: &BTreeMap<String, bool>, name: &str) -> u32 {
-        FIRST_UNKNOWN_ID + list.keys().position(|known| known == name).unwrap_or_default() as u32
     }
 
     fn unit_file(&self, name: &str) -> Option<PathBuf> {
@@ -400,49 +395,23 @@ impl System for Overlay<'_> {
     }
 
     fn user(&self, name_or_uid: &str) -> Result<Option<User>> {
-        let known = self.users.get(name_or_uid);
-        let made = |name: &str| {
-            let uid = Self::unknown_id(&self.users, name);
-            User {
-                name: name.to_owned(),
-                uid,
-                gid: uid,
-                gecos: String::new(),
-                home: Path::new("/home").join(name),
-                shell: "/bin/sh".into(),
-            }
-        };
-        match (known, self.base.user(name_or_uid)?) {
-            (Some(false), _) => Ok(None),
-            (_, Some(user)) if self.users.get(&user.name) != Some(&false) => Ok(Some(user)),
-            (Some(true), _) => Ok(Some(made(name_or_uid))),
-            (None, _) => {
-                let by_id =
-                    self.users.iter().find(|(name, present)| **present && Self::unknown_id(&self.users, name).to_string() == name_or_uid);
-                match by_id {
-                    Some((name, _)) => Ok(Some(made(name))),
-                    None => self.absence(),
-                }
-            }
-        }
+        self.user_by(name_or_uid)
     }
 
     fn group(&self, name_or_gid: &str) -> Result<Option<Group>> {
-        let known = self.groups.get(name_or_gid);
-        let made = |name: &str| Group { name: name.to_owned(), gid: Self::unknown_id(&self.groups, name) };
-        match (known, self.base.group(name_or_gid)?) {
-            (Some(false), _) => Ok(None),
-            (_, Some(group)) if self.groups.get(&group.name) != Some(&false) => Ok(Some(group)),
-            (Some(true), _) => Ok(Some(made(name_or_gid))),
-            (None, _) => {
-                let by_id =
-                    self.groups.iter().find(|(name, present)| **present && Self::unknown_id(&self.groups, name).to_string() == name_or_gid);
-                match by_id {
-                    Some((name, _)) => Ok(Some(made(name))),
-                    None => self.absence(),
-                }
-            }
-        }
+        self.group_by(name_or_gid)
+    }
+
+    fn users(&self) -> Result<Vec<User>> {
+        self.all_users()
+    }
+
+    fn groups(&self) -> Result<Vec<Group>> {
+        self.all_groups()
+    }
+
+    fn shadow(&self, name: &str) -> Result<Option<Shadow>> {
+        self.shadow_of(name)
     }
 
     fn whoami(&self) -> Result<User> {
@@ -795,7 +764,7 @@ mod tests {
         for action in [
             run(started),
             write("/etc/systemd/system/new.service", "[Service]\n[Install]\n", None),
-            run(Effect::User { name: "bob".into(), present: true }),
+            run(Effect::User { name: "bob".into(), account: Some(Box::default()) }),
             write("/usr/local/bin/tool", "#!/bin/sh", Some(0o755)),
             Action::SetSysctl { name: "net/ipv4/ip_forward".into(), value: "1".into() },
             Action::LoadKernelModule { name: "overlay".into(), parameters: String::new() },

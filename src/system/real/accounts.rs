@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::system::{Error, Group, Result, User};
+use crate::system::{Error, ErrorKind, Group, Result, Shadow, User};
 
 /// A user by name, else by uid.
 pub(super) fn user(name_or_uid: &str) -> Result<Option<User>> {
@@ -14,6 +14,22 @@ pub(super) fn user(name_or_uid: &str) -> Result<Option<User>> {
 /// A group by name, else by gid.
 pub(super) fn group(name_or_gid: &str) -> Result<Option<Group>> {
     find("group", name_or_gid, parse_group, |group| (group.name.clone(), group.gid))
+}
+
+pub(super) fn users() -> Result<Vec<User>> {
+    Ok(database("passwd")?.lines().filter_map(parse_user).collect())
+}
+
+pub(super) fn groups() -> Result<Vec<Group>> {
+    Ok(database("group")?.lines().filter_map(parse_group).collect())
+}
+
+pub(super) fn shadow(name: &str) -> Result<Option<Shadow>> {
+    match database("shadow") {
+        Ok(text) => Ok(Shadow::find(&text, name)),
+        Err(error) if error.kind == ErrorKind::Denied => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The effective user; one without an entry is named by the uid.
@@ -32,16 +48,20 @@ fn find_by_id(uid: u32) -> Result<Option<User>> {
 }
 
 fn find<T>(database: &str, key: &str, parse: fn(&str) -> Option<T>, identify: fn(&T) -> (String, u32)) -> Result<Option<T>> {
-    let path = format!("/etc/{database}");
-    let text = match crate::system::traceless::read(&path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(Error::io(format_args!("read {path}"), &error)),
-    };
-    if let Some(found) = pick(&text, key, parse, identify) {
+    if let Some(found) = pick(&self::database(database)?, key, parse, identify) {
         return Ok(Some(found));
     }
     Ok(getent(database, key).as_deref().and_then(parse))
+}
+
+/// The text of /etc/NAME; nothing where it is not there.
+fn database(name: &str) -> Result<String> {
+    let path = format!("/etc/{name}");
+    match crate::system::traceless::read(&path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Error::io(format_args!("read {path}"), &error)),
+    }
 }
 
 /// Names win over numbers: a user may be called `1000`.
@@ -67,7 +87,9 @@ fn parse_group(line: &str) -> Option<Group> {
     let mut parts = line.split(':');
     let name = parts.next()?.to_owned();
     let _password = parts.next()?;
-    Some(Group { name, gid: parts.next()?.parse().ok()? })
+    let gid = parts.next()?.parse().ok()?;
+    let members = parts.next().unwrap_or_default().split(',').filter(|member| !member.is_empty()).map(str::to_owned).collect();
+    Some(Group { name, gid, members })
 }
 
 /// The first line that `getent` prints; `None` without the program or the entry.

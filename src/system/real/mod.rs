@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::apply::Cancel;
-use super::{Access, Digest, Error, FactRequest, Group, KernelModule, Metadata, Package, Result, System, Unit, UnitScope, User};
+use super::{Access, Digest, Error, FactRequest, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit, UnitScope, User};
 use crate::program::Map;
 
 /// This machine, as the user of this process sees it.
@@ -84,6 +84,18 @@ impl System for Real {
 
     fn group(&self, name_or_gid: &str) -> Result<Option<Group>> {
         accounts::group(name_or_gid)
+    }
+
+    fn users(&self) -> Result<Vec<User>> {
+        accounts::users()
+    }
+
+    fn groups(&self) -> Result<Vec<Group>> {
+        accounts::groups()
+    }
+
+    fn shadow(&self, name: &str) -> Result<Option<Shadow>> {
+        accounts::shadow(name)
     }
 
     fn whoami(&self) -> Result<User> {
