@@ -148,6 +148,7 @@ modules! {
     add_host
     apt
     artifact
+    assemble
     assert
     blockinfile
     command
@@ -176,6 +177,7 @@ modules! {
     systemd
     tempfile
     template
+    unarchive
     wait_for
 }
 
