@@ -88,16 +88,30 @@ impl Executor {
             let (path, file) = self.find_file("files", &name, item.context)?;
             return Ok((Some(Arc::clone(&path)), BTreeMap::from([(path, file.clone())])));
         }
-        if module != "copy" {
+        if !matches!(module, "copy" | "assemble" | "unarchive") {
             return Ok(nothing);
         }
-        let remote = arguments.get("remote_src").is_some_and(|value| boolean(value) == Ok(true));
+        let said = |name: &str| arguments.get(name).and_then(|value| boolean(value).ok());
+        let remote = said("remote_src").or(said("copy").map(|copy| !copy)).unwrap_or(module == "assemble");
         let Some(name) = arguments.get("src").and_then(Value::as_str).filter(|name| !remote && !name.is_empty()) else {
             return Ok(nothing);
         };
         let (path, file) = self.find_file("files", name.trim_end_matches('/'), item.context)?;
-        let sources = self.with_all_below(&path, file);
+        let mut sources = self.with_all_below(&path, file);
+        if module != "copy" {
+            self.with_contents(&mut sources)?;
+        }
         Ok((Some(path), sources))
+    }
+
+    /// The plan itself looks into these files: what was not sent along is fetched.
+    fn with_contents(&self, sources: &mut BTreeMap<Arc<str>, File>) -> Result<()> {
+        for (path, file) in sources {
+            if let File::Plain { content: content @ None, .. } = file {
+                *content = Some(crate::program::Bytes(self.file_bytes(path)?));
+            }
+        }
+        Ok(())
     }
 
     /// The files of an artifact that the controller has.

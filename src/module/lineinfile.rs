@@ -182,7 +182,6 @@ impl Lineinfile {
     }
 
     /// Where the very line stands, and where a new one would go.
-    #[expect(clippy::type_complexity, reason = "a line's place and text, and a place")]
     fn places(&self, lines: &Lines, line: &str, before: Option<&str>, after: Option<&str>) -> Result<(Option<(usize, String)>, Option<usize>)> {
         let pattern = match (after, before) {
             (Some(after), _) if !matches!(after, "BOF" | "EOF") => Some(compile(after)?),

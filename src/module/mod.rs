@@ -148,6 +148,7 @@ modules! {
     add_host
     apt
     artifact
+    assemble
     assert
     blockinfile
     command
@@ -179,6 +180,7 @@ modules! {
     systemd
     tempfile
     template
+    unarchive
     user
     wait_for
 }

@@ -104,8 +104,10 @@ impl Loader<'_> {
         let argument = |name: &str| task.arguments.named.iter().find(|argument| *argument.name == *name);
         let literal =
             |name: &str| argument(name).map(|argument| argument.value.literal().map(|value| crate::module::arguments::boolean(value).ok()));
-        // Another machine's file, or perhaps one.
-        let remote = literal("remote_src");
+        // Another machine's file, or perhaps one. `copy` is the contrary's old name in `unarchive`.
+        let old = || literal("copy").map(|known| known.map(|truth| truth.map(|truth| !truth)));
+        let usual = (&*task.module == "assemble").then_some(Some(Some(true)));
+        let remote = literal("remote_src").or_else(old).or(usual);
         if matches!(remote, Some(Some(Some(true)))) {
             return;
         }

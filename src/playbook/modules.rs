@@ -10,7 +10,6 @@ use crate::source::{Diagnostic, Node, NodeKind};
 const ABSENT: &[(&str, &str)] = &[
     ("apt_key", "put the key below /etc/apt/keyrings with `copy` and name it in `signed-by`; apt-key is gone from Debian 12"),
     ("apt_repository", "write the .list or .sources file below /etc/apt/sources.list.d with `copy`"),
-    ("assemble", "a `template` with a loop over the parts writes the same file"),
     ("async_status", "there are no background jobs (`async`): a long task holds no connection open"),
     ("cron", "write a file below /etc/cron.d with `copy`"),
     ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
@@ -34,7 +33,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("set_stats", "there are no custom statistics; `set_fact` keeps values over plays"),
     ("subversion", "run svn with `command`"),
     ("sysvinit", "use `service`"),
-    ("unarchive", "run tar with `command` and `creates`"),
     ("uri", "use `command: curl …`, or `wait_for` for a port"),
     ("validate_argument_spec", "a role's meta/argument_specs.yml is checked where the role is called"),
     ("wait_for_connection", "the engine waits for a host by itself; after a restart use `reboot`"),

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod action;
 pub mod apply;
+pub mod archive;
 pub mod clock;
 pub mod describe;
 pub mod diff;
@@ -62,6 +63,9 @@ pub trait System {
         let _ = path;
         Ok(None)
     }
+
+    /// What an archive holds, and what its folder has not of it.
+    fn archive(&self, question: &archive::Question) -> Result<archive::Archive>;
 
     fn user(&self, name_or_uid: &str) -> Result<Option<User>>;
     fn group(&self, name_or_gid: &str) -> Result<Option<Group>>;

@@ -99,7 +99,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (path.clone(), 0..3_usize).prop_map(|(path, name)| Act::Read { path, name }),
         3 => (path.clone(), 0..3_usize).prop_map(|(path, name)| Act::Stat { path, name }),
         2 => (0..3_usize, 0..4_u8).prop_map(|(name, kind)| Act::Fact { name, kind }),
-        4 => (path.clone(), 0..7_u8).prop_map(|(path, kind)| Act::Edit { path, kind }),
+        5 => (path.clone(), 0..10_u8).prop_map(|(path, kind)| Act::Edit { path, kind }),
         2 => (path.clone(), 0..3_usize, 0..2_u8).prop_map(|(path, name, kind)| Act::Look { path, name, kind }),
         1 => Just(Act::Fail),
         1 => Just(Act::Flush),
@@ -195,6 +195,11 @@ impl Lab {
         fs::create_dir(lab.folder.path().join("project")).expect("made");
         lab.write("inventory", "localhost ansible_connection=local\n");
         lab.write("source.txt", "of the project\n");
+        let packed = std::process::Command::new("tar")
+            .args(["--mtime=@1600000000", "-cf", "pack.tar", "source.txt"])
+            .current_dir(lab.folder.path().join("project"))
+            .status();
+        assert!(packed.expect("tar runs").success());
         lab.write("text.j2", "fact {{ fact0 | default('none') }} and {{ fact1 | default('none') }}\n");
         let tasks = |tasks: &[Task], prefix: &str| -> Vec<Value> {
             tasks.iter().enumerate().map(|(index, task)| lab.task(task, &format!("{prefix}{index}"), true)).collect()
@@ -296,7 +301,7 @@ impl Lab {
                 value["set_fact"] = json!({format!("fact{name}"): text});
             }
             Act::Edit { path: index, kind } => {
-                let path = path(*index);
+                let (path, next) = (path(*index), self.path((index + 1) % PATHS).display().to_string());
                 let (module, arguments) = match kind {
                     0 => ("lineinfile", json!({"path": path, "line": "one"})),
                     1 => ("lineinfile", json!({"path": path, "regexp": "^(o|t)", "line": "\\1x", "backrefs": true, "mode": "0640"})),
@@ -304,6 +309,9 @@ impl Lab {
                     3 => ("lineinfile", json!({"path": path, "line": "new", "insertbefore": "BOF", "create": true})),
                     4 => ("blockinfile", json!({"path": path, "block": "in a block", "create": true, "mode": "0600"})),
                     5 => ("blockinfile", json!({"path": path, "state": "absent"})),
+                    6 => ("assemble", json!({"src": path, "dest": next, "delimiter": "--"})),
+                    7 => ("unarchive", json!({"src": "pack.tar", "dest": path, "mode": "u=rwX,go="})),
+                    8 => ("tempfile", json!({"path": path, "state": "directory"})),
                     _ => ("replace", json!({"path": path, "regexp": "^(.)o", "replace": "\\1i"})),
                 };
                 value[module] = arguments;

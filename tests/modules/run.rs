@@ -47,7 +47,8 @@ pub fn run(case: &Case) -> Result<(), String> {
         Fake::from_value(if case.system.is_null() { serde_json::json!({}) } else { case.system.clone() }).map_err(|error| error.message)?;
     let mut files = Files::default();
     if let Some(source) = &case.source {
-        files = sources(source)?;
+        // The engine fetches what these look into.
+        files = sources(source, matches!(case.module.as_str(), "assemble" | "unarchive"))?;
         for bytes in files.contents.values() {
             fake.add_content(bytes);
         }
@@ -177,7 +178,7 @@ fn drive(case: &Case, fake: &mut Fake, mode: Mode, files: &mut Files) -> Result<
     Err(Error::failed(format!("more than {MOST_STAGES} stages")))
 }
 
-fn sources(source: &SourceCase) -> Result<Files, String> {
+fn sources(source: &SourceCase, inline: bool) -> Result<Files, String> {
     let mut files = Files { path: source.path.clone(), ..Files::default() };
     let bits = |text: &Option<String>, default: u32| {
         text.as_deref().map_or(Ok(default), |text| u32::from_str_radix(text, 8)).map_err(|error| error.to_string())
@@ -187,7 +188,8 @@ fn sources(source: &SourceCase) -> Result<Files, String> {
             SourceFile::File { content, mode } => {
                 let digest = sha256(content.as_bytes());
                 files.contents.insert(digest.clone(), content.clone().into_bytes());
-                File::Plain { sha256: digest.into(), size: content.len() as u64, mode: bits(mode, 0o644)?, content: None::<Bytes> }
+                let bytes = inline.then(|| Bytes(content.as_bytes().into()));
+                File::Plain { sha256: digest.into(), size: content.len() as u64, mode: bits(mode, 0o644)?, content: bytes }
             }
             SourceFile::Directory { directory, mode } => {
                 File::Directory { mode: bits(mode, 0o755)?, entries: directory.iter().map(|name| name.as_str().into()).collect() }

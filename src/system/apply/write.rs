@@ -155,7 +155,8 @@ impl Applier<'_> {
             ownership::set(&temporary, &Ownership { context: Some(context.clone()), ..Ownership::default() }, false)?;
         }
         if let Some(line) = validate {
-            self.validate(line, &temporary)?;
+            let said = self.validate(line, &temporary)?;
+            (outcome.rc, outcome.stdout, outcome.stderr) = (said.rc, said.stdout, said.stderr);
         }
         let (path, ownership, unsafe_writes) = (path.clone(), ownership.clone(), *unsafe_writes);
         batch.waiting.push(Waiting { index, temporary, file, path, ownership, unsafe_writes, _guard: guard });
@@ -202,7 +203,7 @@ impl Applier<'_> {
     }
 
     /// `%s` is the new file's path; words as a shell would split them.
-    fn validate(&mut self, line: &str, temporary: &Path) -> Result<()> {
+    fn validate(&mut self, line: &str, temporary: &Path) -> Result<ActionOutcome> {
         if !line.contains("%s") {
             return Err(Error::failed(format!("validate must contain %s: {line}")));
         }
@@ -213,7 +214,7 @@ impl Applier<'_> {
         let outcome = self.run(&command)?;
         let text = |bytes: &crate::program::Bytes| String::from_utf8_lossy(&bytes.0).into_owned();
         match outcome.rc {
-            Some(0) => Ok(()),
+            Some(0) => Ok(outcome),
             rc => Err(Error::failed("failed to validate")
                 .detail("exit_status", i64::from(rc.unwrap_or(-1)))
                 .output(&text(&outcome.stdout), &text(&outcome.stderr))),

@@ -190,6 +190,22 @@ impl System for Fake {
         Ok(scripted.and_then(|text| text.split_once("; charset=")).map(|(kind, charset)| (kind.to_owned(), charset.to_owned())))
     }
 
+    fn archive(&self, question: &super::archive::Question) -> Result<super::archive::Archive> {
+        use super::archive::{Archive, Member, Source};
+        let key = match &question.source {
+            Source::Node(path) => path.to_string_lossy().into_owned(),
+            Source::Bytes(_) => "controller".to_owned(),
+        };
+        let Some(script) = self.script.archives.get(&key) else { return unscripted("the archive", "archives", &key) };
+        let members: Vec<Member> =
+            script.members.iter().map(|member| Member { name: member.name.clone(), details: member.details() }).collect();
+        let folder = question.folder.as_deref().unwrap_or(Path::new("/"));
+        let missing = members.iter().filter(|member| !self.nodes.contains_key(&folder.join(member.name.trim_end_matches('/'))));
+        let missing = missing.map(|member| format!("tar: {}: Warning: Cannot stat: No such file or directory", member.name));
+        let differences = missing.chain(script.differences.iter().cloned()).collect();
+        Ok(Archive { format: script.format()?, members, differences })
+    }
+
     fn user(&self, name_or_uid: &str) -> Result<Option<User>> {
         let by_name = self.users.iter().find(|user| user.name == name_or_uid);
         Ok(by_name.or_else(|| self.users.iter().find(|user| user.uid.to_string() == name_or_uid)).cloned())

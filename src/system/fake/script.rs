@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::system::archive::{self, Format};
 use crate::system::{Error, Result};
 
 /// `None` (YAML's null) says: looked for, not there. A name that is not written at all is not scripted.
@@ -24,6 +25,8 @@ pub struct Script {
     pub special: BTreeMap<String, String>,
     /// `/x: 'text/plain; charset=us-ascii'`: what the program `file` says.
     pub mime: BTreeMap<String, String>,
+    /// `/x.tgz: {format: gzip, members: [{name: a}]}`; the controller's is `controller`. What of it is not in the folder differs.
+    pub archives: BTreeMap<String, ArchiveScript>,
     /// Paths whose reading is denied.
     pub denied: Vec<String>,
     /// `bob: {uid: 1000}`; root is always there.
@@ -185,6 +188,44 @@ pub struct CommandScript {
     pub sysctl: Maybe<String>,
     /// It reads this on stdin, else the case fails.
     pub stdin: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArchiveScript {
+    /// `zip`, `gzip`, `tar`.
+    pub format: String,
+    pub members: Vec<MemberScript>,
+    /// More lines of `tar --diff`.
+    pub differences: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemberScript {
+    pub name: String,
+    /// Of a zip's: what it holds.
+    pub content: Option<String>,
+    pub mode: Option<String>,
+    pub modified: i64,
+}
+
+impl ArchiveScript {
+    pub fn format(&self) -> Result<Format> {
+        let formats = [Format::Zip, Format::Gzip, Format::Tar];
+        let found = formats.into_iter().find(|format| format!("{format:?}").eq_ignore_ascii_case(&self.format));
+        found.ok_or_else(|| Error::failed(format!("{:?} is no format of an archive", self.format)))
+    }
+}
+
+impl MemberScript {
+    pub fn details(&self) -> Option<archive::Details> {
+        let content = self.content.as_ref()?;
+        let mut sum = flate2::Crc::new();
+        sum.update(content.as_bytes());
+        let mode = self.mode.as_deref().and_then(|text| mode(text).ok());
+        Some(archive::Details { is_link: false, mode, size: content.len() as u64, modified: self.modified, crc32: sum.sum() })
+    }
 }
 
 impl Script {

@@ -394,6 +394,46 @@ impl System for Overlay<'_> {
         }
     }
 
+    fn archive(&self, question: &super::archive::Question) -> Result<super::archive::Archive> {
+        use super::archive::{Question, Source};
+        let mut asked: Question = question.clone();
+        if let Source::Node(path) = &question.source {
+            let path = self.resolved(path, Last::Followed)?;
+            if let Found::Node(node) = self.find(&path)? {
+                asked.source = match &node.content {
+                    Bytes::Known(bytes) => Source::Bytes(crate::program::Bytes(Arc::clone(bytes))),
+                    Bytes::Base(former) => Source::Node(former.clone()),
+                    _ => return Err(Error::unknown(format!("the new content of {}", path.display()))),
+                };
+            }
+        }
+        let Some(folder) = &question.folder else { return self.base.archive(&asked) };
+        let folder = self.resolved(folder, Last::Followed)?;
+        let within = |path: &&PathBuf| path.starts_with(&folder) && **path != folder;
+        let unsure = |cause: &Arc<str>| Err(Error::unknown(Arc::clone(cause)));
+        if let Some((_, cause)) = self.below.get(&folder) {
+            return unsure(cause);
+        }
+        if self.entries.keys().any(|path| within(&path)) {
+            return Err(Error::unknown(format!("the new files in {}", folder.display())));
+        }
+        let fresh = matches!(self.find(&folder)?, Found::Node(node) if node.fresh);
+        if fresh {
+            // All of it is missing there, unless something unknown brings it.
+            asked.folder = None;
+            let mut archive = self.base.archive(&asked)?;
+            let missing = |name: &String| format!("tar: {name}: Warning: Cannot stat: No such file or directory");
+            archive.differences = archive.members.iter().map(|member| missing(&member.name)).collect();
+            return Ok(archive);
+        }
+        asked.folder = Some(folder);
+        let archive = self.base.archive(&asked)?;
+        match &self.opaque {
+            Some((_, cause)) if !archive.differences.is_empty() => unsure(cause),
+            _ => Ok(archive),
+        }
+    }
+
     fn user(&self, name_or_uid: &str) -> Result<Option<User>> {
         self.user_by(name_or_uid)
     }

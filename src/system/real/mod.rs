@@ -1,12 +1,14 @@
 //! The machine this process runs on, read by system calls, /proc and files; programs only where nothing else knows.
 
 mod accounts;
+mod archive;
 mod facts;
 mod files;
 mod kernel;
 mod network;
 mod packages;
 mod units;
+mod zip;
 
 pub(in crate::system) use files::flags;
 pub(in crate::system) use kernel::{boot_id, sysctl_path};
@@ -76,6 +78,10 @@ impl System for Real {
 
     fn mime(&self, path: &Path) -> Result<Option<(String, String)>> {
         files::mime(path)
+    }
+
+    fn archive(&self, question: &super::archive::Question) -> Result<super::archive::Archive> {
+        archive::archive(question)
     }
 
     fn user(&self, name_or_uid: &str) -> Result<Option<User>> {

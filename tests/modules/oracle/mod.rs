@@ -107,6 +107,12 @@ impl Place {
             echo a > files/tree/a; echo b > files/tree/sub/b; echo c > files/tree/sub/deep/c; chmod 700 files/tree/sub/deep/c
             ln -s a files/tree/l; ln -s sub files/tree/ld; ln -s none files/tree/dangling
             echo only > files/single/only
+            mkdir files/parts; printf a > files/parts/10-a; printf 'b\n' > files/parts/20-b; echo c > files/parts/.c; echo no > files/parts/x.bak
+            tar -C files --mtime=@1600000000 -cf files/pack.tar tree single
+            for flag in z:tgz j:tbz J:txz; do tar -C files --mtime=@1600000000 -c${flag%:*}f files/pack.${flag#*:} tree single; done
+            tar -C files --mtime=@1600000000 --use-compress-program=zstd -cf files/pack.tzst tree single
+            (cd files && find single tree/sub -exec touch -d @1600000000 {} + && python3 -m zipfile -c pack.zip single tree/sub)
+            : > files/empty.tgz
             printf 'Hello {{ who }}\n{% for n in numbers %}\n- {{ n }}\n{% endfor %}\n{# gone #}end \\n\n' > templates/greeting.j2
             chmod 640 templates/greeting.j2
             printf '[[ who ]] {{ who }}\n{%% if true %%}\nx\n{%% endif %%}\n' > templates/marks.j2

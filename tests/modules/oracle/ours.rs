@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use provision::module::engine::Controlled;
 use provision::module::{ActionKind, Context, Failure, Mode, Next, Outcome, Plan, Source, find};
-use provision::program::{File, Map, Value};
+use provision::program::{Bytes, File, Map, Value};
 use provision::system::apply::{Applier, Cancel, ContentSource, Quiet};
 use provision::system::describe::sha256;
 use provision::system::{Error, Real, Result};
@@ -106,7 +106,15 @@ fn act(module: &str, arguments: Map, project: &Path, mode: Mode) -> Result<Outco
         .get("src")
         .and_then(Value::as_str)
         .map(|src| project.join("files").join(src.trim_end_matches('/')).to_string_lossy().into_owned());
-    let known = files.files.clone();
+    let mut known = files.files.clone();
+    // The engine fetches what these look into.
+    if matches!(module, "assemble" | "unarchive") {
+        for file in known.values_mut() {
+            if let File::Plain { sha256, content, .. } = file {
+                *content = files.contents.get(&**sha256).map(|bytes| Bytes(bytes.as_slice().into()));
+            }
+        }
+    }
     let source = path.as_deref().and_then(|path| Some(Source { path, file: known.get(path)?, below: &known }));
     let context = Context { system: &system, mode, diff: false, source, environment: &[] };
     let mut raw = arguments;
