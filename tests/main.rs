@@ -42,6 +42,8 @@ mod static_agent;
 mod support;
 mod template;
 #[cfg(feature = "controller")]
+mod thousand;
+#[cfg(feature = "controller")]
 mod vault;
 #[cfg(feature = "controller")]
 mod vm;

@@ -29,7 +29,7 @@ pub mod session;
 mod signals;
 mod sources;
 pub mod state;
-mod tags;
+pub mod tags;
 mod task;
 pub mod worker;
 

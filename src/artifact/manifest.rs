@@ -223,7 +223,7 @@ impl Manifest {
         let user = match user_file {
             None => None,
             Some(path) => match std::fs::read_to_string(path) {
-                Ok(text) => Some(sources.add(path.display().to_string(), path, text)),
+                Ok(text) => Some(sources.add(FILE, path, text)),
                 Err(error) => {
                     diagnostics.push(crate::source::Diagnostic::nowhere(format!("read {}: {error}", path.display())));
                     return Err(Box::new(mistakes));
@@ -264,6 +264,14 @@ pub const IMAGE: &str = "image/";
 pub struct Mistakes {
     pub sources: Sources,
     pub diagnostics: Diagnostics,
+}
+
+impl Mistakes {
+    /// The user's file as it is written, where it could be read.
+    pub fn own_text(&self) -> Option<Arc<str>> {
+        let own = (0..).map_while(|index| self.sources.file(index)).find(|file| &*file.name == FILE);
+        own.map(|file| Arc::clone(&file.text))
+    }
 }
 
 impl fmt::Display for Mistakes {

@@ -31,7 +31,8 @@ pub(super) fn manifest(sources: &mut Sources, user: Option<u32>, diagnostics: &m
             // In our own formats a key given twice is a mistake.
             diagnostics.deny_warnings(user);
             check_versions(&own, &theirs, diagnostics);
-            laid_over(&own, &theirs)
+            // A file of comments only says nothing.
+            if theirs.is_null() { own } else { laid_over(&own, &theirs) }
         }
         None => own,
     };

@@ -257,7 +257,14 @@ impl Loader {
                 Some(json)
             }
             Err(error) => {
-                self.refuse(format!("read {path} as JSON: {error}"), None);
+                let text = String::from_utf8_lossy(bytes);
+                let file = self.texts.add(path.as_str(), &*text);
+                let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+                let offset = (before + error.column().saturating_sub(1)).min(text.len());
+                let message = error.to_string();
+                let message = message.split(" at line ").next().unwrap_or(&message);
+                let fault = Fault::new(At { file, offset, width: 1 }, format!("read values.schema.json as JSON: {message}"));
+                self.diagnostics.push(self.texts.diagnostic(&fault));
                 None
             }
         }

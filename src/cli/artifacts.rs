@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Exit;
 use super::cache::Teller;
-use crate::artifact::manifest::FILE;
+use crate::artifact::manifest::{FILE, Mistakes};
 use crate::artifact::{self, Cancel, ErrorKind, Lack, Manifest, Settings, Store};
 use crate::playbook::artifact::{Artifact, Artifacts, Held};
 use crate::project::{Files, environment};
@@ -15,11 +15,21 @@ use crate::run::session::interrupted;
 
 /// Manifest and cache of a folder; the error was told.
 pub fn store(folder: &Path, mirror: Option<String>) -> Result<Store, Exit> {
-    let own = folder.join(FILE);
-    let manifest = Manifest::load(own.exists().then_some(&*own)).map_err(|mistakes| {
+    let manifest = manifest(folder).map_err(|mistakes| {
         report::line(&mistakes.to_string());
         Exit::Mistakes
     })?;
+    store_of(folder, manifest, mirror)
+}
+
+/// The built-in manifest with the folder's own laid over it.
+pub fn manifest(folder: &Path) -> Result<Manifest, Box<Mistakes>> {
+    let own = folder.join(FILE);
+    Manifest::load(own.exists().then_some(&*own))
+}
+
+/// A manifest with the user's cache; the error was told.
+pub fn store_of(folder: &Path, manifest: Manifest, mirror: Option<String>) -> Result<Store, Exit> {
     let cache = artifact::Cache::of_user().map_err(|error| told(&error))?;
     let built_in = Some(super::built_in::folder()?);
     let settings = Settings { folder: Some(folder.to_owned()), built_in, ..Settings::from_environment(mirror) };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Exit;
-use super::artifacts::{known, store};
+use super::artifacts::{known, manifest, store_of};
 use super::machines::Ours;
 use super::person::person;
 use super::shared::Selection;
@@ -52,10 +52,24 @@ pub async fn check(selection: &Selection, playbooks: &[String]) -> Result<Checke
     }
     let (mut project, _) = Project::load(&folder, &named, &mut |what: &str| report::ask_secret(what));
     let files: Vec<PathBuf> = project.environment.playbooks.iter().map(|part| part.path.clone()).collect();
-    let store = store(&folder, project.environment.mirror.clone())?;
+    // Mistakes of all files stand in one report: with a manifest that cannot be used the rest is still checked.
+    let (manifest, bad_manifest) = match manifest(&folder) {
+        Ok(manifest) => (manifest, None),
+        Err(mistakes) => {
+            project.files.unread.extend(mistakes.own_text());
+            (Manifest::builtin(), Some(mistakes))
+        }
+    };
+    let store = store_of(&folder, manifest, project.environment.mirror.clone())?;
     let options = Options { artifacts: known(&store).await?, ..selection.compile_options() };
     let compiled = compile(&mut project, &files, &options);
-    let wrong = report::mistakes(&project.files);
+    if !project.files.diagnostics.has_errors() {
+        super::selected::check(&compiled, &options.settings, &mut project.files.diagnostics);
+    }
+    let wrong = report::mistakes(&project.files) | bad_manifest.is_some();
+    if let Some(mistakes) = bad_manifest {
+        report::line(&mistakes.to_string());
+    }
     let releases = if playbooks.is_empty() { rendered(&project, &options) } else { Ok(Vec::new()) };
     if wrong {
         return Err(Exit::Mistakes);

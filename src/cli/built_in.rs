@@ -12,7 +12,10 @@ use crate::report::{self, Format};
 pub fn folder() -> Result<PathBuf, Exit> {
     let cache = user_folder().map_err(|error| told(&error))?;
     built_in::unpack(&cache).map_err(|error| {
-        report::error(&format!("unpack the built-in environment: {error:#}"), Some("set XDG_CACHE_HOME to a folder that you may write to"));
+        report::error(
+            &format!("unpack the built-in environment: {error:#}"),
+            Some("set XDG_CACHE_HOME to a folder that you may write to and that has room"),
+        );
         Exit::Error
     })
 }

@@ -40,8 +40,8 @@ impl Destroy {
                     named.push(known);
                 }
                 _ => {
-                    let names: Vec<&str> = there.iter().map(|node| node.name.as_str()).collect();
-                    let hint = crate::source::suggest(name, names.iter().copied())
+                    let names = there.iter().map(|node| &node.name).chain(ours.machines.iter().map(|machine| &machine.name));
+                    let hint = crate::source::suggest(name, names.map(NodeName::as_str))
                         .map_or_else(|| "`provision status` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
                     report::error(&format!("there is no machine `{name}` in {}", ours.environment.name), Some(&hint));
                     return Exit::Usage;

@@ -79,6 +79,10 @@ impl SshConfig {
                 }
             }
         }
+        if targets.is_empty() {
+            report::error(&format!("no machine of {} is there", ours.environment.name), Some("run `provision up` to make them"));
+            return Exit::Error;
+        }
         let file = ours.environment.state_folder().join("known_hosts");
         if let Err(error) = std::fs::write(&file, known) {
             report::error(&format!("write {}: {error}", file.display()), None);

@@ -38,7 +38,7 @@ impl Init {
                 Exit::Success
             }
             Err(error) => {
-                let hint = "name a folder that you may write to: `provision init FOLDER`";
+                let hint = "name a folder that you may write to and that has room: `provision init FOLDER`";
                 report::error(&format!("write the built-in environment: {error:#}"), Some(hint));
                 Exit::Error
             }

@@ -40,6 +40,10 @@ impl Folder {
 
     /// The same, with all that was read.
     pub fn open_with_project(&self) -> Result<(Ours, Project), Exit> {
+        if !self.folder.is_dir() {
+            report::error(&format!("there is no folder `{}`", self.folder.display()), Some("name the folder that provision.yaml lies in"));
+            return Err(Exit::Usage);
+        }
         let built_in = Some(super::built_in::folder()?);
         let options = Options { cwd: self.folder.clone(), environment: std::env::vars().collect(), built_in, ..Options::default() };
         let (project, _) = Project::load(&self.folder, &options, &mut |what: &str| report::ask_secret(what));

@@ -128,8 +128,15 @@ impl Planned {
         }
         for (index, (name, change)) in self.changes.iter().enumerate() {
             let machine = self.ours.machines.iter().find(|machine| machine.name == *name);
-            let what = machine
-                .map_or_else(String::new, |machine| format!("{}  container, {} cpus, {}", machine.address, machine.cpus, machine.memory));
+            let what = machine.map_or_else(String::new, |machine| {
+                format!(
+                    "{}  container, {} {}, {}",
+                    machine.address,
+                    machine.cpus,
+                    report::plan::many(machine.cpus as usize, "cpu"),
+                    machine.memory
+                )
+            });
             let (sign, why) = match change {
                 Change::Make => ("+", String::new()),
                 Change::Start => ("~", "start".to_owned()),
@@ -142,8 +149,11 @@ impl Planned {
         }
         super::retire::lost(&self.going(), self.lost.as_deref()).iter().for_each(|text| line(&format!("  {:<12} {text}", "")));
         self.notes().iter().for_each(|note| line(&format!("  {:<12} ({note})", "")));
-        let counts: Vec<String> =
-            compiled.programs.iter().map(|(name, program)| format!("{} plays on {name}", program.plays.len())).collect();
+        let counts: Vec<String> = compiled
+            .programs
+            .iter()
+            .map(|(name, program)| format!("{} {} on {name}", program.plays.len(), report::plan::many(program.plays.len(), "play")))
+            .collect();
         line(&format!("  {:<12} {}     (planned when the machines are as the file says)", "hosts", counts.join(", ")));
         above.iter().flat_map(report::delivery::plan_text).for_each(|text| line(&text));
     }

@@ -18,6 +18,7 @@ mod plan;
 mod playbook;
 mod retire;
 mod root;
+mod selected;
 mod shared;
 pub mod ssh;
 mod status;

@@ -47,7 +47,9 @@ impl Loader<'_> {
         for pattern in patterns(&tree, task.looping.as_ref()) {
             let artifacts = Arc::clone(&self.artifacts);
             let matching: Vec<&Arc<str>> = artifacts.keys().filter(|name| pattern.matches(name)).collect();
-            if let (Some(exact), true) = (pattern.exact(), matching.is_empty()) {
+            if let (Some(exact), true) = (pattern.exact(), matching.is_empty())
+                && !self.files.mistaken().names(exact)
+            {
                 self.unknown_artifact(exact, span);
             }
             for name in matching {

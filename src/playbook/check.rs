@@ -16,8 +16,8 @@ use crate::module;
 use crate::program::{Layer, Span, Template, Tree, Value};
 use crate::source::Diagnostic;
 use crate::source::suggest::suggest;
-use crate::template::function_names;
 use crate::template::reads::{self, Problem, Reads, Unknown};
+use crate::template::{function_names, handlebars};
 
 /// Variables that the engine defines by itself.
 const MAGIC: &[&str] = &[
@@ -89,6 +89,7 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
             match syntax {
                 Syntax::Usual => checker.text(loader, &text, false, &mut open),
                 Syntax::Own(options) => checker.found(loader, &text, reads::of_file(&text, &options).map(Rc::new), &mut open),
+                Syntax::Handlebars => checker.found(loader, &text, handlebars::reads::of(&text.source).map(Rc::new), &mut open),
                 // Which words are variables shows at run time.
                 Syntax::Unknown => {}
             }
@@ -191,14 +192,15 @@ fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions:
             || found.patterns.iter().any(|pattern| pattern.matches(name))
     };
     let names: Vec<&str> = definitions.keys().copied().chain(found.defined.iter().map(|name| &**name)).collect();
+    let mistaken = loader.files.mistaken();
     for (name, template, at) in &checker.reads {
-        if known(name) || loader.defined_anyway.contains(name) {
+        if known(name) || loader.defined_anyway.contains(name) || mistaken.names(name) {
             continue;
         }
         let span = place(loader, template, *at, name);
         let mut mistake = Diagnostic::error(format!("undefined variable `{name}`"), span, name.chars().count() as u32);
         let functions = function_names().map(|name: &str| name).filter(|_| is_called(template, *at, name));
-        if let Some(near) = suggest(name, names.iter().copied().chain(functions)) {
+        if let Some(near) = suggest(name, names.iter().copied().chain(functions).chain(MAGIC.iter().copied())) {
             let whence = match places.get(near) {
                 Some(span) if loader.files.sources.file(span.file).is_some() => {
                     format!(" ({}:{})", loader.files.sources.file(span.file).map_or("", |file| &file.name), span.line)
@@ -238,11 +240,12 @@ fn handlers(loader: &mut Loader, loaded: &LoadedPlay) {
         return;
     }
     let names: BTreeSet<String> = found.handlers.iter().filter_map(|tree| text(tree)).collect();
+    let mistaken = loader.files.mistaken();
     for (tree, start) in &found.notified {
         let Some(name) = text(tree) else { continue };
         // `role : handler` names a role's handler.
         let bare = name.split_once(" : ").map_or(name.as_str(), |(_, bare)| bare);
-        if names.contains(&name) || names.contains(bare) {
+        if names.contains(&name) || names.contains(bare) || mistaken.names(bare) {
             continue;
         }
         let span = find_line(loader, *start, &name).unwrap_or(*start);
@@ -286,7 +289,7 @@ fn rules(loader: &mut Loader, task: &crate::program::Task) {
     for field in &spec.fields {
         if field.required && !field.names().any(|name| given.iter().any(|given| given == name)) {
             let mistake = Diagnostic::error(format!("module `{}` needs the argument `{}`", entry.name(), field.name), task.span, 1);
-            loader.mistake(mistake.hint(first_line(field.documentation)));
+            loader.mistake(mistake.hint(format!("`{}`: {}", field.name, first_line(field.documentation))));
             return;
         }
     }

@@ -44,6 +44,8 @@ pub enum Syntax {
     Own(Arc<Options>),
     /// With delimiters that an expression gives.
     Unknown,
+    /// A file that ends in `.hbs`.
+    Handlebars,
 }
 
 impl Syntax {
@@ -357,8 +359,13 @@ impl Loader<'_> {
         if of.kind == "templates" && self.followed.insert((Arc::clone(&context.owner), path.to_owned(), of.syntax.clone())) {
             let key: Arc<str> = path.display().to_string().into();
             if let Some(file) = self.files_found.templates.get_mut(&key) {
-                if !file.syntaxes.contains(&of.syntax) {
-                    file.syntaxes.push(of.syntax.clone());
+                let handlebars = path.extension().is_some_and(|extension| extension == "hbs");
+                let syntax = if handlebars { Syntax::Handlebars } else { of.syntax.clone() };
+                if !file.syntaxes.contains(&syntax) {
+                    file.syntaxes.push(syntax);
+                }
+                if handlebars {
+                    return;
                 }
                 let text = file.text.clone();
                 self.lookups_of_file(&text, of, context);
@@ -371,7 +378,7 @@ impl Loader<'_> {
         let reads = match &of.syntax {
             Syntax::Usual => self.cache.reads(text, false),
             Syntax::Own(options) => reads::of_file(text, options).ok().map(Rc::new),
-            Syntax::Unknown => None,
+            Syntax::Handlebars | Syntax::Unknown => None,
         };
         for lookup in reads.iter().flat_map(|reads| &reads.lookups) {
             if &*lookup.plugin == "include" {
@@ -446,7 +453,6 @@ impl Loader<'_> {
         let size = bytes.len() as u64;
         let content = (of.inline && size <= INLINE_LIMIT).then(|| Bytes(Arc::clone(&bytes)));
         if of.kind == "templates"
-            && path.extension().is_none_or(|extension| extension != "hbs")
             && let Ok(text) = std::str::from_utf8(&bytes)
         {
             let name = self.shown(path);

@@ -55,17 +55,20 @@ impl Loader<'_> {
             return false;
         };
         let Some(known) = keyword::find(name) else {
+            // A list of plays holds imports too.
+            let import = Some("import_playbook").filter(|_| place == Place::Play);
             self.mistake(
-                Diagnostic::at(key, format!("unknown keyword `{name}` in {}", place.article())).suggest(name, keyword::names(place)),
+                Diagnostic::at(key, format!("unknown keyword `{name}` in {}", place.article()))
+                    .suggest(name, keyword::names(place).chain(import)),
             );
             return false;
         };
         if !known.places.contains(&place) {
             let places: Vec<&str> = known.places.iter().map(|place| place.article()).collect();
-            self.mistake(
-                Diagnostic::at(key, format!("`{name}` cannot stand in {}", place.article()))
-                    .label(format!("it belongs in {}", either(&places))),
-            );
+            self.mistake(Diagnostic::at(key, format!("`{name}` cannot stand in {}", place.article())).label(match name {
+                "import_playbook" => "it stands by itself in a playbook, beside the plays".to_owned(),
+                _ => format!("it belongs in {}", either(&places)),
+            }));
             return false;
         }
         if let Support::No(reason) = known.support {

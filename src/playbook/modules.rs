@@ -96,9 +96,10 @@ impl Loader<'_> {
         }
         let Some(field) = spec.field(text) else {
             if !spec.open && !has_template(text) {
-                let mistake =
-                    Diagnostic::at(name, format!("module `{}` has no argument `{text}`", entry.name())).suggest(text, spec.names());
                 let names: Vec<&str> = spec.fields.iter().map(|field| field.name).collect();
+                let mistake = Diagnostic::at(name, format!("module `{}` has no argument `{text}`", entry.name()));
+                // The usual name before an alias that is as near.
+                let mistake = mistake.suggest(text, spec.names()).suggest(text, names.iter().copied());
                 let listed = format!("its arguments are {}", names.join(", "));
                 self.mistake(if mistake.label.is_none() { mistake.hint(listed) } else { mistake });
             }
@@ -131,7 +132,11 @@ impl Loader<'_> {
         let spec = entry.spec();
         let Some(field) = spec.field(key) else {
             if !spec.open {
-                self.mistake(Diagnostic::at(at, format!("module `{}` has no argument `{key}`", entry.name())).suggest(key, spec.names()));
+                self.mistake(
+                    Diagnostic::at(at, format!("module `{}` has no argument `{key}`", entry.name()))
+                        .suggest(key, spec.names())
+                        .suggest(key, spec.fields.iter().map(|field| field.name)),
+                );
             }
             return;
         };

@@ -12,7 +12,7 @@ use super::task::Context;
 use crate::module::Kind;
 use crate::program::{Keywords, Layer, Play, Step, Strategy, Tree, Value, Variable, VarsFile};
 use crate::project::files::{is_variable_name, normal};
-use crate::source::{Diagnostic, Node, NodeKind};
+use crate::source::{Diagnostic, Node, NodeKind, suggest};
 
 /// A play before hosts are chosen: everything that is the same on all hosts.
 pub struct LoadedPlay {
@@ -221,7 +221,10 @@ impl Loader<'_> {
         play.keywords.when.splice(0..0, inherited.keywords.when.iter().cloned());
         play.keywords.tags.splice(0..0, inherited.keywords.tags.iter().cloned());
         let Some(hosts) = hosts else {
-            self.mistake(Diagnostic::at(node, "a play without `hosts`").hint("add `hosts: all`, or the name of a group"));
+            let is_import = |key: &Node| suggest(key.text().unwrap_or_default(), ["import_playbook", "hosts"]).is_some();
+            if !node.entries().any(|(key, _)| is_import(key)) {
+                self.mistake(Diagnostic::at(node, "a play without `hosts`").hint("add `hosts: all`, or the name of a group"));
+            }
             return None;
         };
 

@@ -80,7 +80,8 @@ impl Loader<'_> {
             }
             _ if node.is_null() => Vec::new(),
             _ => {
-                self.mistake(Diagnostic::at(node, format!("{what} must be a list of tasks, found {}", node.describe())));
+                let mistake = Diagnostic::at(node, format!("{what} must be a list of tasks, found {}", node.describe()));
+                self.mistake(if node.as_map().is_some() { mistake.hint("begin each task with `- `") } else { mistake });
                 Vec::new()
             }
         }

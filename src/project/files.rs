@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::vault::{self, Vault};
-use crate::program::{Layer, Tree, Variable};
-use crate::source::{Diagnostic, Diagnostics, NOWHERE, Node, Reading, Sources, yaml};
+use crate::program::{Layer, Span, Tree, Variable};
+use crate::source::{Diagnostic, Diagnostics, NOWHERE, Node, Reading, Severity, Sources, yaml};
 
 /// The project's folder, what was read of it, and what was wrong with it.
 #[derive(Debug, Default)]
@@ -17,6 +17,29 @@ pub struct Files {
     pub sources: Sources,
     pub diagnostics: Diagnostics,
     pub vault: Vault,
+    /// Texts that could not be read as what they are: what they were to define is not known.
+    pub unread: Vec<Arc<str>>,
+}
+
+/// What mistakes that were found already hide: a name that stands there may be defined there.
+#[derive(Debug)]
+pub struct Mistaken {
+    texts: Vec<Arc<str>>,
+    lines: Vec<String>,
+}
+
+impl Mistaken {
+    /// Whether a word, or words in a row, stand in a text that could not be read or in the line of a mistake.
+    pub fn names(&self, words: &str) -> bool {
+        let is_word = |letter: char| letter == '_' || letter.is_alphanumeric();
+        let stands_in = |text: &str| {
+            text.match_indices(words).any(|(start, _)| {
+                let alone_before = !text[..start].ends_with(is_word);
+                alone_before && !text[start + words.len()..].starts_with(is_word)
+            })
+        };
+        self.texts.iter().any(|text| stands_in(text)) || self.lines.iter().any(|line| stands_in(line))
+    }
 }
 
 /// A YAML file that was read.
@@ -81,9 +104,23 @@ impl Files {
             Ok(text) => Some(self.sources.add(name, path, text)),
             Err(error) => {
                 let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let line = valid.split(|byte| *byte == b'\n').count();
-                let message = format!("read `{name}`: line {line} is not UTF-8");
-                self.diagnostics.push(Diagnostic::nowhere(message).hint(format!("convert it: `iconv -f latin1 -t utf-8 {name}`")));
+                let line = valid.split(|byte| *byte == b'\n').count() as u32;
+                let column =
+                    String::from_utf8_lossy(valid.rsplit(|byte| *byte == b'\n').next().unwrap_or_default()).chars().count() as u32 + 1;
+                let text: Arc<str> = String::from_utf8_lossy(error.as_bytes()).into();
+                self.unread.push(Arc::clone(&text));
+                // Under another path: who reads the file again must not get this text.
+                let shown = path.with_file_name(format!("{name}, not UTF-8"));
+                let file = if secret { self.sources.add_secret(name, &shown, text) } else { self.sources.add(name, &shown, text) };
+                let encoding = if error.as_bytes().starts_with(b"\xff\xfe") || error.as_bytes().starts_with(b"\xfe\xff") {
+                    "utf-16"
+                } else {
+                    "latin1"
+                };
+                self.diagnostics.push(
+                    Diagnostic::error(format!("read `{name}`: line {line} is not UTF-8"), Span { file, line, column }, 1)
+                        .hint(format!("convert it: `iconv -f {encoding} -t utf-8 {name}`")),
+                );
                 None
             }
         }
@@ -92,9 +129,20 @@ impl Files {
     /// Reads a file that holds one YAML (or JSON) document.
     pub fn yaml(&mut self, path: &Path) -> Option<Document> {
         let file = self.read(path)?;
-        let node = yaml::document(&self.sources, file, &mut self.diagnostics)?;
+        let Some(node) = yaml::document(&self.sources, file, &mut self.diagnostics) else {
+            let text = self.sources.file(file).map(|file| Arc::clone(&file.text));
+            self.unread.extend(text);
+            return None;
+        };
         let secret = self.sources.file(file).is_some_and(|file| file.secret);
         Some(Document { file, node, secret })
+    }
+
+    /// What the mistakes so far hide.
+    pub fn mistaken(&self) -> Mistaken {
+        let errors = self.diagnostics.iter().filter(|mistake| mistake.severity == Severity::Error);
+        let lines = errors.filter_map(|mistake| self.sources.line(mistake.span).map(str::to_owned)).collect();
+        Mistaken { texts: self.unread.clone(), lines }
     }
 
     /// Reads a file of our own formats: there a key given twice is a mistake.

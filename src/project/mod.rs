@@ -78,7 +78,7 @@ impl Project {
         let playbooks: Vec<String> = options.playbooks.iter().map(outside).collect();
         for path in playbooks.iter().filter(|path| !Path::new(path).exists()) {
             let name = files.name(Path::new(path));
-            files.diagnostics.push(Diagnostic::nowhere(format!("read the playbook `{name}`: no such file")));
+            files.diagnostics.push(Diagnostic::nowhere(format!("read `{name}`: no such file")));
         }
         let given = Given {
             inventory: Some(inventory).filter(|given| !given.is_empty()),

@@ -126,8 +126,16 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if !self.list.contains(&diagnostic) {
-            self.list.push(diagnostic);
+        let is_same = |known: &Diagnostic| {
+            (known.severity, known.span) == (diagnostic.severity, diagnostic.span)
+                && known.message == diagnostic.message
+                && (known.span != NOWHERE || known.hint == diagnostic.hint)
+        };
+        match self.list.iter_mut().find(|known| is_same(known)) {
+            None => self.list.push(diagnostic),
+            // The same mistake met in another way: what one of them knows of its mend is enough.
+            Some(known) if known.label.is_none() && diagnostic.label.is_some() => *known = diagnostic,
+            Some(_) => {}
         }
     }
 

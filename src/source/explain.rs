@@ -135,7 +135,8 @@ fn slip(line: &str, info: &str) -> Option<Slip> {
                 // `'it's here'`: the quotes were meant to stand around it all.
                 let around = value.ends_with(quote) && !value[closing + 1..].starts_with(' ');
                 let whole = if around { &value[1..value.len() - 1] } else { value };
-                return slip(value, "text after a value that is quoted", format!("quote all of it: {}", quote_all(whole)));
+                let label = short(format!("quote all of it: {}", quote_all(whole)), "quote all of it");
+                return slip(value, "text after a value that is quoted", label);
             }
             None if info.contains("end of stream") || info.contains("quoted scalar") => {
                 return slip(&value[..1], "this quote is never closed", format!("no `{quote}` follows"));
@@ -154,7 +155,11 @@ fn slip(line: &str, info: &str) -> Option<Slip> {
         && !rest.is_empty()
         && !rest.starts_with("//")
     {
-        return slip(&entry[..=name.len()], "a space is missing after the colon", format!("write `{name}: {}`", uncommented(rest)));
+        return slip(
+            &entry[..=name.len()],
+            "a space is missing after the colon",
+            short(format!("write `{name}: {}`", uncommented(rest)), "put a space there"),
+        );
     }
     if let Some(rest) = body.strip_prefix('-')
         && rest.starts_with(|letter: char| letter.is_alphanumeric())
@@ -187,7 +192,12 @@ fn uncommented(value: &str) -> &str {
 }
 
 fn quoted(value: &str) -> String {
-    format!("write {}", quote_all(value))
+    short(format!("write {}", quote_all(value)), "put quotes around all of it")
+}
+
+/// The first where it fits on a line of a screen.
+fn short(label: String, otherwise: &str) -> String {
+    if label.chars().count() > 80 { otherwise.to_owned() } else { label }
 }
 
 /// The value in the quotes that it does not hold.
@@ -220,11 +230,16 @@ fn phrase(info: &str) -> (String, Option<&'static str>) {
         ("a block scalar content cannot start with a tab", "a tab cannot indent YAML", Some("use spaces")),
         ("tab", "a tab cannot stand here", Some("use spaces")),
         ("while scanning a block scalar", "text after `|` or `>`", Some("the text begins on the next line")),
+        ("is only valid inside a block", "a list cannot begin here", Some("put it on a line of its own, as deep as the items above")),
         ("misplaced bracket", "a bracket that closes nothing", None),
         ("recursion limit", "nested too deep", None),
         ("unprintable character", "a character that YAML does not allow", Some("a control character or a damaged file")),
         ("the handle wasn't declared", "unknown tag", Some("a text that begins with `!` must be quoted")),
         ("did not find expected node content", "a value is missing", None),
+        ("did not find expected <document start>", "wrong indentation", Some("this stands less deep than the file's first line")),
+        ("invalid trailing content after", "text after a closing quote", Some("this quote, or one on a line above, is one too many")),
+        ("byte order mark", "a byte order mark (U+FEFF) inside of the file", Some("it shows as nothing: write the line anew")),
+        ("unexpected character", "a character that no value can begin with", Some("put quotes around the value")),
         ("content after document end marker", "text after the end of the document", None),
     ];
     known.iter().find(|(part, ..)| info.contains(part)).map_or_else(

@@ -61,6 +61,15 @@ pub fn document(sources: &Sources, file: u32, diagnostics: &mut Diagnostics) -> 
 /// All documents of a file that was added; `None` after a syntax error, which is reported.
 pub fn documents(sources: &Sources, file: u32, diagnostics: &mut Diagnostics) -> Option<Vec<Node>> {
     let text = Arc::clone(&sources.file(file)?.text);
+    if let Some(zero) = text.find('\0') {
+        let before = &text[..zero];
+        let line = before.matches('\n').count() as u32 + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() as u32 + 1;
+        let mistake = Diagnostic::error("a zero byte: this is no text in UTF-8", Span { file, line, column }, 1);
+        let utf_16 = text.matches('\0').count() > text.len() / 3;
+        diagnostics.push(if utf_16 { mistake.hint("it looks like UTF-16: convert it with `iconv -f utf-16le -t utf-8`") } else { mistake });
+        return None;
+    }
     // JSON is read as YAML; its tabs, which YAML forbids in places, are spaces to it (inside strings it has none).
     let json = text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
     let text = if json && text.contains('\t') { text.replace('\t', " ").into() } else { text };

@@ -6,6 +6,8 @@
 //!
 //! Helpers besides the library's: `toYaml value [indent=N]`, `json value`, `default value other`, `defined value`.
 
+pub mod reads;
+
 use std::sync::Arc;
 
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};

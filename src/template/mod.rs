@@ -4,6 +4,7 @@
 //! other hosts' variables and lookups come from a [`Scope`].
 
 mod arguments;
+mod depth;
 pub mod error;
 mod evaluate;
 mod filters;

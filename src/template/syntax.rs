@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use minijinja::machinery::{self, ast};
 use minijinja::syntax::SyntaxConfig;
 
-use super::{Error, Result};
+use super::{Error, Result, depth, suggest};
 use crate::program::{Key, Map, Span, Value};
 
 /// Delimiters and white space of a template file: the `template` module's arguments and the `#jinja2:` line.
@@ -354,8 +354,9 @@ pub fn template(source: &Arc<str>, options: &Options) -> Result<Arc<Parsed>> {
         let skipped = (source.len() - body.len()) as u32;
         let mut lowering = Lowering::new(body, Strings::Template(&options), &options);
         let prepared = std::mem::take(&mut lowering.prepared);
-        let parsed =
-            machinery::parse(&prepared, "<template>", options.config()?).map_err(|error| lowering.error(&error, source, skipped))?;
+        let syntax = options.config()?;
+        depth::check(&prepared, false, syntax.clone()).map_err(|(error, offset)| lowering.placed(error, offset, source, skipped))?;
+        let parsed = machinery::parse(&prepared, "<template>", syntax).map_err(|error| lowering.error(&error, source, skipped))?;
         let ast::Stmt::Template(root) = parsed else { return Err(Error::syntax("not a template")) };
         let body = lowering.statements(&root.children)?;
         Ok(Parsed { source: Arc::clone(source), skipped, body: Body::Template(body) })
@@ -368,6 +369,7 @@ pub fn expression(source: &Arc<str>) -> Result<Arc<Parsed>> {
         let options = Options::default();
         let mut lowering = Lowering::new(source, Strings::Expression, &options);
         let prepared = std::mem::take(&mut lowering.prepared);
+        depth::check(&prepared, true, SyntaxConfig::default()).map_err(|(error, offset)| lowering.placed(error, offset, source, 0))?;
         let parsed = machinery::parse_expr(&prepared).map_err(|error| {
             let error = lowering.error(&error, source, 0);
             if options.is_template(source) {
@@ -380,6 +382,35 @@ pub fn expression(source: &Arc<str>) -> Result<Arc<Parsed>> {
         Ok(Parsed { source: Arc::clone(source), skipped: 0, body: Body::Expression(body) })
     })
 }
+
+/// Jinja2's, with their ends.
+const STATEMENTS: [&str; 25] = [
+    "for",
+    "endfor",
+    "if",
+    "elif",
+    "else",
+    "endif",
+    "set",
+    "endset",
+    "block",
+    "endblock",
+    "macro",
+    "endmacro",
+    "call",
+    "endcall",
+    "filter",
+    "endfilter",
+    "with",
+    "endwith",
+    "include",
+    "import",
+    "from",
+    "extends",
+    "do",
+    "raw",
+    "endraw",
+];
 
 /// How strings in the source are to be read.
 #[derive(Clone, Copy)]
@@ -420,10 +451,28 @@ impl<'source> Lowering<'source> {
 
     fn error(&self, error: &minijinja::Error, source: &str, skipped: u32) -> Error {
         let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-        let offset = error.range().map_or(0, |range| self.at(range.start as u32) + skipped);
-        let (line, column) = place(source, offset as usize);
-        // A relative place (file 0); the caller adds where the text starts.
-        Error::syntax(format!("syntax error: {message}")).at(Span { file: 0, line, column })
+        let offset = error.range().map_or(0, |range| range.start);
+        let told = match message.strip_prefix("unknown statement ") {
+            Some(word) if STATEMENTS.contains(&word) => {
+                Error::syntax(format!("syntax error: `{word}` without the block that it belongs to"))
+                    .hint("look for a statement before it that is misspelt, missing or closed already")
+            }
+            Some(word) => {
+                let told = Error::syntax(format!("syntax error: unknown statement `{word}`"));
+                match suggest::hint(word, STATEMENTS.into_iter()) {
+                    Some(hint) => told.hint(hint),
+                    None => told,
+                }
+            }
+            None => Error::syntax(format!("syntax error: {message}")),
+        };
+        self.placed(told, offset, source, skipped)
+    }
+
+    /// The error with a relative place (file 0); the caller adds where the text starts.
+    fn placed(&self, error: Error, offset: usize, source: &str, skipped: u32) -> Error {
+        let (line, column) = place(source, (self.at(offset as u32) + skipped) as usize);
+        error.at(Span { file: 0, line, column })
     }
 
     fn nodes(&self, nodes: &[ast::Expr]) -> Result<Vec<Node>> {

@@ -30,9 +30,23 @@ impl From<anyhow::Error> for Error {
             Err(other) => {
                 let mut chain = other.chain().map(ToString::to_string);
                 let doing = chain.next().unwrap_or_default();
-                Self { kind: Kind::Machine, doing, causes: chain.collect(), hint: None }
+                let hint = other.chain().find_map(|cause| hint(cause.downcast_ref::<std::io::Error>()?.kind()));
+                Self { kind: Kind::Machine, doing, causes: chain.collect(), hint: hint.map(str::to_owned) }
             }
         }
+    }
+}
+
+/// What to do about a failed operation on a file.
+fn hint(kind: std::io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            Some("use a folder that you may write to: what is known of its machines is kept in `.provision/` beside provision.yaml")
+        }
+        std::io::ErrorKind::StorageFull => {
+            Some("make room on this disk: `df -h .` shows it, `provision cache clean` frees what was downloaded")
+        }
+        _ => None,
     }
 }
 
@@ -44,6 +58,14 @@ mod tests {
     fn a_chain_of_causes_is_kept() {
         let error = anyhow::anyhow!("no space left").context("writing /x").context("making node web-1");
         assert_eq!(Error::from(error).to_string(), "making node web-1: writing /x: no space left");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_and_a_full_disk_have_a_hint() {
+        for (kind, word) in [(std::io::ErrorKind::PermissionDenied, "write"), (std::io::ErrorKind::StorageFull, "room")] {
+            let error = Error::from(anyhow::Error::from(std::io::Error::from(kind)).context("making /x"));
+            assert!(error.hint.as_ref().is_some_and(|hint| hint.contains(word)), "{error:?}");
+        }
     }
 
     #[test]
