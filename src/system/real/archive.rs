@@ -88,7 +88,7 @@ fn unescaped(line: &str) -> String {
     let mut rest = line.as_bytes();
     while let Some((first, more)) = rest.split_first() {
         let octal = more.get(..3).and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        (rest, _) = match (first, octal, more.first()) {
+        (rest, ()) = match (first, octal, more.first()) {
             (b'\\', Some(byte), _) => (&more[3..], bytes.push(byte)),
             (b'\\', None, Some(escaped)) => {
                 let plain = match escaped {

@@ -50,7 +50,7 @@ impl Walk<'_> {
             let at = offset(self.text, place.0, place.1);
             match element {
                 TemplateElement::Expression(expression) | TemplateElement::HtmlExpression(expression) => {
-                    self.expression(expression, at, inside)
+                    self.expression(expression, at, inside);
                 }
                 TemplateElement::HelperBlock(block) => {
                     self.expression(block, at, inside);
