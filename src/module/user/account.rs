@@ -155,7 +155,7 @@ impl User {
         }
         if let Some(home) = self.home.as_ref().filter(|home| home.path() != user.home) {
             words.extend(option("-d", Some(&home.0)));
-            account.home = home.path().to_owned();
+            home.path().clone_into(&mut account.home);
             if self.move_home {
                 words.push("-m".to_owned());
                 effects.extend(super::home::moved(&user.home, home.path(), system)?);
@@ -163,7 +163,7 @@ impl User {
         }
         if let Some(shell) = self.shell.as_ref().filter(|shell| shell.path() != user.shell) {
             words.extend(option("-s", Some(&shell.0)));
-            account.shell = shell.path().to_owned();
+            shell.path().clone_into(&mut account.shell);
         }
         if let Some(expires) = self.expires {
             let differs = if expires < 0.0 { shadow.expires >= 0 } else { shadow.expires != days(expires) };
@@ -220,7 +220,7 @@ impl User {
                 None
             }
             (Some(false), Some(hash)) => {
-                *after = hash.to_owned();
+                hash.clone_into(after);
                 Some("-U".to_owned())
             }
             _ => None,

@@ -1,6 +1,6 @@
 //! Home folders: new ones as copies of the skeleton, and moved ones.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::User;
 use super::defaults::Defaults;
@@ -109,7 +109,7 @@ fn owned(found: &Metadata, owner: Option<&Owner>) -> Ownership {
 }
 
 /// What `usermod -m` leaves: the old folder at the new place, where nothing is there yet.
-pub(super) fn moved(from: &PathBuf, to: &Path, system: &dyn System) -> Result<Option<Effect>> {
+pub(super) fn moved(from: &Path, to: &Path, system: &dyn System) -> Result<Option<Effect>> {
     let Some(found) = followed(from, system)?.filter(|found| found.kind == FileKind::Directory) else { return Ok(None) };
     if followed(to, system)?.is_some() {
         return Ok(None);
@@ -118,9 +118,9 @@ pub(super) fn moved(from: &PathBuf, to: &Path, system: &dyn System) -> Result<Op
     copies(from, to, None, system, &mut actions)?;
     if actions.len() > MANY {
         actions.truncate(1);
-        actions.push(Action::Remove { path: from.clone() });
+        actions.push(Action::Remove { path: from.to_owned() });
         return Ok(Some(Effect::All(vec![Effect::Leaves(actions), Effect::Opaque])));
     }
-    actions.push(Action::Remove { path: from.clone() });
+    actions.push(Action::Remove { path: from.to_owned() });
     Ok(Some(Effect::Leaves(actions)))
 }
