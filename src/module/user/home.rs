@@ -118,9 +118,9 @@ pub(super) fn moved(from: &Path, to: &Path, system: &dyn System) -> Result<Optio
     copies(from, to, None, system, &mut actions)?;
     if actions.len() > MANY {
         actions.truncate(1);
-        actions.push(Action::Remove { path: from.to_path_buf() });
+        actions.push(Action::Remove { path: from.to_owned() });
         return Ok(Some(Effect::All(vec![Effect::Leaves(actions), Effect::Opaque])));
     }
-    actions.push(Action::Remove { path: from.to_path_buf() });
+    actions.push(Action::Remove { path: from.to_owned() });
     Ok(Some(Effect::Leaves(actions)))
 }
