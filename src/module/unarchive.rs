@@ -239,7 +239,7 @@ impl Job<'_> {
         let label = format!("unpack {} to {}", self.packed.shown, self.module.dest.0);
         let mut command = Command::new(label, words).effect(Effect::Below(self.module.dest.path().to_owned()));
         command.accept = Accept::Any;
-        command.directory = self.question.folder.clone();
+        command.directory.clone_from(&self.question.folder);
         command.environment = ["LANG", "LC_ALL", "LC_MESSAGES", "LANGUAGE"].map(|name| (name.to_owned(), "C.UTF-8".to_owned())).to_vec();
         let mut actions = Vec::new();
         if let Source::Bytes(bytes) = &self.packed.source {
