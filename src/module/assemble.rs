@@ -46,7 +46,7 @@ fn check_pattern(pattern: &str) -> std::result::Result<(), String> {
 
 impl Module for Assemble {
     fn plan(&self, context: &Context<'_>) -> Result<Plan> {
-        if self.remote_src { self.on_node(context) } else { self.with_controllers(context) }
+        if self.remote_src { self.on_node(context) } else { self.of_controller(context) }
     }
 }
 
@@ -77,7 +77,7 @@ impl Assemble {
     }
 
     /// The folder is the controller's: what comes together there is copied, and told as `copy` tells it.
-    fn with_controllers(&self, context: &Context<'_>) -> Result<Plan> {
+    fn of_controller(&self, context: &Context<'_>) -> Result<Plan> {
         let missing = || Error::failed(format!("could not find src={}", self.src));
         let source = context.source.ok_or_else(missing)?;
         let (folder, File::Directory { entries, .. }) = followed_source(source.path, source.below, source.file) else {

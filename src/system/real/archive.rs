@@ -88,19 +88,16 @@ fn unescaped(line: &str) -> String {
     let mut rest = line.as_bytes();
     while let Some((first, more)) = rest.split_first() {
         let octal = more.get(..3).and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        (rest, ()) = match (first, octal, more.first()) {
-            (b'\\', Some(byte), _) => (&more[3..], bytes.push(byte)),
-            (b'\\', None, Some(escaped)) => {
-                let plain = match escaped {
-                    b'n' => b'\n',
-                    b't' => b'\t',
-                    b'r' => b'\r',
-                    other => *other,
-                };
-                (&more[1..], bytes.push(plain))
-            }
-            _ => (more, bytes.push(*first)),
+        let (byte, length) = match (first, octal, more.first()) {
+            (b'\\', Some(byte), _) => (byte, 4),
+            (b'\\', None, Some(b'n')) => (b'\n', 2),
+            (b'\\', None, Some(b't')) => (b'\t', 2),
+            (b'\\', None, Some(b'r')) => (b'\r', 2),
+            (b'\\', None, Some(other)) => (*other, 2),
+            _ => (*first, 1),
         };
+        bytes.push(byte);
+        rest = &rest[length..];
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
