@@ -269,6 +269,10 @@ impl Copy {
         let check = context.mode == Mode::Check;
         let changed = !draft.actions.is_empty();
         let Placed { path, written, backup, md5, sha1 } = placed;
+        if check && written == Some(true) && !self.remote_src {
+            // Ansible's has looked at the machine no further than at the difference.
+            return Ok(Plan::act(draft.actions, Outcome::changed()));
+        }
         // On the node all is one module; from the controller an unchanged file is `file`'s to report.
         let written = written == Some(true) || self.remote_src;
         let result = move |path: &Path, md5: Option<Value>, sha1: Option<Value>| {

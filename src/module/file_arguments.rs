@@ -344,6 +344,8 @@ impl<'system> Draft<'system> {
     /// Makes a directory and those above it that are not there, all with this ownership.
     pub fn make_directories(&mut self, path: &Path, wanted: &FileArguments) -> Result<()> {
         let mut missing = Vec::new();
+        // `a/b/.` is `a/b`: what is above it starts there.
+        let path: &Path = &path.components().collect::<PathBuf>();
         for folder in path.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
             match followed(folder, &self.system)? {
                 Some(found) if found.kind == FileKind::Directory => break,

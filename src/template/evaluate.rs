@@ -318,6 +318,8 @@ impl<'scope> Evaluator<'scope> {
                     return self.attribute(&resolved, name);
                 }
             },
+            // Ansible's implicit localhost is in no group, and not among those that a loop over `hostvars` finds.
+            Value::HostVars if name == "localhost" => Some(Value::Host("localhost".into())),
             Value::HostVars => self.scope.hosts().into_iter().find(|host| **host == *name).map(Value::Host),
             Value::Host(host) => self.scope.host_variable(host, name)?,
             Value::Map(entries) if functions::is_time(entries) => functions::time_attribute(entries, name),
@@ -580,7 +582,8 @@ impl<'run, 'scope> Context<'run, 'scope> {
             return match local {
                 Local::Value(value) => Ok(value),
                 Local::Namespace(entries) => Ok(Value::map(entries.borrow().clone())),
-                Local::Macro(_) | Local::Loop(_) | Local::Module(_) | Local::Cycler(_) | Local::Joiner(_) => {
+                Local::Loop(current) => self.loop_value(&current),
+                Local::Macro(_) | Local::Module(_) | Local::Cycler(_) | Local::Joiner(_) => {
                     Err(Error::failed(format!("'{name}' can be called or read from, it is not a value by itself")))
                 }
             };

@@ -129,11 +129,26 @@ fn subelements(evaluator: &Evaluator, terms: &[Value]) -> Result<Vec<Value>> {
         if missing {
             continue;
         }
+        // The list is taken out of what it was in, as Ansible's lookup does; its filter of this name leaves it there.
+        let path: Vec<&str> = strict_text(path)?.split('.').collect();
+        let element = without(&element, &path);
         for item in operators::items(&value)? {
             found.push(tuple(vec![element.clone(), item]));
         }
     }
     Ok(found)
+}
+
+/// A mapping without the entry at a path of keys.
+fn without(value: &Value, path: &[&str]) -> Value {
+    let (Value::Map(entries), [name, below @ ..]) = (value, path) else { return value.clone() };
+    let mut entries = (**entries).clone();
+    if below.is_empty() {
+        entries.shift_remove(*name);
+    } else if let Some(inner) = entries.get_mut(*name) {
+        *inner = without(inner, below);
+    }
+    Value::map(entries)
 }
 
 /// `start=1 end=5 stride=2 format=%02d`, or `5`, `1-5/2:%02d`.

@@ -254,6 +254,20 @@ impl Context<'_, '_> {
         })
     }
 
+    /// The loop as it stands, for a macro that is given it.
+    pub fn loop_value(&self, current: &Loop) -> Result<Value> {
+        const NAMES: [&str; 11] =
+            ["index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0", "previtem", "nextitem"];
+        let mut entries = Map::new();
+        for name in NAMES {
+            let value = self.loop_attribute(current, name)?;
+            if !matches!(value, Value::Undefined(_)) {
+                entries.insert(name.into(), value);
+            }
+        }
+        Ok(Value::map(entries))
+    }
+
     /// Runs a `{% filter %}` or `{% set x | filter %}` chain, whose innermost filter has no input.
     fn filtered(&self, node: &Node, value: Value) -> Result<Value> {
         let syntax::Kind::Filter { name, input, arguments } = &node.kind else { return Ok(value) };

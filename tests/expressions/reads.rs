@@ -122,3 +122,12 @@ fn everything_that_evaluation_reads_is_foreseen() {
     assert!(count >= 1000, "only {count} cases were found");
     assert!(wrong.is_empty(), "{} of {count} cases differ:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+#[test]
+fn names_that_a_lookup_gives_to_a_template_are_not_missing_in_it() {
+    let source = "{{ lookup('template', 't', template_vars=dict(a=1) | combine({'b': c}, {'d': 2})) }}";
+    let template = provision::program::Template { source: source.into(), span: provision::program::Span::default() };
+    let found = of(&template, Form::Template).expect("it parses");
+    let given: Vec<&str> = found.tested.iter().map(|name| &**name).collect();
+    assert_eq!(given, ["a", "b", "d"]);
+}

@@ -1,5 +1,6 @@
 //! Variables by their names in `hostvars`, in `vars` and in lookups.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::scopes::Bound;
@@ -146,6 +147,13 @@ impl Walk<'_> {
             }
             "varnames" => self.reads.everything = true,
             _ => {
+                for argument in arguments {
+                    if let Argument::Named(name, node) = argument
+                        && &**name == "template_vars"
+                    {
+                        given(node, &mut self.reads.tested);
+                    }
+                }
                 let place = |node: &Node| self.span(node);
                 let mut terms: Vec<Tree> = positional[1..].iter().map(|node| term(node, &place)).collect();
                 for argument in arguments {
@@ -159,5 +167,29 @@ impl Walk<'_> {
                 self.reads.lookups.push(Lookup { plugin: short, terms, optional: false, span });
             }
         }
+    }
+}
+
+/// Names that a mapping gives to a template, as far as they are written out: `{'a': 1}`, `dict(a=1)`, and these with `combine`.
+fn given(node: &Node, names: &mut BTreeSet<Arc<str>>) {
+    let mut of_arguments = |arguments: &[Argument]| {
+        for argument in arguments {
+            match argument {
+                Argument::Named(name, _) => {
+                    names.insert(Arc::clone(name));
+                }
+                Argument::Positional(node) => given(node, names),
+                _ => {}
+            }
+        }
+    };
+    match &node.kind {
+        Kind::Map(entries) => names.extend(entries.iter().filter_map(|(key, _)| literal(key))),
+        Kind::Call(callee, arguments) if matches!(&callee.kind, Kind::Name(name) if &**name == "dict") => of_arguments(arguments),
+        Kind::Filter { input, arguments, .. } => {
+            of_arguments(arguments);
+            input.iter().for_each(|input| given(input, names));
+        }
+        _ => {}
     }
 }
