@@ -163,7 +163,7 @@ fn mistakes_of_two_files_stand_in_one_report() {
             ("playbooks/site.yaml", "gather_facts:", "gather_fact:"),
             ("playbooks/roles/worker/tasks/main.yaml", "register:", "registre:"),
             ("playbooks/roles/node/tasks/main.yaml", "sysctl:", "sysctll:"),
-            ("playbooks/roles/containerd/templates/config.toml.hbs", "{{/if}}", "{{/fi}}"),
+            ("playbooks/roles/containerd/templates/config.toml.hbs", "{{/unless}}", "{{/unles}}"),
             ("charts/phishing/templates/app.yaml", "include", "inclde"),
         ];
         let mut wrong = Vec::new();
