@@ -23,7 +23,8 @@ impl Executor {
             name: Some(Tree::Literal(Value::text("Gathering Facts"))),
             span: play.span,
             keywords: Keywords {
-                tags: vec![Tree::Literal(Value::text("always"))],
+                // A play with tags of its own gathers with them (ansible-core, playbook/play_iterator.py).
+                tags: if play.keywords.tags.is_empty() { vec![Tree::Literal(Value::text("always"))] } else { Vec::new() },
                 check_mode: Some(Tree::Literal(Value::Bool(false))),
                 ..Keywords::default()
             },

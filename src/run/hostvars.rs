@@ -1,6 +1,5 @@
 //! `hostvars` as the controller answers it: inventory, and what the host has told since.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::HostVariables;
@@ -17,9 +16,22 @@ pub struct HostScope<'run> {
     pub extra: &'run Layer,
     /// Facts, registered variables, `set_fact`.
     pub published: &'run Map,
-    /// Names being evaluated, so that a circle is told.
-    pub depth: RefCell<u32>,
+    /// How many hosts read each other to get here, so that a circle is told.
+    pub depth: u32,
+    pub others: &'run dyn Others,
 }
+
+/// The hosts that a variable of one may read by `hostvars`.
+pub trait Others {
+    /// Reads in another host's scope; an error where there is none, or where it has not come so far yet.
+    fn read(&self, host: &str, depth: u32, read: &mut dyn FnMut(&HostScope<'_>)) -> Result<()>;
+
+    /// All of them.
+    fn names(&self) -> Vec<Arc<str>>;
+}
+
+/// More hosts than this in a row read each other in a circle.
+const DEEPEST: u32 = 30;
 
 impl HostScope<'_> {
     fn find(&self, name: &str) -> Option<Arc<Tree>> {
@@ -49,6 +61,18 @@ impl HostScope<'_> {
         facts.collect()
     }
 
+    fn in_scope<T>(&self, host: &str, read: impl Fn(&HostScope<'_>) -> Result<T>) -> Result<T> {
+        if host == self.host {
+            return read(self);
+        }
+        if self.depth >= DEEPEST {
+            return Err(Error::failed(format!("variables of {} and {host} read each other in a circle", self.host)));
+        }
+        let mut found = None;
+        self.others.read(host, self.depth + 1, &mut |scope| found = Some(read(scope)))?;
+        found.unwrap_or_else(|| Err(Error::failed(format!("hostvars['{host}'] was not read"))))
+    }
+
     /// The value; `None`: no such variable.
     pub fn value(&self, name: &str) -> Result<Option<Value>> {
         match self.find(name) {
@@ -65,10 +89,6 @@ impl HostScope<'_> {
 
 impl Scope for HostScope<'_> {
     fn variable(&self, name: &str) -> Result<Option<Arc<Tree>>> {
-        let depth = *self.depth.borrow();
-        if depth > 100 {
-            return Err(Error::failed(format!("{name}: a circle of variables")));
-        }
         Ok(self.find(name))
     }
 
@@ -83,21 +103,15 @@ impl Scope for HostScope<'_> {
     }
 
     fn host_variable(&self, host: &str, name: &str) -> Result<Option<Value>> {
-        if host == self.host {
-            return self.value(name);
-        }
-        Err(Error::failed(format!("hostvars[{host}][{name}] inside of a variable of {} is not answered", self.host)))
+        self.in_scope(host, |scope| scope.value(name))
     }
 
     fn host_variables(&self, host: &str) -> Result<Map> {
-        if host == self.host {
-            return Ok(self.values());
-        }
-        Err(Error::failed(format!("hostvars[{host}] inside of a variable of {} is not answered", self.host)))
+        self.in_scope(host, |scope| Ok(scope.values()))
     }
 
     fn hosts(&self) -> Vec<Arc<str>> {
-        vec![self.host.into()]
+        self.others.names()
     }
 
     fn lookup(&self, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>> {

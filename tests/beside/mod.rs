@@ -8,6 +8,8 @@ mod engine;
 #[cfg(feature = "controller")]
 mod handlers;
 #[cfg(feature = "controller")]
+mod hostvars;
+#[cfg(feature = "controller")]
 mod implicit;
 #[cfg(feature = "controller")]
 mod local;

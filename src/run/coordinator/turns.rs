@@ -1,6 +1,6 @@
 //! After each event: who may go on, and who gets the answer it waits for.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use super::{Coordinator, Host, Pending};
 use crate::agent::frame::{Answer, Down, Question};
 use crate::program::{Layer, Map, Position};
 use crate::run::host::Patience;
-use crate::run::hostvars::HostScope;
+use crate::run::hostvars::{HostScope, Others};
 use crate::run::order::Place;
 use crate::run::{HostResult, HostVariables};
+use crate::template::{Error, Result};
 
 impl Coordinator {
     /// After each event: who may go on now?
@@ -62,20 +63,18 @@ impl Coordinator {
 
     pub(super) fn try_answer(&mut self, waiting: &Pending) -> Option<Answer> {
         match &waiting.question {
-            Question::HostVariable { host, name, position } => self.is_told(waiting, host, position).then(|| {
-                match self.with_scope(host, &self.place_of(waiting, position), |scope| scope.value(name)) {
-                    None => unknown_host(host),
-                    Some(Ok(value)) => Answer::Value(value),
-                    Some(Err(error)) => match error.unknown_cause() {
+            Question::HostVariable { host, name, position } => {
+                Asked::new(self, waiting, position).answer(host, |scope| match scope.value(name) {
+                    Ok(value) => Answer::Value(value),
+                    Err(error) => match error.unknown_cause() {
                         Some(cause) => Answer::Unknown(Arc::clone(cause)),
                         None => Answer::Error { message: format!("hostvars['{host}']['{name}']: {error}"), hint: error.hint },
                     },
-                }
-            }),
-            Question::HostVariables { host, position } => self.is_told(waiting, host, position).then(|| {
-                self.with_scope(host, &self.place_of(waiting, position), |scope| scope.values())
-                    .map_or_else(|| unknown_host(host), Answer::Values)
-            }),
+                })
+            }
+            Question::HostVariables { host, position } => {
+                Asked::new(self, waiting, position).answer(host, |scope| Answer::Values(scope.values()))
+            }
             Question::Told { name, position } => {
                 let place = self.place_of(waiting, position);
                 self.others_past(&waiting.host, &place).then(|| {
@@ -90,7 +89,7 @@ impl Coordinator {
     }
 
     /// Whether the host has done all before the position, so that what it tells is what linear order shows.
-    pub(super) fn is_told(&self, waiting: &Pending, host: &Arc<str>, position: &Position) -> bool {
+    pub(super) fn is_told(&self, waiting: &Pending, host: &str, position: &Position) -> bool {
         let place = self.place_of(waiting, position);
         let batch = place.batch;
         self.hosts.get(host).is_none_or(|host| !host.is_live() || host.place.is_past(&place) || host.batch(position) > batch)
@@ -101,8 +100,8 @@ impl Coordinator {
         Place { position: position.clone(), batch: self.hosts.get(&waiting.host).map_or(0, |host| host.batch(position)) }
     }
 
-    /// The variables of a host as a task at `place` sees them.
-    pub(super) fn with_scope<T>(&self, host: &Arc<str>, place: &Place, read: impl FnOnce(&HostScope<'_>) -> T) -> Option<T> {
+    /// The variables of a host as the task that asks sees them.
+    fn with_scope<T>(&self, host: &str, asked: &Asked<'_>, depth: u32, read: impl FnOnce(&HostScope<'_>) -> T) -> Option<T> {
         let known = self.hosts.get(host);
         let inventory = self.inventory.get(host);
         let fallback;
@@ -122,14 +121,15 @@ impl Coordinator {
         };
         let extra = self.hosts.values().find_map(|host| host.program.as_ref()).map(|program| program.extra.clone()).unwrap_or_default();
         let plays = self.hosts.values().filter_map(|host| host.program.as_ref()).flat_map(|program| &program.plays);
-        let play = plays.into_iter().find(|play| Some(play.index) == place.position.play());
+        let play = plays.into_iter().find(|play| Some(play.index) == asked.place.position.play());
         let scope = HostScope {
             host,
             inventory,
             folder: play.map_or(0, |play| play.folder as usize),
             extra: &extra,
-            published: &known.map_or_else(Map::new, |known| known.published.before(place)),
-            depth: RefCell::new(0),
+            published: &known.map_or_else(Map::new, |known| known.published.before(&asked.place)),
+            depth,
+            others: asked,
         };
         Some(read(&scope))
     }
@@ -201,4 +201,46 @@ pub(super) fn after(position: &Position) -> Position {
 /// Layers by their numbers.
 pub(super) fn of_numbers(layers: &[Layer], numbers: &[u32]) -> Vec<Layer> {
     numbers.iter().filter_map(|number| layers.get(*number as usize)).cloned().collect()
+}
+
+/// A question about a host's variables, which may read those of others.
+struct Asked<'c> {
+    coordinator: &'c Coordinator,
+    waiting: &'c Pending,
+    position: &'c Position,
+    place: Place,
+    /// A host that it reads is not past the place yet.
+    early: Cell<bool>,
+}
+
+impl<'c> Asked<'c> {
+    fn new(coordinator: &'c Coordinator, waiting: &'c Pending, position: &'c Position) -> Self {
+        Self { coordinator, waiting, position, place: coordinator.place_of(waiting, position), early: Cell::new(false) }
+    }
+
+    /// `None`: it is too early to answer.
+    fn answer(&self, host: &str, read: impl Fn(&HostScope<'_>) -> Answer) -> Option<Answer> {
+        let mut answer = None;
+        let known = self.read(host, 0, &mut |scope| answer = Some(read(scope)));
+        if self.early.get() {
+            return None;
+        }
+        Some(known.ok().and(answer).unwrap_or_else(|| unknown_host(host)))
+    }
+}
+
+impl Others for Asked<'_> {
+    fn read(&self, host: &str, depth: u32, read: &mut dyn FnMut(&HostScope<'_>)) -> Result<()> {
+        // The one that asks is where its task is.
+        if *host != *self.waiting.host && !self.coordinator.is_told(self.waiting, host, self.position) {
+            self.early.set(true);
+            return Err(Error::failed(format!("hostvars['{host}'] is not there yet")));
+        }
+        let read = self.coordinator.with_scope(host, self, depth, |scope| read(scope));
+        read.ok_or_else(|| Error::failed(format!("hostvars['{host}']: there is no host of this name in the inventory")))
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.coordinator.inventory.keys().cloned().collect()
+    }
 }
