@@ -69,7 +69,7 @@ pub struct Selection {
     #[arg(short, long, value_name = "CONNECTION")]
     pub connection: Option<String>,
     /// Hosts that are connected to at once
-    #[arg(short, long, default_value_t = 50, value_name = "N")]
+    #[arg(short, long, default_value_t = 50, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub forks: usize,
     /// Run handlers also after a failure
     #[arg(long)]

@@ -85,7 +85,11 @@ impl Error {
             Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof => ErrorKind::Dropped,
             _ => ErrorKind::Unreachable,
         };
-        Self::new(kind, plain(error))
+        let told = Self::new(kind, plain(error));
+        match kind {
+            ErrorKind::Refused => told.hint("is an SSH server running there, and is this its port? `ansible_port` names another"),
+            _ => told,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ async fn a_closed_port_is_refused_and_may_pass() {
     let error = connect(&target).await.map(drop).expect_err("closed");
     assert_eq!((error.kind, error.may_pass()), (ErrorKind::Refused, true));
     assert!(error.message.ends_with("connection refused"), "{error}");
+    assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("`ansible_port`")), "{error:?}");
 }
 
 #[tokio::test]
