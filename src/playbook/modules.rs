@@ -73,7 +73,7 @@ impl Loader<'_> {
             self.mistake(Diagnostic::at(node, format!("the module `{name}` is not supported yet")).hint(*instead));
             return None;
         }
-        let known = module::MODULES.iter().flat_map(|entry| entry.names.iter().copied()).chain(STATEMENTS.iter().copied());
+        let known = module::MODULES.iter().flat_map(|entry| entry.names.iter().copied()).chain(STATEMENTS.iter().copied()).chain(["block"]);
         let mistake = Diagnostic::at(node, format!("unknown module `{name}`")).suggest(name, known);
         self.mistake(match name.rsplit_once('.') {
             Some((collection, _)) if mistake.label.is_none() => {

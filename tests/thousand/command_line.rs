@@ -11,7 +11,7 @@ use super::{number, on_a_stack};
 
 #[test]
 fn values_of_flags_are_accepted_or_refused_whatever_they_are() {
-    let seed = number("SEED", u64::from(std::process::id()));
+    let seed = number("SEED", 1);
     eprintln!("SEED={seed}");
     on_a_stack(move |doing| {
         let mut chance = Chance::new(seed);
@@ -65,7 +65,8 @@ fn values_of_flags_are_accepted_or_refused_whatever_they_are() {
             match which {
                 0 => options.extra_vars = vec![text.clone()],
                 1 => options.limit = Some(text.clone()),
-                2 => options.inventory = vec![text.clone()],
+                // Never `~` or `/`: a whole disk is a folder of inventories too.
+                2 => options.inventory = vec![format!("inventory/x{text}")],
                 _ => {
                     compile.settings.tags = vec![text.as_str().into()];
                     compile.settings.start_at_task = Some(text.as_str().into());
@@ -80,7 +81,7 @@ fn values_of_flags_are_accepted_or_refused_whatever_they_are() {
 
 #[test]
 fn misspelt_commands_and_flags_are_answered_with_the_right_ones() {
-    let seed = number("SEED", u64::from(std::process::id()));
+    let seed = number("SEED", 1);
     eprintln!("SEED={seed}");
     let mut chance = Chance::new(seed);
     let words =
