@@ -35,6 +35,9 @@ pub struct Options {
     /// Milliseconds that the model service may take to answer the page
     #[arg(long, env = "MODEL_TIMEOUT_MS", default_value_t = 2_000)]
     pub model_timeout_ms: u64,
+    /// Milliseconds from its start in which the app alone is not ready as long as it has not reached the model service once
+    #[arg(long, env = "REACH_MODEL_WITHIN_MS", default_value_t = 15_000)]
+    pub reach_model_within_ms: u64,
     /// Where the experiment's counts are read, as Prometheus text: every app's /metrics (this one's too), or Prometheus' /federate;
     /// every address that a name has is asked
     #[arg(long, env = "EXPERIMENT_COUNTS", value_delimiter = ' ')]
@@ -53,6 +56,7 @@ impl Options {
             canary: self.canary,
             counts_from: self.counts_from,
             resolver: Resolver::default(),
+            reach_within: Duration::from_millis(self.reach_model_within_ms),
         })
     }
 }

@@ -17,6 +17,8 @@ use crate::request::Refusal;
 const LARGEST_ANSWER: usize = 1024 * 1024;
 /// How long what was learned of the model is believed.
 const FRESH: Duration = Duration::from_secs(5);
+/// How long one probe waits for the model service: the chart's probes have 2 s, and the next comes 5 s later.
+const REACHING: Duration = Duration::from_millis(1_500);
 
 /// An answer for one URL.
 pub(super) struct Judged {
@@ -145,6 +147,21 @@ impl App {
         seen.asked = Some(Instant::now());
         seen.about.clone_from(&about);
         about
+    }
+
+    /// Asks the model service now, again and again until it is ready or `REACHING` is over.
+    pub(super) async fn reaches_model_service(&self) -> bool {
+        let asked = async {
+            loop {
+                let Ok(request) = Request::get("/").body(Body::empty()) else { return false };
+                let asked = self.exchange("/readyz", request, self.settings.patience.min(REACHING / 2)).await;
+                if asked.is_ok_and(|(status, ..)| status.is_success()) {
+                    return true;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(REACHING, asked).await.unwrap_or(false)
     }
 
     pub(super) fn seen_marks(&self) -> Marks {

@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use axum::Router;
@@ -74,6 +74,8 @@ pub struct Settings {
     pub counts_from: Vec<Uri>,
     /// Finds all processes behind these names.
     pub resolver: Resolver,
+    /// How long after its start this process is unready as long as the model service has not been reached once.
+    pub reach_within: Duration,
 }
 
 pub(crate) struct App {
@@ -86,6 +88,9 @@ pub(crate) struct App {
     /// For the experiment's counts.
     client: upstream::Client,
     draining: Arc<AtomicBool>,
+    begun: Instant,
+    /// Whether the model service was ready, seen from here.
+    reached: AtomicBool,
 }
 
 /// The app's routes. Beside a model service elsewhere it also has the probes and metrics of a server of its own; in the model service's
@@ -105,6 +110,8 @@ pub fn router(upstream: Upstream, settings: Settings, draining: Arc<AtomicBool>)
         model: Mutex::default(),
         client: upstream::client(),
         draining,
+        begun: Instant::now(),
+        reached: AtomicBool::new(false),
     });
     let mut router = Router::new()
         .route("/", get(page::front).post(page::posted))
@@ -135,9 +142,18 @@ pub fn router(upstream: Upstream, settings: Settings, draining: Arc<AtomicBool>)
         .with_state(app))
 }
 
+/// Of a release that was just installed both parts become ready at once, and the network of the app's node may not know the model
+/// service's pods yet: who then is sent here would get the fallback. So the first readiness waits for the model service; one that goes
+/// later is the fallback's matter.
 async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.draining.load(Ordering::Acquire) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    if !app.reached.load(Ordering::Relaxed) && app.begun.elapsed() < app.settings.reach_within {
+        if !app.reaches_model_service().await {
+            return (StatusCode::SERVICE_UNAVAILABLE, "waiting for the model service\n").into_response();
+        }
+        app.reached.store(true, Ordering::Relaxed);
     }
     "ready\n".into_response()
 }

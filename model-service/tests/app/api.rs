@@ -72,7 +72,7 @@ fn one_process_serves_all_paths() {
 
 #[test]
 fn model_service_that_is_down_gives_a_marked_fallback() {
-    let app = Server::app(NOBODY, &[]);
+    let app = Server::app(NOBODY, &["--reach-model-within-ms", "0"]);
     let answer = app.post("/api/predict", &json!({"url": PHISHING}));
     assert_eq!(answer.code(), (503, "no_model".into()));
     assert_eq!((answer.header("x-fallback"), answer.header("retry-after")), (Some("true"), Some("1")));

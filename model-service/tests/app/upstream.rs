@@ -12,6 +12,11 @@ use crate::http::Server;
 fn stub(answers: &'static [(&'static str, &'static str)]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
+    serve(listener, answers);
+    address
+}
+
+fn serve(listener: TcpListener, answers: &'static [(&'static str, &'static str)]) {
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             std::thread::spawn(move || {
@@ -39,7 +44,6 @@ fn stub(answers: &'static [(&'static str, &'static str)]) -> String {
             });
         }
     });
-    address
 }
 
 fn ask(answers: &'static [(&'static str, &'static str)], patience: &str) -> crate::http::Answer {
@@ -88,4 +92,32 @@ fn what_the_model_service_refuses_is_told_as_it_says() {
     let answer = ask(&[("/explain", "422 Unprocessable Content\r\n\r\n{\"error\":{\"code\":\"x\",\"message\":\"too odd\"}}")], "20000");
     assert_eq!((answer.code(), &answer.value()["error"]["message"]), ((422, "refused".into()), &json!("too odd")));
     assert_eq!(answer.header("x-fallback"), None);
+}
+
+/// The app is started beside nobody; then somebody answers there.
+#[test]
+fn first_readiness_waits_for_the_model_service() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let app = Server::app(&address, &["--reach-model-within-ms", "3600000"]);
+    let early = app.get("/readyz");
+    assert_eq!((early.status, early.body.as_str()), (503, "waiting for the model service\n"));
+    assert_eq!((app.get("/healthz").status, app.get("/").status), (200, 200), "it serves what needs no model");
+    serve(TcpListener::bind(&address).unwrap(), &[("/readyz", "200 OK\r\nconnection: close\r\n\r\nready")]);
+    assert_eq!(app.get("/readyz").status, 200);
+
+    // A model service that never is ready is the fallback's matter once the time is over.
+    let unready = stub(&[("/readyz", "503 Service Unavailable\r\nconnection: close\r\n\r\n")]);
+    assert_eq!(Server::app(&unready, &["--reach-model-within-ms", "3600000"]).get("/readyz").status, 503);
+    assert_eq!(Server::app(&unready, &["--reach-model-within-ms", "0"]).get("/readyz").status, 200);
+}
+
+/// Kubernetes would take all app pods out of service, and nobody would see the fallback.
+#[test]
+fn later_readiness_does_not_ask_for_the_model_service() {
+    let mut service = Server::start(&[]);
+    let app = Server::app(&service.address, &["--reach-model-within-ms", "3600000"]);
+    assert_eq!(app.get("/readyz").status, 200);
+    service.process.kill().unwrap();
+    service.process.wait().unwrap();
+    assert_eq!((app.get("/readyz").status, app.post("/api/predict", &json!({"url": "http://a/"})).status), (200, 503));
 }
