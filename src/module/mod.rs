@@ -151,6 +151,7 @@ modules! {
     artifact
     assemble
     assert
+    authorized_key
     blockinfile
     command
     copy
