@@ -156,6 +156,7 @@ modules! {
     command
     copy
     cron
+    debconf
     debug
     fail
     file
