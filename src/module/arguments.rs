@@ -597,6 +597,7 @@ macro_rules! arguments {
         impl $name {
             #[allow(non_snake_case, reason = "one function a field, named as the field")]
             fn field_list() -> Vec<$crate::module::Field> {
+                #[allow(unused_mut, reason = "not every module has arguments")]
                 let mut fields = Vec::new();
                 $(fields.extend(<$kind as $crate::module::FieldType>::fields($crate::arguments!(@field $field $(as $key)?, [$($field_documentation),*], $kind $([ $($option $(($($value)*))?),* ])?)));)*
                 fields

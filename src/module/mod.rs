@@ -175,6 +175,7 @@ modules! {
     replace
     script
     service
+    service_facts
     set_fact
     setup
     shell

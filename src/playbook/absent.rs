@@ -30,7 +30,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("pause", "wait for what you wait for: `wait_for`, or `until` with `retries` and `delay`"),
     ("pip", "run pip with `command`"),
     ("rpm_key", "run rpm --import with `command`"),
-    ("service_facts", "`systemd_service` and `service` read the state themselves"),
     ("set_stats", "there are no custom statistics; `set_fact` keeps values over plays"),
     ("subversion", "run svn with `command`"),
     ("sysvinit", "use `service`"),

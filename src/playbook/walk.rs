@@ -132,6 +132,7 @@ impl<'p> Found<'p> {
                 }
                 self.open |= task.arguments.splat.is_some();
             }
+            "service_facts" => drop(self.defined.insert("services".into())),
             "add_host" => {
                 self.open |= task.arguments.splat.is_some();
                 self.defined.extend(task.arguments.named.iter().map(|argument| Arc::clone(&argument.name)));

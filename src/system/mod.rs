@@ -120,6 +120,8 @@ pub trait System {
     fn upgradable(&self, dist: bool) -> Result<Vec<String>>;
     /// A systemd unit.
     fn unit(&self, name: &str, scope: UnitScope) -> Result<Unit>;
+    /// Every service by its name, with `name`, `state`, `status` and `source`: [`service_facts`](crate::module::service_facts).
+    fn services(&self) -> Result<crate::program::Map>;
     /// `systemd`, `sysvinit`, …: what process 1 is.
     fn init(&self) -> Result<String>;
 

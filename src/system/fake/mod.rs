@@ -383,6 +383,11 @@ impl System for Fake {
         false
     }
 
+    fn services(&self) -> Result<Map> {
+        let services = self.script.services.clone().ok_or_else(|| Error::failed("the case does not script `services`"))?;
+        Ok(Value::from(serde_json::Value::Object(services)).as_map().cloned().unwrap_or_default())
+    }
+
     fn facts(&self, _request: &FactRequest) -> Result<Map> {
         let facts = self.script.facts.clone().ok_or_else(|| Error::failed("the case does not script `facts`"))?;
         Ok(Value::from(serde_json::Value::Object(facts)).as_map().cloned().unwrap_or_default())

@@ -55,6 +55,8 @@ pub struct Script {
     /// `nginx.service: {active_state: active, unit_file_state: enabled}`; `user:x.service`, `global:x.service`.
     pub units: Maybe<UnitScript>,
     pub init: Option<String>,
+    /// `{ssh.service: {name: ssh.service, state: running, status: enabled, source: systemd}}`.
+    pub services: Option<serde_json::Map<String, serde_json::Value>>,
     pub sysctl: Maybe<String>,
     /// `br_netfilter: loaded`, `absent`, `built-in`.
     pub modules: BTreeMap<String, String>,

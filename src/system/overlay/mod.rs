@@ -672,6 +672,20 @@ impl System for Overlay<'_> {
         false
     }
 
+    fn services(&self) -> Result<Map> {
+        if let Some((_, cause)) = &self.opaque {
+            return Err(Error::unknown(Arc::clone(cause)));
+        }
+        if let Some(name) = self.units.keys().next() {
+            return Err(Error::unknown(format!("{name} is changed before")));
+        }
+        let is_unit = |path: &&PathBuf| UNIT_FOLDERS.iter().any(|folder| path.starts_with(folder)) || path.starts_with("/etc/init.d");
+        match self.entries.keys().find(is_unit) {
+            Some(path) => Err(Error::unknown(format!("{} is changed before", path.display()))),
+            None => self.base.services(),
+        }
+    }
+
     fn facts(&self, request: &FactRequest) -> Result<Map> {
         let mut facts = self.base.facts(request)?;
         if let Some(name) = &self.hostname {

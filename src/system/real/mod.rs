@@ -7,6 +7,7 @@ mod files;
 mod kernel;
 mod network;
 mod packages;
+mod services;
 mod units;
 mod zip;
 
@@ -211,6 +212,10 @@ impl System for Real {
 
     fn is_live(&self) -> bool {
         true
+    }
+
+    fn services(&self) -> Result<Map> {
+        services::services(&self.init()?)
     }
 
     fn facts(&self, request: &FactRequest) -> Result<Map> {
