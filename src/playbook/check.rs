@@ -105,6 +105,7 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
         }
     }
 
+    loader.tell_absent(plays);
     if !found.open {
         undefined(loader, &checker, &found, &definitions, &places);
     }

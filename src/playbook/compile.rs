@@ -74,6 +74,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     let Project { files, settings, inventory, limit, extra, .. } = project;
     let mut loader = Loader::new(files, settings.roles_path.clone(), extra.clone());
     loader.artifacts = Arc::clone(&options.artifacts);
+    loader.collections_path.clone_from(&settings.collections_path);
     let mut loaded = Vec::new();
     for playbook in playbooks {
         loaded.extend(loader.playbook(playbook));

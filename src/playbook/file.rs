@@ -79,13 +79,24 @@ pub struct Use {
     pub decrypt: bool,
     /// Of a template.
     pub syntax: Syntax,
+    /// The folder of the template that a task or lookup named: what it includes is searched there last.
+    pub beside: Option<PathBuf>,
 }
 
 impl Use {
-    pub const FILE: Self = Self { kind: "files", inline: false, decrypt: true, syntax: Syntax::Usual };
-    pub const TEMPLATE: Self = Self { kind: "templates", inline: true, decrypt: true, syntax: Syntax::Usual };
+    pub const FILE: Self = Self { kind: "files", inline: false, decrypt: true, syntax: Syntax::Usual, beside: None };
+    pub const TEMPLATE: Self = Self { kind: "templates", inline: true, ..Self::FILE };
     /// `lookup('file', …)`.
-    pub const TEXT: Self = Self { kind: "files", inline: true, decrypt: true, syntax: Syntax::Usual };
+    pub const TEXT: Self = Self { inline: true, ..Self::FILE };
+
+    /// The folders that a name is searched in, first first.
+    fn folders(&self, context: &Context) -> Vec<PathBuf> {
+        let mut folders = search_folders(context, self.kind);
+        for folder in self.beside.iter().flat_map(|folder| [folder.join(self.kind), folder.clone()]) {
+            super::role::push_new(&mut folders, folder);
+        }
+        folders
+    }
 }
 
 /// Larger texts are fetched when they are needed.
@@ -248,7 +259,7 @@ impl Loader<'_> {
 
     /// Files that a tree may name. `unsure`: it may mean another machine's file, so nothing is missing.
     pub fn named_files(&mut self, name: &Tree, span: Span, of: &Use, looping: Option<&Loop>, context: &Context, unsure: bool) {
-        let folders = search_folders(context, of.kind);
+        let folders = of.folders(context);
         let any = looping.is_some_and(|looping| looping.with.as_deref() == Some("first_found"));
         for pattern in self.possible(name, looping, context) {
             let Some(exact) = pattern.exact() else {
@@ -328,7 +339,8 @@ impl Loader<'_> {
                     .iter()
                     .flat_map(|folder| match pattern.exact() {
                         Some(exact) => vec![normal(&folder.join(exact))],
-                        None => vec![folder.clone()],
+                        // What is not known is no reason to take a whole role for variables.
+                        None => Some(folder).filter(|folder| folder.ends_with("vars")).cloned().into_iter().collect(),
                     })
                     .filter(|path| path.is_dir())
                     .take(1)
@@ -368,7 +380,8 @@ impl Loader<'_> {
                     return;
                 }
                 let text = file.text.clone();
-                self.lookups_of_file(&text, of, context);
+                let beside = of.beside.clone().or_else(|| path.parent().map(Path::to_owned));
+                self.lookups_of_file(&text, &Use { beside, ..of.clone() }, context);
             }
         }
     }

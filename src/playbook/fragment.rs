@@ -48,7 +48,12 @@ impl Loader<'_> {
                 continue;
             }
             let open = pattern.is_open();
+            let (start, _) = pattern.folder();
+            let context = &Context { may_be_left_out: true, ..context.clone() };
             for path in self.matching(&pattern, &folders) {
+                if start.is_empty() && context.role.as_ref().is_some_and(|role| is_no_task_file(&path, &role.path)) {
+                    continue;
+                }
                 found = true;
                 let target = folders.iter().find_map(|folder| path.strip_prefix(folder).ok()).unwrap_or(&path).to_owned();
                 self.task_fragment(&path, &target.to_string_lossy(), context, node, !open);
@@ -66,6 +71,7 @@ impl Loader<'_> {
     /// One file of tasks that may be included. `wanted`: it was meant, so what is no list of tasks is a mistake.
     fn task_fragment(&mut self, path: &Path, target: &str, context: &Context, node: &Node, wanted: bool) {
         let key: Arc<str> = path.display().to_string().into();
+        self.runs_wherever(context, &key);
         if self.fragments.tasks.contains_key(&key) {
             self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(key);
             return;
@@ -87,10 +93,20 @@ impl Loader<'_> {
         self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(Arc::clone(&key));
         let mut inside = context.clone();
         inside.owner = Arc::clone(&key);
+        inside.place = Arc::clone(&key);
+        inside.may_be_left_out = false;
         inside.folders = below(context, target);
         inside.importing = Vec::new();
+        inside.in_block = false;
         let steps = self.task_file(path, &inside, node);
         self.fragments.tasks.insert(key, Arc::new(steps));
+    }
+
+    /// Notes that a place is run wherever another one is, if nothing may leave it out.
+    fn runs_wherever(&mut self, context: &Context, place: &Arc<str>) {
+        if !context.may_be_left_out {
+            self.certain.entry(Arc::clone(&context.place)).or_default().insert(Arc::clone(place));
+        }
     }
 
     fn included_role(&mut self, include: &Include, context: &Context, node: &Node) {
@@ -98,11 +114,13 @@ impl Loader<'_> {
             return;
         };
         let folders = self.role_folders(context);
+        let mut unsure = tasks_from.iter().any(|from| patterns(from, include.looping.as_ref()).iter().any(|from| from.exact().is_none()));
         let mut names = Vec::new();
         for pattern in patterns(name, include.looping.as_ref()) {
             match pattern.exact() {
                 Some(exact) => names.push(exact.to_owned()),
                 None => {
+                    unsure = true;
                     let matching: Vec<String> = self.role_names(&folders).into_iter().filter(|name| pattern.matches(name)).collect();
                     if matching.is_empty() {
                         self.mistake(Diagnostic::at(node, format!("no role matches `{}`", pattern.shown())));
@@ -111,9 +129,10 @@ impl Loader<'_> {
                 }
             }
         }
+        let context = &Context { may_be_left_out: context.may_be_left_out || unsure, ..context.clone() };
         let validate = !matches!(rolespec_validate, Some(Tree::Literal(value)) if !value.is_truthy());
         for name in names {
-            let path = folders.iter().map(|folder| normal(&folder.join(&name))).find(|path| path.is_dir());
+            let path = self.role_path(&name, &folders, context);
             let stems = |folder: &str, from: &Option<Tree>| -> Vec<Option<String>> {
                 let Some(from) = from else { return vec![None] };
                 let mut stems = Vec::new();
@@ -166,6 +185,8 @@ impl Loader<'_> {
         let entry_point: Arc<str> = tasks_from.as_deref().map_or("main", stem).into();
         let owner: Arc<str> = format!("role {name}").into();
         self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(Arc::clone(&owner));
+        let place: Arc<str> = format!("role {name} {entry_point}").into();
+        self.runs_wherever(context, &place);
         if self.fragments.roles.get(name.as_str()).is_some_and(|role| role.tasks.contains_key(&entry_point)) {
             return;
         }
@@ -175,6 +196,8 @@ impl Loader<'_> {
         let mut outside = context.clone();
         outside.importing = Vec::new();
         outside.owner = Arc::clone(&owner);
+        outside.place = place;
+        outside.may_be_left_out = false;
         let (known, known_of_roles) = (self.play.import_handlers.len(), self.play.role_handlers.len());
         let from = [("defaults", call.defaults_from.clone()), ("vars", call.vars_from.clone())];
         let Some(RoleParts { own_defaults, own_vars, mut scope, dependencies, tasks, handlers }) = self.role_parts(call, &outside) else {
@@ -269,6 +292,13 @@ impl Loader<'_> {
         }
         found
     }
+}
+
+/// Whether a role's file lies where its variables, handlers or files are: `{{ kind }}/main.yml` never means these.
+fn is_no_task_file(path: &Path, role: &Path) -> bool {
+    let first = path.strip_prefix(role).ok().and_then(|path| path.components().next());
+    let first = first.and_then(|part| part.as_os_str().to_str());
+    matches!(first, Some("defaults" | "vars" | "meta" | "handlers" | "files" | "templates" | "molecule" | "tests"))
 }
 
 /// Stems of files below the folder that match.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::absent::Absent;
 use super::closure::Cache;
 use super::file::{Catalog, Syntax};
 use super::include::Pending;
@@ -20,6 +21,7 @@ use crate::source::{Diagnostic, Node, NodeKind, Scalar};
 pub struct Loader<'p> {
     pub files: &'p mut Files,
     pub roles_path: Vec<PathBuf>,
+    pub collections_path: Vec<PathBuf>,
     /// `-e`.
     pub extra: Arc<Layer>,
     documents: HashMap<PathBuf, Option<Rc<Document>>>,
@@ -48,6 +50,10 @@ pub struct Loader<'p> {
     pub plays: usize,
     /// By fragment, and by play (`play 1`).
     pub uses: HashMap<Arc<str>, Uses>,
+    /// Tasks whose modules are not here.
+    pub absent: Vec<Absent>,
+    /// Places that are run wherever another one is: by [`Context::place`].
+    pub certain: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     pub artifacts: Arc<super::artifact::Artifacts>,
     /// Those that tasks name.
     pub artifacts_used: BTreeSet<Arc<str>>,
@@ -80,6 +86,7 @@ impl<'p> Loader<'p> {
         Self {
             files,
             roles_path,
+            collections_path: Vec::new(),
             extra: Arc::new(extra),
             documents: HashMap::new(),
             layers: Vec::new(),
@@ -97,6 +104,8 @@ impl<'p> Loader<'p> {
             followed: HashSet::new(),
             plays: 0,
             uses: HashMap::new(),
+            absent: Vec::new(),
+            certain: HashMap::new(),
             artifacts: Arc::default(),
             artifacts_used: BTreeSet::new(),
         }

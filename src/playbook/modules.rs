@@ -1,5 +1,6 @@
 //! Which module a name means, and its arguments against what it takes, with templates as holes.
 
+use super::absent::{is_absent, near_in_collection};
 use super::loader::Loader;
 use crate::module::{self, Entry, Field, Kind};
 use crate::program::{Tree, Value};
@@ -47,13 +48,14 @@ pub fn short(name: &str) -> &str {
     name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name)
 }
 
-/// Whether the name is a module or statement, ours or one of `ansible.builtin` that is not there.
+/// Whether the name is a module or statement, ours or one that is not there.
 pub fn is_known(name: &str) -> bool {
-    module::find(name).is_some() || STATEMENTS.contains(&short(name)) || is_absent(short(name)) || short(name) == "include"
+    module::find(name).is_some() || STATEMENTS.contains(&short(name)) || is_absent(name) || short(name) == "include"
 }
 
-fn is_absent(short: &str) -> bool {
-    ABSENT.iter().any(|(absent, _)| *absent == short)
+/// What to do instead of a module of `ansible.builtin` that is not there.
+pub fn instead_of(name: &str) -> Option<&'static str> {
+    ABSENT.iter().find(|(absent, _)| *absent == short(name)).map(|(_, instead)| *instead)
 }
 
 impl Loader<'_> {
@@ -69,17 +71,11 @@ impl Loader<'_> {
             );
             return None;
         }
-        if let Some((_, instead)) = ABSENT.iter().find(|(absent, _)| *absent == short(name)) {
-            self.mistake(Diagnostic::at(node, format!("the module `{name}` is not supported yet")).hint(*instead));
-            return None;
-        }
         let known = module::MODULES.iter().flat_map(|entry| entry.names.iter().copied()).chain(STATEMENTS.iter().copied()).chain(["block"]);
-        let mistake = Diagnostic::at(node, format!("unknown module `{name}`")).suggest(name, known);
-        self.mistake(match name.rsplit_once('.') {
-            Some((collection, _)) if mistake.label.is_none() => {
-                mistake.hint(format!("modules of the collection {collection} are not there"))
-            }
-            _ => mistake,
+        let mistake = Diagnostic::at(node, format!("unknown module `{name}`"));
+        self.mistake(match near_in_collection(name) {
+            Some(near) => mistake.label(format!("did you mean `{near}`?")),
+            None => mistake.suggest(name, known),
         });
         None
     }

@@ -116,6 +116,12 @@ impl<'p> Found<'p> {
         if handlers {
             self.handlers.extend(task.name.iter().chain(&task.listen));
         }
+        match super::modules::short(&task.module_as_written) {
+            "package_facts" => self.defined.extend([Arc::from("packages")]),
+            "service_facts" => self.defined.extend([Arc::from("services")]),
+            "getent" => self.patterns.push(Pattern::literal("getent_").followed_by_anything()),
+            _ => {}
+        }
         match &*task.module {
             "set_fact" => {
                 self.open |= task.arguments.splat.is_some() || task.arguments.free_form.is_some();
@@ -136,7 +142,6 @@ impl<'p> Found<'p> {
                 self.open |= task.arguments.splat.is_some();
                 self.defined.extend(task.arguments.named.iter().map(|argument| Arc::clone(&argument.name)));
             }
-            "package_facts" | "service_facts" => self.defined.extend(["packages", "services"].map(Arc::from)),
             _ => {}
         }
     }

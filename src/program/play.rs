@@ -293,6 +293,21 @@ pub struct RoleScope {
     pub allow_duplicates: bool,
 }
 
+impl RoleScope {
+    /// Without its collection: `role_name`.
+    pub fn short_name(&self) -> Arc<str> {
+        collection_role(&self.path).map_or_else(|| Arc::clone(&self.name), |(_, name)| name.into())
+    }
+}
+
+/// The collection of a role that lies in one, and its name there: `…/ansible_collections/a/b/roles/c` → `a.b`, `c`.
+pub fn collection_role(path: &str) -> Option<(String, String)> {
+    let (_, rest) = path.rsplit_once("/ansible_collections/")?;
+    let mut parts = rest.splitn(4, '/');
+    let (namespace, collection, kind, role) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    (kind == "roles").then(|| (format!("{namespace}.{collection}"), role.replace('/', ".")))
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Task {
     pub name: Option<Tree>,
