@@ -239,8 +239,8 @@ impl Loader<'_> {
         Some(Arguments { named: vec![msg], ..Arguments::default() })
     }
 
-    /// Tells of them: those that surely run are mistakes, of the others there is one warning a module.
-    pub fn tell_absent(&mut self, plays: &[LoadedPlay]) {
+    /// Places that are run wherever their plays are.
+    pub fn certain_places(&self, plays: &[LoadedPlay]) -> BTreeSet<Arc<str>> {
         let mut certain: BTreeSet<Arc<str>> = BTreeSet::new();
         let mut open: Vec<Arc<str>> = plays.iter().map(|play| Arc::clone(&play.owner)).collect();
         while let Some(place) = open.pop() {
@@ -248,6 +248,11 @@ impl Loader<'_> {
                 open.extend(self.certain.get(&place).into_iter().flatten().cloned());
             }
         }
+        certain
+    }
+
+    /// Tells of them: those that surely run are mistakes, of the others there is one warning a module.
+    pub fn tell_absent(&mut self, certain: &BTreeSet<Arc<str>>) {
         let mut warned: BTreeMap<String, Vec<Absent>> = BTreeMap::new();
         for absent in std::mem::take(&mut self.absent) {
             if absent.sure && certain.contains(&absent.place) {
@@ -264,19 +269,22 @@ impl Loader<'_> {
             let Some(first) = tasks.next() else { continue };
             let message = format!("the module `{name}` is not supported yet: the task fails on a host that reaches it");
             let warning = Diagnostic::warning(message, first.span, first.width).hint(first.hint);
-            let others: Vec<String> = tasks.filter_map(|task| self.place_shown(task.span)).collect();
-            self.mistake(match others.as_slice() {
-                [] => warning,
-                [one] => warning.label(format!("also at {one}")),
-                [one, rest @ ..] => warning.label(format!("also at {one} and {} more", rest.len())),
-            });
+            let others: Vec<Span> = tasks.map(|task| task.span).collect();
+            let warning = elsewhere(self, warning, &others);
+            self.mistake(warning);
         }
     }
+}
 
-    fn place_shown(&self, span: Span) -> Option<String> {
-        let file = self.files.sources.file(span.file)?;
-        Some(format!("{}:{}", file.name, span.line))
+/// A warning that holds for other places too.
+pub fn elsewhere(loader: &Loader, warning: Diagnostic, others: &[Span]) -> Diagnostic {
+    let Some(file) = others.first().and_then(|first| loader.files.sources.file(first.file)) else { return warning };
+    let mut label = warning.label.as_ref().map(|label| format!("{label}; ")).unwrap_or_default();
+    label.push_str(&format!("also at {}:{}", file.name, others[0].line));
+    if others.len() > 1 {
+        label.push_str(&format!(" and {} more", others.len() - 1));
     }
+    warning.label(label)
 }
 
 /// The same where `collections` names others than Ansible's own: what is not ours, nor a slip of ours, may be theirs.

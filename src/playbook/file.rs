@@ -66,6 +66,8 @@ pub struct TemplateFile {
     pub text: Template,
     /// In the order in which they were met.
     pub syntaxes: Vec<Syntax>,
+    /// Where it is named without a condition before it: [`Context::place`].
+    pub places: BTreeSet<Arc<str>>,
 }
 
 /// How a module or lookup uses a file.
@@ -367,6 +369,12 @@ impl Loader<'_> {
     pub fn want(&mut self, path: &Path, of: &Use, context: &Context) {
         self.uses.entry(Arc::clone(&context.owner)).or_default().files.insert(path.to_owned());
         self.catalog(path, of);
+        if of.kind == "templates"
+            && !context.may_be_left_out
+            && let Some(file) = self.files_found.templates.get_mut(path.to_string_lossy().as_ref())
+        {
+            file.places.insert(Arc::clone(&context.place));
+        }
         // A template's own lookups and includes, once for each owner.
         if of.kind == "templates" && self.followed.insert((Arc::clone(&context.owner), path.to_owned(), of.syntax.clone())) {
             let key: Arc<str> = path.display().to_string().into();
@@ -471,7 +479,7 @@ impl Loader<'_> {
             let name = self.shown(path);
             let file = if secret { self.files.sources.add_secret(name, path, text) } else { self.files.sources.add(name, path, text) };
             let text = Template { source: text.into(), span: Span { file, line: 1, column: 1 } };
-            self.files_found.templates.insert(Arc::clone(&key), TemplateFile { text, syntaxes: Vec::new() });
+            self.files_found.templates.insert(Arc::clone(&key), TemplateFile { text, syntaxes: Vec::new(), places: BTreeSet::new() });
         }
         let place = if secret { Content::Secret(Arc::clone(&bytes)) } else { Content::Path(path.to_owned()) };
         self.files_found.contents.insert(Arc::clone(&sha256), place);

@@ -196,7 +196,7 @@ impl Loader<'_> {
         let mut outside = context.clone();
         outside.importing = Vec::new();
         outside.owner = Arc::clone(&owner);
-        outside.place = place;
+        outside.place = Arc::clone(&place);
         outside.may_be_left_out = false;
         let (known, known_of_roles) = (self.play.import_handlers.len(), self.play.role_handlers.len());
         let from = [("defaults", call.defaults_from.clone()), ("vars", call.vars_from.clone())];
@@ -214,6 +214,7 @@ impl Loader<'_> {
         };
         let tasks_key = key("tasks", tasks_from.as_deref(), self);
         let handlers_key = key("handlers", handlers_from.as_deref(), self);
+        self.certain.entry(place).or_default().insert(Arc::clone(&tasks_key));
         self.fragments.tasks.insert(Arc::clone(&tasks_key), Arc::new(tasks));
         self.uses.entry(Arc::clone(&owner)).or_default().fragments.extend([Arc::clone(&tasks_key), Arc::clone(&handlers_key)]);
         // Which of its own files an include reads is decided by the include (`vars_from`).

@@ -104,10 +104,10 @@ impl Loader<'_> {
         // 15 seconds are Ansible's own.
         let waits = poll.as_ref().map_or(Some(15), |poll| number(self, poll));
         match waits {
-            Some(0) => self.mistake(
-                Diagnostic::at(key, "a task that nobody waits for (`poll: 0`) is not supported")
-                    .hint("a task holds no connection open: leave `poll` out and wait for it, or make a service of what goes on by itself"),
-            ),
+            Some(0) => self
+                .mistake(Diagnostic::at(key, "a task that nobody waits for (`poll: 0`) is not supported").hint(
+                    "a task holds no connection open: leave `poll` out and wait for it, or make a service of what goes on by itself",
+                )),
             Some(_) => return Some(seconds),
             None => self.mistake(
                 Diagnostic::at(key, "whether this task is waited for must be known before the run")

@@ -132,7 +132,8 @@ impl Loader<'_> {
         let mut path = normal(&folder.join(&name));
         if !path.is_file() {
             let of_collections = self.in_collections(&name, "playbooks", &context);
-            let found = of_collections.iter().flat_map(|path| ["yml", "yaml", "json"].map(|extension| path.with_added_extension(extension)));
+            let found =
+                of_collections.iter().flat_map(|path| ["yml", "yaml", "json"].map(|extension| path.with_added_extension(extension)));
             path = found.into_iter().find(|path| path.is_file()).unwrap_or(path);
         }
         if !path.is_file() {
@@ -242,6 +243,7 @@ impl Loader<'_> {
         }
         let mut context = self.context(folder, known.clone(), secret);
         context.collections = collections;
+        context.may_be_left_out = !play.keywords.when.is_empty();
 
         for layer in known.clone() {
             self.lookups_of_layer(&layer, &context);

@@ -242,8 +242,10 @@ impl Loader<'_> {
             (task.retries, task.delay) = (None, None);
             [&mut task.changed_when, &mut task.failed_when, &mut task.until].into_iter().for_each(Vec::clear);
         }
-        self.files_of_task(&task, context);
-        self.lookups_of_task(&task, context);
+        let may_be_left_out = context.may_be_left_out || context.handlers || may_be_left_out(entries);
+        let own = &Context { may_be_left_out, ..context.clone() };
+        self.files_of_task(&task, own);
+        self.lookups_of_task(&task, own);
         if context.handlers && task.name.is_none() && task.listen.is_empty() && context.owner.starts_with("play ") {
             self.mistake(
                 Diagnostic::at(node, "a handler without `name` and `listen` can never be notified").hint("give it a `name`").as_warning(),
