@@ -1,177 +1,55 @@
-//! Modules that Ansible has and that are not here. A task that surely runs with one is a mistake, told beforehand; where a condition
-//! may keep hosts from it (`yum` for another kind of host) it is a warning, and the task fails on a host that reaches it.
+//! Modules that Ansible has and we have not. Where a condition decides, their tasks are no mistake: roles for many systems have
+//! `yum` beside `apt`, and `when` lets a host reach one of the two.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::action::Action;
 use super::loader::Loader;
-use super::modules::{instead_of, short};
+use super::modules::short;
 use super::play::LoadedPlay;
 use super::task::Context;
 use crate::module;
-use crate::program::{Argument, Arguments, Span, Tree, Value};
+use crate::program::{Argument, Arguments, Keywords, Span, Tree, Value};
 use crate::source::suggest::suggest;
 use crate::source::{Diagnostic, Node, NodeKind};
 
-/// Modules of collections that playbooks name as they did before there were collections.
-///
-/// Source: `plugin_routing` of `ansible/config/ansible_builtin_runtime.yml`, ansible-core 2.19, those for servers.
-const REDIRECTED: &[&str] = &[
-    "acl",
-    "acme_certificate",
-    "alternatives",
-    "apache2_module",
-    "apk",
-    "archive",
-    "at",
-    "authorized_key",
-    "bower",
-    "bundler",
-    "capabilities",
-    "composer",
-    "cpanm",
-    "cronvar",
-    "crypttab",
-    "dconf",
-    "django_manage",
-    "docker_compose",
-    "docker_container",
-    "docker_image",
-    "docker_login",
-    "docker_network",
-    "docker_prune",
-    "docker_stack",
-    "docker_swarm",
-    "docker_volume",
-    "ec2",
-    "filesystem",
-    "firewalld",
-    "flatpak",
-    "gem",
-    "git_config",
-    "github_release",
-    "gluster_volume",
-    "grafana_dashboard",
-    "grafana_datasource",
-    "haproxy",
-    "helm",
-    "homebrew",
-    "htpasswd",
-    "influxdb_database",
-    "ini_file",
-    "interfaces_file",
-    "iptables_state",
-    "java_cert",
-    "java_keystore",
-    "jenkins_plugin",
-    "k8s",
-    "k8s_info",
-    "kubectl",
-    "ldap_attrs",
-    "ldap_entry",
-    "locale_gen",
-    "lvg",
-    "lvol",
-    "lxc_container",
-    "lxd_container",
-    "mail",
-    "make",
-    "maven_artifact",
-    "mongodb_user",
-    "mount",
-    "mysql_db",
-    "mysql_info",
-    "mysql_query",
-    "mysql_replication",
-    "mysql_user",
-    "mysql_variables",
-    "nmcli",
-    "npm",
-    "open_iscsi",
-    "openssh_keypair",
-    "openssl_certificate",
-    "openssl_csr",
-    "openssl_dhparam",
-    "openssl_pkcs12",
-    "openssl_privatekey",
-    "openssl_publickey",
-    "opkg",
-    "pacman",
-    "pam_limits",
-    "pamd",
-    "parted",
-    "patch",
-    "pear",
-    "pkgng",
-    "pkgutil",
-    "portage",
-    "postgresql_db",
-    "postgresql_ext",
-    "postgresql_pg_hba",
-    "postgresql_privs",
-    "postgresql_query",
-    "postgresql_schema",
-    "postgresql_set",
-    "postgresql_user",
-    "proxysql_global_variables",
-    "rabbitmq_plugin",
-    "rabbitmq_policy",
-    "rabbitmq_user",
-    "rabbitmq_vhost",
-    "redhat_subscription",
-    "redis",
-    "rhsm_repository",
-    "runit",
-    "sefcontext",
-    "selinux",
-    "selinux_permissive",
-    "seboolean",
-    "selogin",
-    "seport",
-    "slack",
-    "snap",
-    "supervisorctl",
-    "svc",
-    "swupd",
-    "synchronize",
-    "timezone",
-    "ufw",
-    "vmware_guest",
-    "win_command",
-    "win_copy",
-    "win_feature",
-    "win_file",
-    "win_get_url",
-    "win_package",
-    "win_reboot",
-    "win_regedit",
-    "win_service",
-    "win_shell",
-    "win_template",
-    "x509_certificate",
-    "xattr",
-    "xfs_quota",
-    "xml",
-    "yarn",
-    "yum",
-    "yum_versionlock",
-    "zfs",
-    "zypper",
-    "zypper_repository",
+/// Modules of `ansible.builtin` that are not there, with what to do instead.
+const ABSENT: &[(&str, &str)] = &[
+    ("apt_key", "put the key below /etc/apt/keyrings with `copy` and name it in `signed-by`; apt-key is gone from Debian 12"),
+    ("apt_repository", "write the .list or .sources file below /etc/apt/sources.list.d with `copy`"),
+    ("async_status", "there are no background jobs (`async`): a long task holds no connection open"),
+    ("cron", "write a file below /etc/cron.d with `copy`"),
+    ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
+    ("debconf", "run debconf-set-selections with `command`"),
+    ("dnf", "`package` installs with whatever package manager the host has, where it is supported"),
+    ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
+    ("dpkg_selections", "run apt-mark with `command`"),
+    ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
+    ("fetch", "`provision ssh NODE -- cat FILE` gets one; for a task, `command: cat …` with `register` and `changed_when: false`"),
+    ("get_url", "name the file as an artifact: it is fetched once, verified, and copied"),
+    ("getent", "use `command: getent …` with `changed_when: false`"),
+    ("git", "run git with `command` and `creates`"),
+    ("iptables", "run iptables with `command`, its `-C` in `when`"),
+    ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),
+    ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),
+    ("package_facts", "use `command` with the package manager's list"),
+    ("pause", "wait for what you wait for: `wait_for`, or `until` with `retries` and `delay`"),
+    ("pip", "run pip with `command`"),
+    ("rpm_key", "run rpm --import with `command`"),
+    ("service_facts", "`systemd_service` and `service` read the state themselves"),
+    ("set_stats", "there are no custom statistics; `set_fact` keeps values over plays"),
+    ("subversion", "run svn with `command`"),
+    ("sysvinit", "use `service`"),
+    ("uri", "use `command: curl …`, or `wait_for` for a port"),
+    ("validate_argument_spec", "a role's meta/argument_specs.yml is checked where the role is called"),
+    ("wait_for_connection", "the engine waits for a host by itself; after a restart use `reboot`"),
+    ("yum", "`package` installs with whatever package manager the host has, where it is supported"),
+    ("yum_repository", "write the .repo file below /etc/yum.repos.d with `copy`"),
 ];
 
-/// A task with such a module.
-pub struct Absent {
-    name: String,
-    span: Span,
-    width: u32,
-    hint: String,
-    /// Whose task it is: [`Context::place`].
-    place: Arc<str>,
-    /// It runs wherever its place is run.
-    sure: bool,
-}
+/// Each collection and the short names that ansible-core finds in it: `plugin_routing` of its `config/ansible_builtin_runtime.yml`, 2.19.
+const ROUTED: &str = include_str!("routed.txt");
 
 /// `community.general.ufw` → its collection, and its name there. Builtins have none.
 fn of_collection(name: &str) -> Option<(&str, &str)> {
@@ -179,9 +57,10 @@ fn of_collection(name: &str) -> Option<(&str, &str)> {
     collection.contains('.').then_some((collection, last))
 }
 
-/// Whether Ansible, or a collection, has a module of this name and we have none.
-pub fn is_absent(name: &str) -> bool {
-    module::find(name).is_none() && (of_collection(name).is_some() || REDIRECTED.contains(&short(name)) || instead_of(name).is_some())
+/// Where ansible-core finds a short name.
+fn routed(name: &str) -> Option<&'static str> {
+    let line = ROUTED.lines().find(|line| line.split(' ').skip(1).any(|routed| routed == name))?;
+    line.split(' ').next()
 }
 
 /// Modules of a collection that are here, by their names in it.
@@ -190,59 +69,106 @@ fn present(collection: &str) -> Vec<&'static str> {
     names.filter_map(|name| name.strip_prefix(collection)?.strip_prefix('.')).collect()
 }
 
-/// A name of ours that a name in a collection is a slip of.
+/// A name of ours that a name in a collection is a slip of. Which modules a collection has is known of a part only.
 pub fn near_in_collection(name: &str) -> Option<String> {
-    let (collection, last) = of_collection(name)?;
+    let (collection, last) = of_collection(name).filter(|(collection, last)| routed(last) != Some(collection))?;
     suggest(last, present(collection)).map(|near| format!("{collection}.{near}"))
 }
 
-fn hint(name: &str) -> String {
-    if let Some(instead) = instead_of(name) {
-        return instead.to_owned();
+/// What to do instead of a module that Ansible has and we have not. `None`: it is ours, or nobody's.
+pub fn instead(name: &str) -> Option<String> {
+    if module::find(name).is_some() {
+        return None;
     }
-    match of_collection(name).map(|(collection, _)| (collection, present(collection))) {
-        Some((collection, names)) if names.is_empty() => format!("no module of the collection {collection} is here"),
-        Some((collection, names)) => format!("of the collection {collection} there are only: {}", names.join(", ")),
-        None => "it is a collection's: do what it does with `command`".to_owned(),
+    if let Some((_, instead)) = ABSENT.iter().find(|(absent, _)| *absent == short(name)) {
+        return Some((*instead).to_owned());
+    }
+    let collection = match of_collection(name) {
+        Some((collection, _)) => Some(collection).filter(|_| near_in_collection(name).is_none()),
+        None => routed(name),
+    };
+    collection.map(of)
+}
+
+fn of(collection: &str) -> String {
+    match present(collection).as_slice() {
+        [] => format!("modules of the collection {collection} are not there: `command` can do it"),
+        names => format!("of the collection {collection} there are only {}: `command` can do it", names.join(", ")),
     }
 }
 
+/// The same below the keyword `collections`: what is neither ours, nor near to one of ours, is a module of theirs.
+pub fn instead_in(name: &str, collections: &[String]) -> Option<String> {
+    let ours = |name: &str| module::find(name).is_some();
+    if ours(name) || (!name.contains('.') && collections.iter().any(|collection| ours(&format!("{collection}.{name}")))) {
+        return None;
+    }
+    let theirs = || collections.iter().find(|collection| !["ansible.builtin", "ansible.legacy"].contains(&collection.as_str()));
+    let names = || module::MODULES.iter().flat_map(|entry| entry.names.iter().copied());
+    let unknown = |_: &&String| !name.contains('.') && suggest(name, names()).is_none();
+    instead(name).or_else(|| theirs().filter(unknown).map(|collection| of(collection)))
+}
+
+/// A task with such a module.
+pub struct Absent {
+    task: Span,
+    module: String,
+    mistake: Diagnostic,
+    /// Whose task it is: [`Context::place`].
+    place: Arc<str>,
+    /// It runs wherever its place is run.
+    sure: bool,
+}
+
+/// Places that a warning names besides the one that it shows.
+const SHOWN: usize = 8;
+
 /// Whether a task, block or include may be left out by what stands in it: a condition, a loop over what may be nothing, the tag `never`.
 pub fn may_be_left_out(entries: &[(Node, Node)]) -> bool {
-    let certain = |item: &Node| item.is_template() || item.is_null();
+    let may_be_nothing = |item: &Node| item.is_template() || item.is_null();
     entries.iter().any(|(key, value)| match key.text() {
         Some("when") => value.items().iter().any(|item| item.value() != Value::Bool(true)),
         Some("loop" | "with_items" | "with_list") => match &value.kind {
-            NodeKind::List(items) => items.iter().all(certain),
-            _ => certain(value),
+            NodeKind::List(items) => items.iter().all(may_be_nothing),
+            _ => may_be_nothing(value),
         },
-        Some("tags") => value.items().iter().any(|tag| tag.text() == Some("never")),
+        Some("tags") => value.items().iter().any(|tag| tag.is_template() || tag.text() == Some("never")),
         Some(name) => name.starts_with("with_"),
         None => false,
     })
 }
 
+/// The same of a play or a role.
+pub fn is_conditional(keywords: &Keywords) -> bool {
+    let never = |tag: &Tree| match tag {
+        Tree::Literal(Value::List(names)) => names.iter().any(|name| name.as_str() == Some("never")),
+        Tree::Literal(name) => name.as_str() == Some("never"),
+        _ => true,
+    };
+    !keywords.when.iter().all(|condition| condition.literal() == Some(&Value::Bool(true))) || keywords.tags.iter().any(never)
+}
+
 impl Loader<'_> {
-    /// Notes a task whose module is not here; answers what it does instead: fail, and say so.
-    pub fn absent(&mut self, action: &Action, entries: &[(Node, Node)], context: &Context) -> Option<Arguments> {
-        let name = action.name.as_str();
-        let is_ours = context.collections.iter().any(|collection| module::find(&format!("{collection}.{name}")).is_some());
-        if is_ours || !is_absent_in(name, context) || near_in_collection(name).is_some() {
-            return None;
-        }
-        let (at, hint) = (action.key(), hint(name));
-        let message = format!("the module `{name}` is not supported yet; {hint}");
-        let msg = Argument { name: "msg".into(), value: Tree::Literal(message.as_str().into()), span: at.span };
-        let sure = !context.may_be_left_out && !context.handlers && !may_be_left_out(entries);
-        let place = Arc::clone(&context.place);
-        self.absent.push(Absent { name: name.to_owned(), span: at.span, width: at.width, hint, place, sure });
-        Some(Arguments { named: vec![msg], ..Arguments::default() })
+    /// Notes a task whose module is not there. Answers what it does where a host reaches it: fail, and say so.
+    pub fn absent_task(&mut self, node: &Node, entries: &[(Node, Node)], action: &Action, context: &Context) -> Option<Arguments> {
+        let instead = instead_in(&action.name, &context.collections)?;
+        let message = format!("the module `{}` is not supported yet", action.name);
+        let told = Tree::Literal(Value::text(format!("{message}: {instead}")));
+        let argument = Argument { name: "msg".into(), value: told, span: action.key().span };
+        self.absent.push(Absent {
+            task: node.span,
+            module: action.name.clone(),
+            mistake: Diagnostic::at(action.key(), message).hint(instead),
+            place: Arc::clone(&context.place),
+            sure: !context.may_be_left_out && !context.handlers && !may_be_left_out(entries),
+        });
+        Some(Arguments { named: vec![argument], ..Arguments::default() })
     }
 
-    /// Places that are run wherever their plays are.
-    pub fn certain_places(&self, plays: &[LoadedPlay]) -> BTreeSet<Arc<str>> {
+    /// Places that are run wherever these plays are.
+    pub fn certain_places<'l>(&self, plays: impl Iterator<Item = &'l LoadedPlay>) -> BTreeSet<Arc<str>> {
         let mut certain: BTreeSet<Arc<str>> = BTreeSet::new();
-        let mut open: Vec<Arc<str>> = plays.iter().map(|play| Arc::clone(&play.owner)).collect();
+        let mut open: Vec<Arc<str>> = plays.map(|play| Arc::clone(&play.owner)).collect();
         while let Some(place) = open.pop() {
             if certain.insert(Arc::clone(&place)) {
                 open.extend(self.certain.get(&place).into_iter().flatten().cloned());
@@ -251,46 +177,33 @@ impl Loader<'_> {
         certain
     }
 
-    /// Tells of them: those that surely run are mistakes, of the others there is one warning a module.
+    /// What is surely reached is a mistake; all else is told in one warning.
     pub fn tell_absent(&mut self, certain: &BTreeSet<Arc<str>>) {
-        let mut warned: BTreeMap<String, Vec<Absent>> = BTreeMap::new();
-        for absent in std::mem::take(&mut self.absent) {
-            if absent.sure && certain.contains(&absent.place) {
-                let mistake = Diagnostic::error(format!("the module `{}` is not supported yet", absent.name), absent.span, absent.width);
-                self.mistake(mistake.hint(absent.hint));
-            } else {
-                warned.entry(absent.name.clone()).or_default().push(absent);
+        let all = std::mem::take(&mut self.absent).into_iter();
+        let (mut surely, mut perhaps): (Vec<Absent>, Vec<Absent>) = all.partition(|task| task.sure && certain.contains(&task.place));
+        surely.sort_by_key(|task| task.task);
+        surely.dedup_by_key(|task| task.task);
+        let told: BTreeSet<Span> = surely.iter().map(|task| task.task).collect();
+        surely.into_iter().for_each(|task| self.mistake(task.mistake));
+        perhaps.retain(|task| !told.contains(&task.task));
+        perhaps.sort_by_key(|task| task.task);
+        perhaps.dedup_by_key(|task| task.task);
+        let Some(first) = perhaps.first() else { return };
+        let names: BTreeSet<&str> = perhaps.iter().map(|task| task.module.as_str()).collect();
+        let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+        let hint = match &perhaps[1..] {
+            [] => "a host that does reach it fails there".to_owned(),
+            others => {
+                let shown: Vec<String> = others.iter().take(SHOWN).map(|task| self.files.sources.place(task.mistake.span)).collect();
+                let more = others.len().saturating_sub(SHOWN);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("also in {}{more}; a host that does reach one fails there", shown.join(", "))
             }
-        }
-        for (name, mut tasks) in warned {
-            tasks.sort_by_key(|task| (task.span.file, task.span.line));
-            tasks.dedup_by_key(|task| task.span);
-            let mut tasks = tasks.into_iter();
-            let Some(first) = tasks.next() else { continue };
-            let message = format!("the module `{name}` is not supported yet: the task fails on a host that reaches it");
-            let warning = Diagnostic::warning(message, first.span, first.width).hint(first.hint);
-            let others: Vec<Span> = tasks.map(|task| task.span).collect();
-            let warning = elsewhere(self, warning, &others);
-            self.mistake(warning);
-        }
+        };
+        let (what, is) = if names.len() == 1 { ("module", "is") } else { ("modules", "are") };
+        let message = format!("the {what} {} {is} not supported yet, in tasks that are not surely reached", names.join(", "));
+        let mut warning = Diagnostic::warning(message, first.mistake.span, first.mistake.width);
+        warning.hint = Some(hint);
+        self.mistake(warning);
     }
-}
-
-/// A warning that holds for other places too.
-pub fn elsewhere(loader: &Loader, warning: Diagnostic, others: &[Span]) -> Diagnostic {
-    let Some(file) = others.first().and_then(|first| loader.files.sources.file(first.file)) else { return warning };
-    let mut label = warning.label.as_ref().map(|label| format!("{label}; ")).unwrap_or_default();
-    label.push_str(&format!("also at {}:{}", file.name, others[0].line));
-    if others.len() > 1 {
-        label.push_str(&format!(" and {} more", others.len() - 1));
-    }
-    warning.label(label)
-}
-
-/// The same where `collections` names others than Ansible's own: what is not ours, nor a slip of ours, may be theirs.
-pub fn is_absent_in(name: &str, context: &Context) -> bool {
-    let own = ["ansible.builtin", "ansible.legacy"];
-    let of_others = || context.collections.iter().any(|collection| !own.contains(&collection.as_str()));
-    let names = || module::MODULES.iter().flat_map(|entry| entry.names.iter().copied());
-    is_absent(name) || (module::find(name).is_none() && !name.contains('.') && of_others() && suggest(name, names()).is_none())
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: `ansible/parsing/mod_args.py` of ansible-core 2.19.
 
-use super::absent::is_absent_in;
+use super::absent::instead_in;
 use super::free_form::{self, Parsed};
 use super::keyword;
 use super::loader::{Loader, span_in};
@@ -91,7 +91,7 @@ impl Loader<'_> {
         // Where collections are named, the one word that nothing else explains is a module of theirs.
         if let ([(key, value)], true) = (unknown.as_slice(), actions.is_empty())
             && let Some(name) = key.text()
-            && is_absent_in(name, context)
+            && instead_in(name, &context.collections).is_some()
             && crate::source::suggest::suggest(name, keyword::names(context.place())).is_none()
         {
             actions.push(Action { name: name.to_owned(), task: node, key, given: self.given(name, value), args, local: false });

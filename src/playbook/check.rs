@@ -57,7 +57,7 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
     let fragments = loader.fragments.clone();
     let mut found = Found::default();
     plays.iter().for_each(|play| found.play(&play.play));
-    let certain = loader.certain_places(plays);
+    let certain = loader.certain_places(plays.iter());
     found.fragments(&fragments, &certain);
 
     let dynamic = found.tasks.iter().any(|task| matches!(&*task.module, "add_host" | "group_by"));
@@ -90,7 +90,6 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
         checker.read(loader, roots, templates, &definitions, &mut followed);
     }
 
-    loader.tell_absent(&certain);
     if !found.open {
         undefined(loader, &checker, &found, &definitions, &places);
     }
@@ -271,9 +270,20 @@ fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions:
         }
     }
     for (warning, others) in warned.into_values() {
-        let warning = super::absent::elsewhere(loader, warning, &others);
+        let warning = elsewhere(loader, warning, &others);
         loader.mistake(warning);
     }
+}
+
+/// A warning that holds for other places too.
+fn elsewhere(loader: &Loader, warning: Diagnostic, others: &[Span]) -> Diagnostic {
+    let Some(first) = others.first() else { return warning };
+    let mut label = warning.label.as_ref().map(|label| format!("{label}; ")).unwrap_or_default();
+    label.push_str(&format!("also at {}", loader.files.sources.place(*first)));
+    if others.len() > 1 {
+        label.push_str(&format!(" and {} more", others.len() - 1));
+    }
+    warning.label(label)
 }
 
 /// Whether the word at or after the byte is called: `name(…)`.

@@ -115,6 +115,10 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         });
         chosen.push((index, batches));
     }
+    let by_tags = !options.settings.tags.is_empty() || !options.settings.skip_tags.is_empty() || options.settings.start_at_task.is_some();
+    let reached = loaded.iter().zip(&chosen).filter(|(_, (_, batches))| !by_tags && !batches.is_empty()).map(|(play, _)| play);
+    let certain = loader.certain_places(reached);
+    loader.tell_absent(&certain);
 
     let context = Context {
         inventory,

@@ -245,7 +245,7 @@ impl Loader<'_> {
             for (name, arguments) in entries {
                 let module = name.text().unwrap_or_default();
                 // Groups are of collections' modules, none of which is here: what uses one is told where it stands.
-                if module.starts_with("group/") || super::absent::is_absent(module) {
+                if module.starts_with("group/") || super::absent::instead(module).is_some() {
                     continue;
                 }
                 let Some(entry) = self.module(name, module) else { continue };

@@ -50,7 +50,7 @@ pub struct Loader<'p> {
     pub plays: usize,
     /// By fragment, and by play (`play 1`).
     pub uses: HashMap<Arc<str>, Uses>,
-    /// Tasks whose modules are not here.
+    /// Tasks whose modules are not there.
     pub absent: Vec<Absent>,
     /// Places that are run wherever another one is: by [`Context::place`].
     pub certain: HashMap<Arc<str>, BTreeSet<Arc<str>>>,

@@ -1,44 +1,11 @@
 //! Which module a name means, and its arguments against what it takes, with templates as holes.
 
-use super::absent::{is_absent, near_in_collection};
+use super::absent;
 use super::loader::Loader;
 use crate::module::{self, Entry, Field, Kind};
 use crate::program::{Tree, Value};
 use crate::source::node::has_template;
 use crate::source::{Diagnostic, Node, NodeKind};
-
-/// Modules of `ansible.builtin` that are not there, with what to do instead.
-const ABSENT: &[(&str, &str)] = &[
-    ("apt_key", "put the key below /etc/apt/keyrings with `copy` and name it in `signed-by`; apt-key is gone from Debian 12"),
-    ("apt_repository", "write the .list or .sources file below /etc/apt/sources.list.d with `copy`"),
-    ("async_status", "there are no background jobs (`async`): a long task holds no connection open"),
-    ("cron", "write a file below /etc/cron.d with `copy`"),
-    ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
-    ("debconf", "run debconf-set-selections with `command`"),
-    ("dnf", "`package` installs with whatever package manager the host has, where it is supported"),
-    ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
-    ("dpkg_selections", "run apt-mark with `command`"),
-    ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
-    ("fetch", "`provision ssh NODE -- cat FILE` gets one; for a task, `command: cat …` with `register` and `changed_when: false`"),
-    ("get_url", "name the file as an artifact: it is fetched once, verified, and copied"),
-    ("getent", "use `command: getent …` with `changed_when: false`"),
-    ("git", "run git with `command` and `creates`"),
-    ("iptables", "run iptables with `command`, its `-C` in `when`"),
-    ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),
-    ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),
-    ("package_facts", "use `command` with the package manager's list"),
-    ("pause", "wait for what you wait for: `wait_for`, or `until` with `retries` and `delay`"),
-    ("pip", "run pip with `command`"),
-    ("rpm_key", "run rpm --import with `command`"),
-    ("service_facts", "`systemd_service` and `service` read the state themselves"),
-    ("set_stats", "there are no custom statistics; `set_fact` keeps values over plays"),
-    ("subversion", "run svn with `command`"),
-    ("sysvinit", "use `service`"),
-    ("uri", "use `command: curl …`, or `wait_for` for a port"),
-    ("validate_argument_spec", "a role's meta/argument_specs.yml is checked where the role is called"),
-    ("wait_for_connection", "the engine waits for a host by itself; after a restart use `reboot`"),
-    ("yum_repository", "write the .repo file below /etc/yum.repos.d with `copy`"),
-];
 
 /// Modules that are statements of the language, not in the registry.
 pub const STATEMENTS: &[&str] = &["include_tasks", "include_role", "import_tasks", "import_role", "import_playbook"];
@@ -50,12 +17,7 @@ pub fn short(name: &str) -> &str {
 
 /// Whether the name is a module or statement, ours or one that is not there.
 pub fn is_known(name: &str) -> bool {
-    module::find(name).is_some() || STATEMENTS.contains(&short(name)) || is_absent(name) || short(name) == "include"
-}
-
-/// What to do instead of a module of `ansible.builtin` that is not there.
-pub fn instead_of(name: &str) -> Option<&'static str> {
-    ABSENT.iter().find(|(absent, _)| *absent == short(name)).map(|(_, instead)| *instead)
+    module::find(name).is_some() || STATEMENTS.contains(&short(name)) || absent::instead(name).is_some() || short(name) == "include"
 }
 
 impl Loader<'_> {
@@ -73,7 +35,7 @@ impl Loader<'_> {
         }
         let known = module::MODULES.iter().flat_map(|entry| entry.names.iter().copied()).chain(STATEMENTS.iter().copied()).chain(["block"]);
         let mistake = Diagnostic::at(node, format!("unknown module `{name}`"));
-        self.mistake(match near_in_collection(name) {
+        self.mistake(match absent::near_in_collection(name) {
             Some(near) => mistake.label(format!("did you mean `{near}`?")),
             None => mistake.suggest(name, known),
         });

@@ -243,7 +243,7 @@ impl Loader<'_> {
         }
         let mut context = self.context(folder, known.clone(), secret);
         context.collections = collections;
-        context.may_be_left_out = !play.keywords.when.is_empty();
+        context.may_be_left_out = super::absent::is_conditional(&play.keywords);
 
         for layer in known.clone() {
             self.lookups_of_layer(&layer, &context);

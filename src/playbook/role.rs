@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::absent::is_conditional;
 use super::keyword::{self, Place};
 use super::loader::Loader;
 use super::task::Context;
@@ -228,7 +229,7 @@ impl Loader<'_> {
             secret: role.secret,
             handlers: false,
             in_block: false,
-            may_be_left_out: context.may_be_left_out || !call.keywords.when.is_empty(),
+            may_be_left_out: context.may_be_left_out || is_conditional(&call.keywords),
             ..context.clone()
         };
         if matches!(call.kind, CallKind::Play | CallKind::Dependency) {

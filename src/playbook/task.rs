@@ -183,10 +183,9 @@ impl Loader<'_> {
     }
 
     fn task(&mut self, node: &Node, entries: &[(Node, Node)], action: Action, context: &Context) -> Option<Task> {
-        let absent = self.absent(&action, entries, context);
-        let is_absent = absent.is_some();
-        let (entry, arguments) = match absent {
-            Some(arguments) => (&crate::module::fail::MODULE, arguments),
+        let noted = self.absent.len();
+        let mut task = match self.absent_task(node, entries, &action, context) {
+            Some(arguments) => Task { module: crate::module::fail::MODULE.name().into(), arguments, ..Task::default() },
             None => {
                 let Some(entry) = self.module_in(&action, context) else {
                     self.other_keywords(entries, context);
@@ -195,17 +194,13 @@ impl Loader<'_> {
                     }
                     return None;
                 };
-                (entry, self.arguments(entry, &action, context.secret))
+                let arguments = self.arguments(entry, &action, context.secret);
+                Task { module: entry.name().into(), arguments, ..Task::default() }
             }
         };
-        let mut task = Task {
-            span: node.span,
-            module: entry.name().into(),
-            module_as_written: action.name.as_str().into(),
-            arguments,
-            digest: digest(node),
-            ..Task::default()
-        };
+        task.span = node.span;
+        task.module_as_written = action.name.as_str().into();
+        task.digest = digest(node);
         if action.local {
             task.keywords.delegate_to = Some(Tree::Literal("localhost".into()));
         }
@@ -236,7 +231,7 @@ impl Loader<'_> {
         if let Some(seconds) = self.waited_for(entries, context) {
             task.keywords.timeout.get_or_insert(seconds);
         }
-        if is_absent {
+        if self.absent.len() > noted {
             // Nothing makes a success of a task that cannot be done.
             task.keywords.ignore_errors = None;
             (task.retries, task.delay) = (None, None);
