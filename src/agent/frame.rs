@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -418,6 +419,8 @@ pub struct Call {
     pub label: Arc<str>,
     /// In a plan: run it for real although it is one (`check_mode: false`, `changed_when: false`).
     pub really: bool,
+    /// From its apply on.
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
