@@ -93,7 +93,7 @@ pub fn instead(name: &str) -> Option<String> {
 fn of(collection: &str) -> String {
     match present(collection).as_slice() {
         [] => format!("modules of the collection {collection} are not there: `command` can do it"),
-        names => format!("of the collection {collection} there are only {}: `command` can do it", names.join(", ")),
+        names => format!("of the modules of the collection {collection} only {} are there: `command` can do it", names.join(", ")),
     }
 }
 

@@ -328,7 +328,7 @@ impl Loader<'_> {
                 for path in found {
                     let origin = self.shown(&path);
                     let document = self.document(&path, None);
-                    if pattern.is_open() && document.is_none_or(|document| document.node.as_map().is_none()) {
+                    if pattern.exact().is_none() && document.is_none_or(|document| document.node.as_map().is_none()) {
                         continue;
                     }
                     self.vars_fragment(&path, &origin, None, &context.owner);
@@ -376,7 +376,9 @@ impl Loader<'_> {
             file.places.insert(Arc::clone(&context.place));
         }
         // A template's own lookups and includes, once for each owner.
-        if of.kind == "templates" && self.followed.insert((Arc::clone(&context.owner), path.to_owned(), of.syntax.clone())) {
+        if of.kind == "templates"
+            && self.followed.insert((Arc::clone(&context.owner), path.to_owned(), of.syntax.clone(), of.folders(context)))
+        {
             let key: Arc<str> = path.display().to_string().into();
             if let Some(file) = self.files_found.templates.get_mut(&key) {
                 let handlebars = path.extension().is_some_and(|extension| extension == "hbs");

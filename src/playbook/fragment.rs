@@ -51,7 +51,7 @@ impl Loader<'_> {
             let (start, _) = pattern.folder();
             let context = &Context { may_be_left_out: true, ..context.clone() };
             for path in self.matching(&pattern, &folders) {
-                if start.is_empty() && context.role.as_ref().is_some_and(|role| is_no_task_file(&path, &role.path)) {
+                if start.is_empty() && is_no_task_file(&path, &pattern, context) {
                     continue;
                 }
                 found = true;
@@ -116,13 +116,17 @@ impl Loader<'_> {
         let folders = self.role_folders(context);
         let mut unsure = tasks_from.iter().any(|from| patterns(from, include.looping.as_ref()).iter().any(|from| from.exact().is_none()));
         let mut names = Vec::new();
-        for pattern in patterns(name, include.looping.as_ref()) {
+        for pattern in self.possible(name, include.looping.as_ref(), context) {
             match pattern.exact() {
+                Some(exact) if pattern.is_guess() => {
+                    unsure = true;
+                    names.extend(self.role_path(exact, &folders, context).map(|_| exact.to_owned()));
+                }
                 Some(exact) => names.push(exact.to_owned()),
                 None => {
                     unsure = true;
                     let matching: Vec<String> = self.role_names(&folders).into_iter().filter(|name| pattern.matches(name)).collect();
-                    if matching.is_empty() {
+                    if matching.is_empty() && names.is_empty() {
                         self.mistake(Diagnostic::at(node, format!("no role matches `{}`", pattern.shown())));
                     }
                     names.extend(matching);
@@ -295,11 +299,17 @@ impl Loader<'_> {
     }
 }
 
-/// Whether a role's file lies where its variables, handlers or files are: `{{ kind }}/main.yml` never means these.
-fn is_no_task_file(path: &Path, role: &Path) -> bool {
-    let first = path.strip_prefix(role).ok().and_then(|path| path.components().next());
-    let first = first.and_then(|part| part.as_os_str().to_str());
-    matches!(first, Some("defaults" | "vars" | "meta" | "handlers" | "files" | "templates" | "molecule" | "tests"))
+/// Whether a file lies where variables, handlers or files are, or in a role that is not the one around: `{{ kind }}/main.yml` never
+/// means these.
+fn is_no_task_file(path: &Path, pattern: &Pattern, context: &Context) -> bool {
+    let first = |path: &Path| path.components().next().and_then(|part| part.as_os_str().to_str().map(str::to_owned));
+    if let Some(inside) = context.role.as_ref().and_then(|role| path.strip_prefix(&role.path).ok()) {
+        const OTHERS: &[&str] = &["defaults", "vars", "meta", "handlers", "files", "templates", "molecule", "tests"];
+        return first(inside).is_some_and(|first| OTHERS.contains(&&*first));
+    }
+    let of_others = || path.strip_prefix(&context.playbook_dir).ok().and_then(first);
+    let shown = pattern.shown();
+    shown.starts_with('*') && !shown.contains("roles/") && of_others().is_some_and(|first| matches!(&*first, "roles" | "collections"))
 }
 
 /// Stems of files below the folder that match.

@@ -319,6 +319,9 @@ impl Loader<'_> {
         }
         let mut inside = context.clone();
         inside.may_be_left_out |= may_be_left_out(entries) || context.handlers;
+        if !include.keywords.vars.variables.is_empty() {
+            inside.known.push(Arc::new(include.keywords.vars.clone()));
+        }
         self.pending.push(Pending { include: include.clone(), context: inside, node: naming });
         vec![Step::Include(Box::new(include))]
     }

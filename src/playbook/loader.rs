@@ -44,8 +44,8 @@ pub struct Loader<'p> {
     pub broken: BTreeSet<Span>,
     /// Registered by tasks that could not be read.
     pub defined_anyway: BTreeSet<Arc<str>>,
-    /// Templates whose lookups were followed, by owner.
-    pub followed: HashSet<(Arc<str>, PathBuf, Syntax)>,
+    /// Templates whose lookups were followed, by owner and the folders that what they include is searched in.
+    pub followed: HashSet<(Arc<str>, PathBuf, Syntax, Vec<PathBuf>)>,
     /// Plays read so far.
     pub plays: usize,
     /// By fragment, and by play (`play 1`).
