@@ -94,7 +94,7 @@ fn handlers_stand_in_blocks_and_include_files_that_hold_blocks() {
     let Some(project) = Project::new(&[
         (
             "site.yml",
-            r#"
+            r"
 - hosts: one
   gather_facts: false
   tasks:
@@ -110,18 +110,18 @@ fn handlers_stand_in_blocks_and_include_files_that_hold_blocks() {
     - name: check it
       include_tasks: started.yml
       listen: restarted
-"#,
+",
         ),
         (
             "started.yml",
-            r#"
+            r"
 - name: found out
   command: 'true'
   register: state
 - when: state.rc == 0
   block:
     - {name: in the block, debug: {msg: x}}
-"#,
+",
         ),
     ]) else {
         return;
