@@ -304,6 +304,15 @@ pub enum Question {
         failed: bool,
         ends: Ends,
     },
+    /// To run a task that only so many hosts run at once (`throttle`); answered when one of them is through.
+    Turn {
+        position: Position,
+        most: u32,
+    },
+    /// Through with it.
+    TurnOver {
+        position: Position,
+    },
     /// Whether an earlier batch ended the play for all (`meta: end_play`).
     PlayEnded {
         play: u32,

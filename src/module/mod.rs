@@ -147,12 +147,14 @@ macro_rules! modules {
 modules! {
     add_host
     apt
+    apt_repository
     artifact
     assemble
     assert
     blockinfile
     command
     copy
+    cron
     debug
     fail
     file

@@ -42,6 +42,7 @@ impl Loader<'_> {
             "connection" => keywords.connection = self.typed(key, value, &Kind::Text, secret),
             "remote_user" => keywords.remote_user = self.typed(key, value, &Kind::Text, secret),
             "port" => keywords.port = self.typed(key, value, &Kind::Int, secret),
+            "throttle" => keywords.throttle = self.typed(key, value, &Kind::Int, secret),
             "timeout" => keywords.timeout = self.typed(key, value, &Kind::Int, secret),
             _ => return false,
         }

@@ -150,7 +150,7 @@ pub const KEYWORDS: &[Keyword] = &[
     ),
     yes("tags", EVERYWHERE),
     yes("tasks", &[Play]),
-    with("throttle", EVERYWHERE, Support::No("how many hosts work at once is `serial` and `--forks`; a limit for one task is not there")),
+    yes("throttle", EVERYWHERE),
     yes("timeout", EVERYWHERE),
     yes("until", TASKS),
     with("user", &[Play], Support::Partly("the old name of `remote_user`")),

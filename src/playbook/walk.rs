@@ -130,6 +130,7 @@ impl<'p> Found<'p> {
             &keywords.remote_user,
             &keywords.port,
             &keywords.timeout,
+            &keywords.throttle,
         ];
         self.evaluated(single.into_iter().flatten());
         self.delegates_facts |= keywords.delegate_facts.is_some();

@@ -226,6 +226,7 @@ pub struct Keywords {
     pub remote_user: Option<Tree>,
     pub port: Option<Tree>,
     pub timeout: Option<Tree>,
+    pub throttle: Option<Tree>,
 }
 
 /// One entry of a list of tasks.

@@ -5,6 +5,7 @@
 mod accounts;
 mod arguments;
 mod engine;
+mod files_of_the_system;
 #[cfg(feature = "controller")]
 mod handlers;
 #[cfg(feature = "controller")]

@@ -209,3 +209,26 @@ fn a_module_that_is_not_here_fails_only_where_a_host_reaches_it() {
     let (_, ours, said) = project.both(&["site.yml"], &[]);
     assert_eq!((ours.code, ours.told.len()), (3, 0), "{said}");
 }
+
+const THROTTLED: &str = r#"
+- hosts: all
+  gather_facts: false
+  vars: {most: 1}
+  tasks:
+    - name: one after the other
+      command: sh -c "mkdir {{ root }}/turn && sleep 0.4 && rmdir {{ root }}/turn"
+      throttle: "{{ most }}"
+    - throttle: 1
+      block:
+        - name: each with all its items
+          command: sh -c "mkdir {{ root }}/turn && sleep 0.2 && rmdir {{ root }}/turn"
+          loop: [1, 2]
+"#;
+
+#[test]
+fn a_task_with_throttle_runs_on_so_many_hosts_at_once() {
+    let Some(project) = Project::new(&[("site.yml", THROTTLED)]) else { return };
+    let (theirs, ours, said) = project.both(&["site.yml"], &[]);
+    assert_eq!((theirs.code, &theirs.told), (0, &ours.told), "{said}");
+    assert_eq!(ours.code, 0, "{said}");
+}
