@@ -151,10 +151,12 @@ modules! {
     artifact
     assemble
     assert
+    authorized_key
     blockinfile
     command
     copy
     cron
+    debconf
     debug
     fail
     file
