@@ -53,7 +53,7 @@ impl Loader<'_> {
             return;
         }
         let Some(field) = spec.field(text) else {
-            if !spec.open && !has_template(text) {
+            if (!spec.open || is_slip_of_package(entry, text)) && !has_template(text) {
                 let names: Vec<&str> = spec.fields.iter().map(|field| field.name).collect();
                 let mistake = Diagnostic::at(name, format!("module `{}` has no argument `{text}`", entry.name()));
                 // The usual name before an alias that is as near.
@@ -89,7 +89,7 @@ impl Loader<'_> {
     pub fn check_pair(&mut self, entry: &Entry, key: &str, value: &str, at: &Node) {
         let spec = entry.spec();
         let Some(field) = spec.field(key) else {
-            if !spec.open {
+            if !spec.open || is_slip_of_package(entry, key) {
                 self.mistake(
                     Diagnostic::at(at, format!("module `{}` has no argument `{key}`", entry.name()))
                         .suggest(key, spec.names())
@@ -105,6 +105,11 @@ impl Loader<'_> {
             self.mistake(Diagnostic::at(at, format!("argument `{key}` of `{}`: {message}", entry.name())));
         }
     }
+}
+
+/// `package` takes what its manager takes; what is near to one of its own is a slip all the same.
+fn is_slip_of_package(entry: &Entry, name: &str) -> bool {
+    entry.name() == "package" && crate::source::suggest::suggest(name, entry.spec().fields.iter().map(|field| field.name)).is_some()
 }
 
 /// Whether the node could be of the kind; texts with templates are holes.
