@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -303,6 +304,15 @@ pub enum Question {
         failed: bool,
         ends: Ends,
     },
+    /// To run a task that only so many hosts run at once (`throttle`); answered when one of them is through.
+    Turn {
+        position: Position,
+        most: u32,
+    },
+    /// Through with it.
+    TurnOver {
+        position: Position,
+    },
     /// Whether an earlier batch ended the play for all (`meta: end_play`).
     PlayEnded {
         play: u32,
@@ -418,6 +428,8 @@ pub struct Call {
     pub label: Arc<str>,
     /// In a plan: run it for real although it is one (`check_mode: false`, `changed_when: false`).
     pub really: bool,
+    /// From its apply on.
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -69,7 +69,7 @@ impl Executor {
             path.push(index as u32);
             let (name, listen, role) = match step {
                 Step::Task(task) => (task.name.as_ref(), task.listen.as_slice(), context.role()),
-                Step::Include(include) => (include.name.as_ref(), [].as_slice(), context.role()),
+                Step::Include(include) => (include.name.as_ref(), include.listen.as_slice(), context.role()),
                 Step::Block(block) => {
                     let inner = context.of_block(block);
                     self.collect_handlers(&block.block, &inner, at, path, table);
@@ -80,7 +80,9 @@ impl Executor {
             let text = |tree: &Tree| self.text_of(tree, context, &Map::new(), at).ok().flatten();
             let names = name.and_then(text).into_iter().flat_map(|name| {
                 let full = role.map(|role| Arc::from(format!("{} : {name}", role.name)));
-                std::iter::once(name).chain(full)
+                let short = role.map(|role| Arc::from(format!("{} : {name}", role.short_name())));
+                let short = short.filter(|short| full.as_ref() != Some(short));
+                std::iter::once(name).chain(full).chain(short)
             });
             let topics = listen.iter().flat_map(|tree| match self.evaluate(tree, context, &Map::new(), at) {
                 Ok(Value::List(topics)) => topics.iter().filter_map(|topic| topic.as_str().map(Arc::from)).collect(),

@@ -199,6 +199,7 @@ struct Settings {
     really: bool,
     environment: Vec<(String, String)>,
     target: Target,
+    timeout: Option<Duration>,
 }
 
 impl Executor {
@@ -446,7 +447,14 @@ impl Executor {
         let delegate = self.keyword_text(|keywords| keywords.delegate_to.as_ref(), context, locals, at)?;
         let delegate = delegate.filter(|host| **host != *self.program.host);
         let become_ = self.become_of(item, delegate.is_some())?;
+        let timeout = self.keyword_text(|keywords| keywords.timeout.as_ref(), context, locals, at)?;
+        let timeout = timeout.map(|text| {
+            let seconds = text.trim().parse::<u64>();
+            seconds.map_err(|_| Error::failed(format!("`timeout` must be a number of seconds, found `{text}`")))
+        });
+        let timeout = timeout.transpose()?.filter(|seconds| *seconds > 0).map(Duration::from_secs);
         Ok(Settings {
+            timeout,
             no_log: flag(|keywords| keywords.no_log.as_ref())?,
             ignore_errors: flag(|keywords| keywords.ignore_errors.as_ref())?,
             ignore_unreachable: flag(|keywords| keywords.ignore_unreachable.as_ref())?,
@@ -709,6 +717,7 @@ impl Executor {
             sources,
             label: self.task_name(item),
             really: settings.really,
+            timeout: settings.timeout,
         };
         let digest = self.journal().digest(&item.task.digest, &call);
         let planned = match self.performers.perform(&settings.target, Perform::Plan(Box::new(call)))? {

@@ -248,6 +248,7 @@ impl Machine {
         let mut sentences = Vec::new();
         let mut plan = plan;
         let mut stages = 0;
+        let cancel = self.cancel.within(call.timeout);
         loop {
             if let Some(Action::Reboot { delay, message, command, .. }) =
                 plan.actions.iter().find(|action| matches!(action, Action::Reboot { .. }))
@@ -264,7 +265,7 @@ impl Machine {
             let mut applier = Applier {
                 source: &mut *self.content,
                 watch: &mut *self.watcher,
-                cancel: self.cancel.clone(),
+                cancel: cancel.clone(),
                 environment: call.environment.clone(),
             };
             let outcomes = match applier.apply(&plan.actions) {
@@ -283,7 +284,12 @@ impl Machine {
                 Ok(Next::Done(outcome)) if interrupted => return PerformReply::Failed { outcome, interrupted },
                 Ok(Next::Done(outcome)) if outcome.failed => return PerformReply::Failed { outcome, interrupted: false },
                 Ok(Next::Done(outcome)) => return PerformReply::Applied { outcome, sentences },
-                Ok(Next::Again(again)) if stages < MOST_STAGES && !interrupted => plan = again,
+                Ok(Next::Again(again)) if stages < MOST_STAGES && !interrupted => {
+                    if let Err(error) = cancel.check(&call.label) {
+                        return PerformReply::Failed { outcome: outcome_of(&error), interrupted: false };
+                    }
+                    plan = again;
+                }
                 Ok(Next::Again(_)) => {
                     let message = if interrupted {
                         "interrupted".to_owned()

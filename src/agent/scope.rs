@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::executor::Executor;
 use super::frame::{Answer, Question, TemplateFile};
-use crate::program::{Key, Layer, Map, Position, Tree, Value};
+use crate::program::{Key, Layer, Map, Position, Tree, Value, collection_role};
 use crate::template::{Error, Result, Scope};
 
 /// What an evaluation read.
@@ -190,7 +190,9 @@ impl<'run> TaskScope<'run> {
             "ansible_facts" => Value::map(executor.state.facts.clone()),
             "ansible_check_mode" => Value::Bool(executor.is_check(self.context, self.position)),
             "role_path" => Value::text(Arc::clone(&self.context.role()?.path)),
-            "role_name" | "ansible_role_name" => Value::text(Arc::clone(&self.context.role()?.name)),
+            "ansible_role_name" => Value::text(Arc::clone(&self.context.role()?.name)),
+            "role_name" => Value::text(self.context.role()?.short_name()),
+            "ansible_collection_name" => Value::text(collection_role(&self.context.role()?.path)?.0),
             "ansible_parent_role_names" => {
                 let parents: Vec<Value> = self.context.roles().skip(1).map(|role| Value::text(Arc::clone(&role.name))).collect();
                 if parents.is_empty() {
@@ -340,7 +342,12 @@ impl Scope for TaskScope<'_> {
     }
 
     fn template_source(&self, name: &str) -> Result<Option<crate::program::Template>> {
-        let Ok((path, _)) = self.executor.find_file("templates", name, self.context) else { return Ok(None) };
+        let mut folders = self.executor.search_folders("templates", self.context);
+        // What is included may lie beside the file that includes it, too.
+        if let Some((folder, _)) = self.template.and_then(|path| path.rsplit_once('/')) {
+            folders.extend([format!("{folder}/templates").into(), folder.into()]);
+        }
+        let Some((path, _)) = super::include::find(&self.executor.program.files, &folders, name) else { return Ok(None) };
         let bytes = self.executor.file_bytes(&path)?;
         let text = String::from_utf8(bytes.to_vec()).map_err(|_| Error::failed(format!("template {path} is not UTF-8 text")))?;
         Ok(Some(crate::program::Template { source: text.into(), span: crate::program::Span::default() }))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::executor::{Executor, Flow, Pass};
-use super::frame::{Answer, Ends, Event, ItemResult, Question, Status};
+use super::frame::{Answer, CallMode, Ends, Event, ItemResult, Question, Status};
 use super::item::{Item, ItemRun, is_read};
 use super::port::Ended;
 use super::predictions::Prediction;
@@ -56,8 +56,37 @@ impl Executor {
             Ok(true) if self.play.as_deref().is_some_and(|play| play.batch_hosts.len() > 1 || (is_end && play.hosts.len() > 1)) => {
                 self.run_once(task, &context, at)
             }
-            Ok(_) => self.run_items(task, &context, at).0,
+            Ok(_) => self.run_in_turn(task, &context, at),
             Err(error) => self.report_error(task, &context, at, &error),
+        }
+    }
+
+    /// `throttle`: so many hosts run it at once. A plan does nothing that could be too much.
+    fn run_in_turn(&mut self, task: &Task, context: &Context<'_>, at: &Position) -> Flow {
+        let most = match self.keyword_text(|keywords| keywords.throttle.as_ref(), context, &Map::new(), at) {
+            Ok(text) => text.map(|text| text.trim().parse::<u32>().map_err(|_| text)),
+            Err(error) => return self.report_error(task, context, at, &error),
+        };
+        let most = match most {
+            Some(Err(text)) => {
+                let error = Error::failed(format!("`throttle` must be a number of hosts, found `{text}`"));
+                return self.report_error(task, context, at, &error);
+            }
+            Some(Ok(most)) => most,
+            None => 0,
+        };
+        let hosts = self.play.as_deref().map_or(0, |play| play.batch_hosts.len());
+        if most == 0 || hosts <= most as usize || self.call_mode(context, at) != CallMode::Apply {
+            return self.run_items(task, context, at).0;
+        }
+        self.port.passed(at, self.state.dirty);
+        if let Err(ended) = self.port.ask(Question::Turn { position: at.clone(), most }) {
+            return Flow::Ended(ended);
+        }
+        let flow = self.run_items(task, context, at).0;
+        match self.port.ask(Question::TurnOver { position: at.clone() }) {
+            Err(ended) if flow == Flow::Next => Flow::Ended(ended),
+            _ => flow,
         }
     }
 

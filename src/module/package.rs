@@ -13,9 +13,10 @@ arguments! {
     /// `ansible.builtin.package`; all others are the package manager's own.
     pub struct Package [open] {
         /// Names.
-        name: Value [required, kind(super::Kind::List(Box::new(super::Kind::Text)))],
-        /// `present`, `absent`, `latest`, and what else the manager knows.
-        state: String [required],
+        name: Option<Value> [kind(super::Kind::List(Box::new(super::Kind::Text)))],
+        /// `present`, `absent`, `latest`, and what else the manager knows. Both are called required in Ansible's documentation, and
+        /// neither is: what is not given is the manager's own default.
+        state: Option<String>,
         /// The package manager, if not the machine's own.
         manager as "use": String [default("auto")],
         /// The manager's own arguments.
@@ -31,8 +32,8 @@ impl Module for Package {
             return Err(Error::failed(format!("the package manager of this machine is `{manager}`, for which there is no module")).hint(hint));
         }
         let mut raw = self.others.0.clone();
-        raw.insert("name".into(), self.name.clone());
-        raw.insert("state".into(), self.state.as_str().into());
+        raw.extend(self.name.clone().map(|name| ("name".into(), name)));
+        raw.extend(self.state.as_deref().map(|state| ("state".into(), state.into())));
         let apt = Apt::construct(&mut raw).map_err(|error| {
             let failed = Error::failed(error.to_string());
             error.hint.into_iter().fold(failed, Error::hint)

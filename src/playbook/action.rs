@@ -2,6 +2,7 @@
 //!
 //! Source: `ansible/parsing/mod_args.py` of ansible-core 2.19.
 
+use super::absent::instead_in;
 use super::free_form::{self, Parsed};
 use super::keyword;
 use super::loader::{Loader, span_in};
@@ -82,22 +83,22 @@ impl Loader<'_> {
                 continue;
             };
             if is_known(name) || context.collections.iter().any(|collection| module::find(&format!("{collection}.{name}")).is_some()) {
-                let given = match &value.kind {
-                    NodeKind::Map(entries) => Given::Mapping(entries.iter().collect()),
-                    NodeKind::Scalar(_) if value.is_null() => Given::Nothing,
-                    NodeKind::Scalar(scalar) => Given::Text { node: value, scalar, from: 0 },
-                    NodeKind::List(_) => {
-                        self.mistake(Diagnostic::at(value, format!("the arguments of `{name}` must be a mapping or a text, found a list")));
-                        Given::Nothing
-                    }
-                };
-                actions.push(Action { name: name.to_owned(), task: node, key, given, args, local: false });
+                actions.push(Action { name: name.to_owned(), task: node, key, given: self.given(name, value), args, local: false });
             } else {
-                unknown.push(key);
+                unknown.push(entry);
             }
         }
+        // Where collections are named, the one word that nothing else explains is a module of theirs.
+        if let ([(key, value)], true) = (unknown.as_slice(), actions.is_empty())
+            && let Some(name) = key.text()
+            && instead_in(name, &context.collections).is_some()
+            && crate::source::suggest::suggest(name, keyword::names(context.place())).is_none()
+        {
+            actions.push(Action { name: name.to_owned(), task: node, key, given: self.given(name, value), args, local: false });
+            unknown.clear();
+        }
         // Beside a known module an unknown key is a slip of a keyword; alone it is the module, unless a keyword is nearer.
-        for key in &unknown {
+        for (key, _) in &unknown {
             let name = key.text().unwrap_or_default();
             let near = crate::source::suggest::suggest(name, keyword::names(context.place()));
             let module_near = crate::source::suggest::suggest(name, module::MODULES.iter().flat_map(|entry| entry.names.iter().copied()));
@@ -123,6 +124,19 @@ impl Loader<'_> {
             self.mistake(Diagnostic::at(node, "a task without a module").hint("name one: `command: …`, `copy: {…}`"));
         }
         actions.pop()
+    }
+
+    /// What stands behind the module's name.
+    fn given<'node>(&mut self, name: &str, value: &'node Node) -> Given<'node> {
+        match &value.kind {
+            NodeKind::Map(entries) => Given::Mapping(entries.iter().collect()),
+            NodeKind::Scalar(_) if value.is_null() => Given::Nothing,
+            NodeKind::Scalar(scalar) => Given::Text { node: value, scalar, from: 0 },
+            NodeKind::List(_) => {
+                self.mistake(Diagnostic::at(value, format!("the arguments of `{name}` must be a mapping or a text, found a list")));
+                Given::Nothing
+            }
+        }
     }
 
     /// `action: copy src=a dest=b`, `local_action: {module: copy, src: a}`.
@@ -181,12 +195,6 @@ impl Loader<'_> {
             }
         }
         self.module(action.key, &action.name)
-    }
-
-    /// What to do instead, where Ansible has the module and we have not.
-    pub fn absent_in(&self, action: &Action, context: &Context) -> Option<String> {
-        let ours = context.collections.iter().any(|collection| module::find(&format!("{collection}.{}", action.name)).is_some());
-        if ours && !action.name.contains('.') { None } else { super::absent::instead(&action.name) }
     }
 
     /// All that was given, by name; the free text; a template for the whole.

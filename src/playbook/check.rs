@@ -9,13 +9,14 @@ use std::sync::Arc;
 use super::closure::{Cache, Definitions, define};
 use super::file::{Syntax, TemplateFile};
 use super::loader::Loader;
+use super::modules::short;
 use super::play::LoadedPlay;
 use super::role::vars_below;
 use super::walk::Found;
 use crate::module;
 use crate::program::{Layer, Span, Template, Tree, Value};
 use crate::source::Diagnostic;
-use crate::source::suggest::suggest;
+use crate::source::suggest::{is_slip_of, suggest};
 use crate::template::reads::{self, Problem, Reads, Unknown};
 use crate::template::{function_names, handlebars};
 
@@ -56,7 +57,8 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
     let fragments = loader.fragments.clone();
     let mut found = Found::default();
     plays.iter().for_each(|play| found.play(&play.play));
-    found.fragments(&fragments);
+    let certain = loader.certain_places(plays.iter());
+    found.fragments(&fragments, &certain);
 
     let dynamic = found.tasks.iter().any(|task| matches!(&*task.module, "add_host" | "group_by"));
     let mut later: Vec<Layer> = Vec::new();
@@ -78,31 +80,14 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
         places.entry(&variable.name).or_insert(variable.span);
     }
 
-    let mut checker = Checker { cache: Cache::default(), tested: BTreeSet::new(), reads: Vec::new(), seen: HashSet::new() };
-    let mut open: Vec<Arc<str>> = Vec::new();
-    for root in &found.roots {
-        checker.tree(loader, root, &mut open);
-    }
-    let templates: Vec<TemplateFile> = loader.files_found.templates.values().cloned().collect();
-    for TemplateFile { text, syntaxes } in templates {
-        for syntax in syntaxes {
-            match syntax {
-                Syntax::Usual => checker.text(loader, &text, false, &mut open),
-                Syntax::Own(options) => checker.found(loader, &text, reads::of_file(&text, &options).map(Rc::new), &mut open),
-                Syntax::Handlebars => checker.found(loader, &text, handlebars::reads::of(&text.source).map(Rc::new), &mut open),
-                // Which words are variables shows at run time.
-                Syntax::Unknown => {}
-            }
-        }
-    }
+    let mut checker =
+        Checker { cache: Cache::default(), tested: BTreeSet::new(), reads: Vec::new(), sure: 0, unsure: false, seen: HashSet::new() };
     let mut followed: BTreeSet<Arc<str>> = BTreeSet::new();
-    while let Some(name) = open.pop() {
-        if !followed.insert(Arc::clone(&name)) {
-            continue;
-        }
-        for definition in definitions.get(&*name).into_iter().flatten() {
-            checker.tree(loader, definition, &mut open);
-        }
+    let templates: Vec<TemplateFile> = loader.files_found.templates.values().cloned().collect();
+    let (sure, perhaps): (Vec<_>, Vec<_>) = templates.into_iter().partition(|file| !file.places.is_disjoint(&certain));
+    for (roots, templates, unsure) in [(&found.sure, sure, false), (&found.roots, perhaps, true)] {
+        (checker.sure, checker.unsure) = (checker.reads.len(), unsure);
+        checker.read(loader, roots, templates, &definitions, &mut followed);
     }
 
     if !found.open {
@@ -123,10 +108,64 @@ struct Checker {
     tested: BTreeSet<Arc<str>>,
     /// Names that are read without a guard, with the texts they stand in.
     reads: Vec<(Arc<str>, Template, u32)>,
+    /// So many of them are read in every run.
+    sure: usize,
+    /// What is read now lies behind conditions.
+    unsure: bool,
     seen: HashSet<(Arc<str>, Span, bool)>,
 }
 
 impl Checker {
+    /// Reads trees and template files, and what defines the variables that they read.
+    fn read(
+        &mut self,
+        loader: &mut Loader,
+        roots: &[&Tree],
+        templates: Vec<TemplateFile>,
+        definitions: &Definitions,
+        followed: &mut BTreeSet<Arc<str>>,
+    ) {
+        let mut open: Vec<Arc<str>> = Vec::new();
+        for root in roots {
+            self.tree(loader, root, &mut open);
+        }
+        for TemplateFile { text, syntaxes, .. } in templates {
+            for syntax in syntaxes {
+                match syntax {
+                    Syntax::Usual => self.text(loader, &text, false, &mut open),
+                    Syntax::Own(options) => self.found(loader, &text, reads::of_file(&text, &options).map(Rc::new), &mut open),
+                    Syntax::Handlebars => self.found(loader, &text, handlebars::reads::of(&text.source).map(Rc::new), &mut open),
+                    // Which words are variables shows at run time.
+                    Syntax::Unknown => {}
+                }
+            }
+        }
+        while let Some(name) = open.pop() {
+            if !followed.insert(Arc::clone(&name)) {
+                continue;
+            }
+            for definition in definitions.get(&*name).into_iter().flatten() {
+                self.tree(loader, definition, &mut open);
+            }
+        }
+    }
+
+    fn problem(&self, loader: &mut Loader, template: &Template, problem: &Problem) {
+        let span = place(loader, template, problem.at, &problem.word);
+        let mut mistake = Diagnostic::error(problem.message.clone(), span, (problem.word.chars().count() as u32).max(1));
+        mistake.hint.clone_from(&problem.hint);
+        self.tell(loader, mistake, &problem.word);
+    }
+
+    /// What a collection has and we have not is a mistake where it is surely met.
+    fn tell(&self, loader: &mut Loader, mut mistake: Diagnostic, word: &str) {
+        if self.unsure && mistake.label.is_none() && is_of_collection(word) {
+            mistake.message.push_str(": the task fails on a host that reaches it");
+            mistake = mistake.as_warning();
+        }
+        loader.mistake(mistake);
+    }
+
     fn tree(&mut self, loader: &mut Loader, tree: &Tree, open: &mut Vec<Arc<str>>) {
         tree.templates(&mut |template, expression| self.text(loader, template, expression, open));
     }
@@ -142,10 +181,13 @@ impl Checker {
     fn found(&mut self, loader: &mut Loader, template: &Template, found: Result<Rc<Reads>, Problem>, open: &mut Vec<Arc<str>>) {
         let found = match found {
             Ok(found) => found,
-            Err(problem) => return mistake(loader, template, &problem),
+            Err(problem) => return self.problem(loader, template, &problem),
         };
-        found.problems.iter().for_each(|problem| mistake(loader, template, problem));
-        found.unknown.iter().for_each(|unknown| unknown_lookup(loader, template, unknown));
+        found.problems.iter().for_each(|problem| self.problem(loader, template, problem));
+        found.unknown.iter().for_each(|unknown| {
+            let mistake = unknown_lookup(loader, template, unknown);
+            self.tell(loader, mistake, &unknown.name);
+        });
         self.tested.extend(found.tested.iter().cloned());
         for name in &found.names {
             open.push(Arc::clone(&name.name));
@@ -156,21 +198,20 @@ impl Checker {
     }
 }
 
-fn mistake(loader: &mut Loader, template: &Template, problem: &Problem) {
-    let span = place(loader, template, problem.at, &problem.word);
-    let mut mistake = Diagnostic::error(problem.message.clone(), span, (problem.word.chars().count() as u32).max(1));
-    mistake.hint.clone_from(&problem.hint);
-    loader.mistake(mistake);
+/// Whether the word is a plugin of a collection: by its full name, or by one that Ansible still leads there.
+fn is_of_collection(word: &str) -> bool {
+    const REDIRECTED: &[&str] = &["ipaddr", "ipmath", "ipsubnet", "ipv4", "ipv6", "ipwrap", "json_query", "dict_kv", "hwaddr", "nthhost"];
+    (word.matches('.').count() > 1 && short(word) == word) || REDIRECTED.contains(&word)
 }
 
-fn unknown_lookup(loader: &mut Loader, template: &Template, unknown: &Unknown) {
+fn unknown_lookup(loader: &Loader, template: &Template, unknown: &Unknown) -> Diagnostic {
     let span = place(loader, template, unknown.at, &unknown.name);
     let mistake = Diagnostic::error(format!("unknown lookup `{}`", unknown.name), span, unknown.name.chars().count() as u32);
     let mistake = mistake.suggest(&unknown.name, reads::lookup_names());
-    loader.mistake(match unknown.name.rsplit_once('.') {
+    match unknown.name.rsplit_once('.') {
         Some((collection, _)) if mistake.label.is_none() => mistake.hint(format!("plugins of the collection {collection} are not there")),
         _ => mistake,
-    });
+    }
 }
 
 /// The file's place of a word that stands at or after the byte of a template.
@@ -193,12 +234,14 @@ fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions:
     };
     let names: Vec<&str> = definitions.keys().copied().chain(found.defined.iter().map(|name| &**name)).collect();
     let mistaken = loader.files.mistaken();
-    for (name, template, at) in &checker.reads {
+    let mut warned: BTreeMap<&str, (Diagnostic, Vec<Span>)> = BTreeMap::new();
+    for (index, (name, template, at)) in checker.reads.iter().enumerate() {
         if known(name) || loader.defined_anyway.contains(name) || mistaken.names(name) {
             continue;
         }
         let span = place(loader, template, *at, name);
         let mut mistake = Diagnostic::error(format!("undefined variable `{name}`"), span, name.chars().count() as u32);
+        let mut is_slip = false;
         let functions = function_names().map(|name: &str| name).filter(|_| is_called(template, *at, name));
         if let Some(near) = suggest(name, names.iter().copied().chain(functions).chain(MAGIC.iter().copied())) {
             let whence = match places.get(near) {
@@ -207,14 +250,40 @@ fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions:
                 }
                 _ => String::new(),
             };
+            is_slip = is_slip_of(name, near);
             mistake = mistake.label(format!("defined and similar: `{near}`{whence}"));
         } else if loader.incomplete {
             continue;
         } else {
             mistake = mistake.hint("no inventory, variable file, play, role or task defines it: give it a value, or write `| default(…)`");
         }
-        loader.mistake(mistake);
+        if index < checker.sure || is_slip {
+            loader.mistake(mistake);
+            continue;
+        }
+        match warned.get_mut(&**name) {
+            Some((_, others)) => others.push(span),
+            None => {
+                mistake.message.push_str(": the task fails on a host that reaches it");
+                warned.insert(name, (mistake.as_warning(), Vec::new()));
+            }
+        }
     }
+    for (warning, others) in warned.into_values() {
+        let warning = elsewhere(loader, warning, &others);
+        loader.mistake(warning);
+    }
+}
+
+/// A warning that holds for other places too.
+fn elsewhere(loader: &Loader, warning: Diagnostic, others: &[Span]) -> Diagnostic {
+    let Some(first) = others.first() else { return warning };
+    let mut label = warning.label.as_ref().map(|label| format!("{label}; ")).unwrap_or_default();
+    label.push_str(&format!("also at {}", loader.files.sources.place(*first)));
+    if others.len() > 1 {
+        label.push_str(&format!(" and {} more", others.len() - 1));
+    }
+    warning.label(label)
 }
 
 /// Whether the word at or after the byte is called: `name(…)`.
@@ -234,7 +303,7 @@ fn handlers(loader: &mut Loader, loaded: &LoadedPlay) {
         vars: BTreeMap::new(),
         roles: fragments.roles.into_iter().filter(|(name, _)| reach.fragments.contains(format!("role {name}").as_str())).collect(),
     };
-    found.fragments(&own);
+    found.fragments(&own, &BTreeSet::new());
     let text = |tree: &Tree| tree.literal().and_then(Value::as_str).map(str::to_owned);
     if found.handlers.iter().any(|tree| text(tree).is_none()) {
         return;

@@ -104,7 +104,7 @@ fn add(reads: &Reads, closure: &mut Closure, open: &mut Vec<Arc<str>>) {
 pub fn of_program(cache: &mut Cache, program: &Program) -> Closure {
     let mut found = Found::default();
     program.plays.iter().for_each(|play| found.play(play));
-    found.fragments(&program.fragments);
+    found.fragments(&program.fragments, &BTreeSet::new());
     let mut definitions = Definitions::new();
     let layers = program.inventory.iter().chain(&program.layers).chain([&program.extra]);
     let fragments = program.fragments.vars.values().map(|layer| &**layer);
@@ -183,7 +183,7 @@ fn always(name: &str) -> bool {
 fn told(program: &Program) -> BTreeSet<Arc<str>> {
     let mut found = Found::default();
     program.plays.iter().for_each(|play| found.play(play));
-    found.fragments(&program.fragments);
+    found.fragments(&program.fragments, &BTreeSet::new());
     if found.delegates_facts { found.facts } else { BTreeSet::new() }
 }
 

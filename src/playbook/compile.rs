@@ -74,6 +74,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     let Project { files, settings, inventory, limit, extra, .. } = project;
     let mut loader = Loader::new(files, settings.roles_path.clone(), extra.clone());
     loader.artifacts = Arc::clone(&options.artifacts);
+    loader.collections_path.clone_from(&settings.collections_path);
     let mut loaded = Vec::new();
     for playbook in playbooks {
         loaded.extend(loader.playbook(playbook));
@@ -115,7 +116,9 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         chosen.push((index, batches));
     }
     let by_tags = !options.settings.tags.is_empty() || !options.settings.skip_tags.is_empty() || options.settings.start_at_task.is_some();
-    loader.tell_absent(loaded.iter().zip(&chosen).map(|(play, (_, batches))| (&play.play, !batches.is_empty())), by_tags);
+    let reached = loaded.iter().zip(&chosen).filter(|(_, (_, batches))| !by_tags && !batches.is_empty()).map(|(play, _)| play);
+    let certain = loader.certain_places(reached);
+    loader.tell_absent(&certain);
 
     let context = Context {
         inventory,

@@ -66,6 +66,8 @@ pub struct TemplateFile {
     pub text: Template,
     /// In the order in which they were met.
     pub syntaxes: Vec<Syntax>,
+    /// Where it is named without a condition before it: [`Context::place`].
+    pub places: BTreeSet<Arc<str>>,
 }
 
 /// How a module or lookup uses a file.
@@ -79,13 +81,24 @@ pub struct Use {
     pub decrypt: bool,
     /// Of a template.
     pub syntax: Syntax,
+    /// The folder of the template that a task or lookup named: what it includes is searched there last.
+    pub beside: Option<PathBuf>,
 }
 
 impl Use {
-    pub const FILE: Self = Self { kind: "files", inline: false, decrypt: true, syntax: Syntax::Usual };
-    pub const TEMPLATE: Self = Self { kind: "templates", inline: true, decrypt: true, syntax: Syntax::Usual };
+    pub const FILE: Self = Self { kind: "files", inline: false, decrypt: true, syntax: Syntax::Usual, beside: None };
+    pub const TEMPLATE: Self = Self { kind: "templates", inline: true, ..Self::FILE };
     /// `lookup('file', …)`.
-    pub const TEXT: Self = Self { kind: "files", inline: true, decrypt: true, syntax: Syntax::Usual };
+    pub const TEXT: Self = Self { inline: true, ..Self::FILE };
+
+    /// The folders that a name is searched in, first first.
+    fn folders(&self, context: &Context) -> Vec<PathBuf> {
+        let mut folders = search_folders(context, self.kind);
+        for folder in self.beside.iter().flat_map(|folder| [folder.join(self.kind), folder.clone()]) {
+            super::role::push_new(&mut folders, folder);
+        }
+        folders
+    }
 }
 
 /// Larger texts are fetched when they are needed.
@@ -248,7 +261,7 @@ impl Loader<'_> {
 
     /// Files that a tree may name. `unsure`: it may mean another machine's file, so nothing is missing.
     pub fn named_files(&mut self, name: &Tree, span: Span, of: &Use, looping: Option<&Loop>, context: &Context, unsure: bool) {
-        let folders = search_folders(context, of.kind);
+        let folders = of.folders(context);
         let any = looping.is_some_and(|looping| looping.with.as_deref() == Some("first_found"));
         for pattern in self.possible(name, looping, context) {
             let Some(exact) = pattern.exact() else {
@@ -315,7 +328,7 @@ impl Loader<'_> {
                 for path in found {
                     let origin = self.shown(&path);
                     let document = self.document(&path, None);
-                    if pattern.is_open() && document.is_none_or(|document| document.node.as_map().is_none()) {
+                    if pattern.exact().is_none() && document.is_none_or(|document| document.node.as_map().is_none()) {
                         continue;
                     }
                     self.vars_fragment(&path, &origin, None, &context.owner);
@@ -328,7 +341,8 @@ impl Loader<'_> {
                     .iter()
                     .flat_map(|folder| match pattern.exact() {
                         Some(exact) => vec![normal(&folder.join(exact))],
-                        None => vec![folder.clone()],
+                        // What is not known is no reason to take a whole role for variables.
+                        None => Some(folder).filter(|folder| folder.ends_with("vars")).cloned().into_iter().collect(),
                     })
                     .filter(|path| path.is_dir())
                     .take(1)
@@ -355,8 +369,16 @@ impl Loader<'_> {
     pub fn want(&mut self, path: &Path, of: &Use, context: &Context) {
         self.uses.entry(Arc::clone(&context.owner)).or_default().files.insert(path.to_owned());
         self.catalog(path, of);
+        if of.kind == "templates"
+            && !context.may_be_left_out
+            && let Some(file) = self.files_found.templates.get_mut(path.to_string_lossy().as_ref())
+        {
+            file.places.insert(Arc::clone(&context.place));
+        }
         // A template's own lookups and includes, once for each owner.
-        if of.kind == "templates" && self.followed.insert((Arc::clone(&context.owner), path.to_owned(), of.syntax.clone())) {
+        if of.kind == "templates"
+            && self.followed.insert((Arc::clone(&context.owner), path.to_owned(), of.syntax.clone(), of.folders(context)))
+        {
             let key: Arc<str> = path.display().to_string().into();
             if let Some(file) = self.files_found.templates.get_mut(&key) {
                 let handlebars = path.extension().is_some_and(|extension| extension == "hbs");
@@ -368,7 +390,8 @@ impl Loader<'_> {
                     return;
                 }
                 let text = file.text.clone();
-                self.lookups_of_file(&text, of, context);
+                let beside = of.beside.clone().or_else(|| path.parent().map(Path::to_owned));
+                self.lookups_of_file(&text, &Use { beside, ..of.clone() }, context);
             }
         }
     }
@@ -458,7 +481,7 @@ impl Loader<'_> {
             let name = self.shown(path);
             let file = if secret { self.files.sources.add_secret(name, path, text) } else { self.files.sources.add(name, path, text) };
             let text = Template { source: text.into(), span: Span { file, line: 1, column: 1 } };
-            self.files_found.templates.insert(Arc::clone(&key), TemplateFile { text, syntaxes: Vec::new() });
+            self.files_found.templates.insert(Arc::clone(&key), TemplateFile { text, syntaxes: Vec::new(), places: BTreeSet::new() });
         }
         let place = if secret { Content::Secret(Arc::clone(&bytes)) } else { Content::Path(path.to_owned()) };
         self.files_found.contents.insert(Arc::clone(&sha256), place);

@@ -48,7 +48,12 @@ impl Loader<'_> {
                 continue;
             }
             let open = pattern.is_open();
+            let (start, _) = pattern.folder();
+            let context = &Context { may_be_left_out: true, ..context.clone() };
             for path in self.matching(&pattern, &folders) {
+                if start.is_empty() && is_no_task_file(&path, &pattern, context) {
+                    continue;
+                }
                 found = true;
                 let target = folders.iter().find_map(|folder| path.strip_prefix(folder).ok()).unwrap_or(&path).to_owned();
                 self.task_fragment(&path, &target.to_string_lossy(), context, node, !open);
@@ -66,6 +71,7 @@ impl Loader<'_> {
     /// One file of tasks that may be included. `wanted`: it was meant, so what is no list of tasks is a mistake.
     fn task_fragment(&mut self, path: &Path, target: &str, context: &Context, node: &Node, wanted: bool) {
         let key: Arc<str> = path.display().to_string().into();
+        self.runs_wherever(context, &key);
         if self.fragments.tasks.contains_key(&key) {
             self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(key);
             return;
@@ -87,10 +93,20 @@ impl Loader<'_> {
         self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(Arc::clone(&key));
         let mut inside = context.clone();
         inside.owner = Arc::clone(&key);
+        inside.place = Arc::clone(&key);
+        inside.may_be_left_out = false;
         inside.folders = below(context, target);
         inside.importing = Vec::new();
+        inside.in_block = false;
         let steps = self.task_file(path, &inside, node);
         self.fragments.tasks.insert(key, Arc::new(steps));
+    }
+
+    /// Notes that a place is run wherever another one is, if nothing may leave it out.
+    fn runs_wherever(&mut self, context: &Context, place: &Arc<str>) {
+        if !context.may_be_left_out {
+            self.certain.entry(Arc::clone(&context.place)).or_default().insert(Arc::clone(place));
+        }
     }
 
     fn included_role(&mut self, include: &Include, context: &Context, node: &Node) {
@@ -98,22 +114,29 @@ impl Loader<'_> {
             return;
         };
         let folders = self.role_folders(context);
+        let mut unsure = tasks_from.iter().any(|from| patterns(from, include.looping.as_ref()).iter().any(|from| from.exact().is_none()));
         let mut names = Vec::new();
-        for pattern in patterns(name, include.looping.as_ref()) {
+        for pattern in self.possible(name, include.looping.as_ref(), context) {
             match pattern.exact() {
+                Some(exact) if pattern.is_guess() => {
+                    unsure = true;
+                    names.extend(self.role_path(exact, &folders, context).map(|_| exact.to_owned()));
+                }
                 Some(exact) => names.push(exact.to_owned()),
                 None => {
+                    unsure = true;
                     let matching: Vec<String> = self.role_names(&folders).into_iter().filter(|name| pattern.matches(name)).collect();
-                    if matching.is_empty() {
+                    if matching.is_empty() && names.is_empty() {
                         self.mistake(Diagnostic::at(node, format!("no role matches `{}`", pattern.shown())));
                     }
                     names.extend(matching);
                 }
             }
         }
+        let context = &Context { may_be_left_out: context.may_be_left_out || unsure, ..context.clone() };
         let validate = !matches!(rolespec_validate, Some(Tree::Literal(value)) if !value.is_truthy());
         for name in names {
-            let path = folders.iter().map(|folder| normal(&folder.join(&name))).find(|path| path.is_dir());
+            let path = self.role_path(&name, &folders, context);
             let stems = |folder: &str, from: &Option<Tree>| -> Vec<Option<String>> {
                 let Some(from) = from else { return vec![None] };
                 let mut stems = Vec::new();
@@ -166,6 +189,8 @@ impl Loader<'_> {
         let entry_point: Arc<str> = tasks_from.as_deref().map_or("main", stem).into();
         let owner: Arc<str> = format!("role {name}").into();
         self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(Arc::clone(&owner));
+        let place: Arc<str> = format!("role {name} {entry_point}").into();
+        self.runs_wherever(context, &place);
         if self.fragments.roles.get(name.as_str()).is_some_and(|role| role.tasks.contains_key(&entry_point)) {
             return;
         }
@@ -175,6 +200,8 @@ impl Loader<'_> {
         let mut outside = context.clone();
         outside.importing = Vec::new();
         outside.owner = Arc::clone(&owner);
+        outside.place = Arc::clone(&place);
+        outside.may_be_left_out = false;
         let (known, known_of_roles) = (self.play.import_handlers.len(), self.play.role_handlers.len());
         let from = [("defaults", call.defaults_from.clone()), ("vars", call.vars_from.clone())];
         let Some(RoleParts { own_defaults, own_vars, mut scope, dependencies, tasks, handlers }) = self.role_parts(call, &outside) else {
@@ -191,6 +218,7 @@ impl Loader<'_> {
         };
         let tasks_key = key("tasks", tasks_from.as_deref(), self);
         let handlers_key = key("handlers", handlers_from.as_deref(), self);
+        self.certain.entry(place).or_default().insert(Arc::clone(&tasks_key));
         self.fragments.tasks.insert(Arc::clone(&tasks_key), Arc::new(tasks));
         self.uses.entry(Arc::clone(&owner)).or_default().fragments.extend([Arc::clone(&tasks_key), Arc::clone(&handlers_key)]);
         // Which of its own files an include reads is decided by the include (`vars_from`).
@@ -269,6 +297,19 @@ impl Loader<'_> {
         }
         found
     }
+}
+
+/// Whether a file lies where variables, handlers or files are, or in a role that is not the one around: `{{ kind }}/main.yml` never
+/// means these.
+fn is_no_task_file(path: &Path, pattern: &Pattern, context: &Context) -> bool {
+    let first = |path: &Path| path.components().next().and_then(|part| part.as_os_str().to_str().map(str::to_owned));
+    if let Some(inside) = context.role.as_ref().and_then(|role| path.strip_prefix(&role.path).ok()) {
+        const OTHERS: &[&str] = &["defaults", "vars", "meta", "handlers", "files", "templates", "molecule", "tests"];
+        return first(inside).is_some_and(|first| OTHERS.contains(&&*first));
+    }
+    let of_others = || path.strip_prefix(&context.playbook_dir).ok().and_then(first);
+    let shown = pattern.shown();
+    shown.starts_with('*') && !shown.contains("roles/") && of_others().is_some_and(|first| matches!(&*first, "roles" | "collections"))
 }
 
 /// Stems of files below the folder that match.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::absent::may_be_left_out;
 use super::action::{Action, WrittenValue};
 use super::keyword::{self, Place};
 use super::loader::{Loader, digest};
@@ -235,6 +236,7 @@ impl Loader<'_> {
         if !keywords.vars.variables.is_empty() {
             inside.known.push(Arc::new(keywords.vars.clone()));
         }
+        inside.may_be_left_out |= may_be_left_out(entries);
         (keywords, name, inside)
     }
 
@@ -315,7 +317,12 @@ impl Loader<'_> {
         if let Some(looping) = &include.looping {
             self.files_of_loop(looping, context);
         }
-        self.pending.push(Pending { include: include.clone(), context: context.clone(), node: naming });
+        let mut inside = context.clone();
+        inside.may_be_left_out |= may_be_left_out(entries) || context.handlers;
+        if !include.keywords.vars.variables.is_empty() {
+            inside.known.push(Arc::new(include.keywords.vars.clone()));
+        }
+        self.pending.push(Pending { include: include.clone(), context: inside, node: naming });
         vec![Step::Include(Box::new(include))]
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::keyword::{self, Place, Support};
 use super::loader::Loader;
+use super::task::Context;
 use crate::module::Kind;
 use crate::program::{Keywords, Tree, Value};
 use crate::source::{Diagnostic, Node, NodeKind};
@@ -41,6 +42,7 @@ impl Loader<'_> {
             "connection" => keywords.connection = self.typed(key, value, &Kind::Text, secret),
             "remote_user" => keywords.remote_user = self.typed(key, value, &Kind::Text, secret),
             "port" => keywords.port = self.typed(key, value, &Kind::Int, secret),
+            "throttle" => keywords.throttle = self.typed(key, value, &Kind::Int, secret),
             "timeout" => keywords.timeout = self.typed(key, value, &Kind::Int, secret),
             _ => return false,
         }
@@ -73,9 +75,7 @@ impl Loader<'_> {
         }
         if let Support::No(reason) = known.support {
             let harmless = match name {
-                "async" => matches!(value.value(), Value::Int(0)),
                 "debugger" => value.text() == Some("never"),
-                "poll" => true,
                 _ => false,
             };
             if !harmless {
@@ -84,6 +84,38 @@ impl Loader<'_> {
             return false;
         }
         true
+    }
+
+    /// `async` and `poll`: a task that is waited for is one whose time is limited.
+    pub fn waited_for(&mut self, entries: &[(Node, Node)], context: &Context) -> Option<Tree> {
+        let find = |name: &str| entries.iter().find(|(key, _)| key.text() == Some(name));
+        let (key, value) = find("async")?;
+        let seconds = self.typed(key, value, &Kind::Int, context.secret)?;
+        let number = |loader: &Self, tree: &Tree| {
+            let known = match tree {
+                Tree::Literal(value) => value.clone(),
+                tree => super::early::evaluate(loader, tree, &context.known, &context.playbook_dir).ok()?,
+            };
+            crate::module::arguments::text(&known).ok()?.trim().parse::<i64>().ok()
+        };
+        if number(self, &seconds) == Some(0) {
+            return None;
+        }
+        let poll = find("poll").and_then(|(key, value)| self.typed(key, value, &Kind::Int, context.secret));
+        // 15 seconds are Ansible's own.
+        let waits = poll.as_ref().map_or(Some(15), |poll| number(self, poll));
+        match waits {
+            Some(0) => self
+                .mistake(Diagnostic::at(key, "a task that nobody waits for (`poll: 0`) is not supported").hint(
+                    "a task holds no connection open: leave `poll` out and wait for it, or make a service of what goes on by itself",
+                )),
+            Some(_) => return Some(seconds),
+            None => self.mistake(
+                Diagnostic::at(key, "whether this task is waited for must be known before the run")
+                    .hint("write `poll` as a number, or as a variable of the play, the role or `-e`"),
+            ),
+        }
+        None
     }
 
     /// A keyword's value: a template, or a literal of the kind. `None`: nothing was given, or a mistake was recorded.
@@ -213,14 +245,8 @@ impl Loader<'_> {
             };
             for (name, arguments) in entries {
                 let module = name.text().unwrap_or_default();
-                if module.starts_with("group/") {
-                    self.mistake(
-                        Diagnostic::at(name, format!("the group of modules `{module}` is not known"))
-                            .hint("groups are defined by collections, which are not read: name the modules"),
-                    );
-                    continue;
-                }
-                if super::absent::instead(module).is_some() {
+                // Groups are of collections' modules, none of which is here: what uses one is told where it stands.
+                if module.starts_with("group/") || super::absent::instead(module).is_some() {
                     continue;
                 }
                 let Some(entry) = self.module(name, module) else { continue };

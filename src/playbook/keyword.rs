@@ -83,9 +83,7 @@ pub const KEYWORDS: &[Keyword] = &[
     with(
         "async",
         TASKS,
-        Support::No(
-            "a task holds no connection open, so a long one needs no background job; `timeout` limits its time (`async: 0` is accepted)",
-        ),
+        Support::Partly("the task may take so many seconds, as with `timeout`; `poll: 0`, which goes on beside it, is refused"),
     ),
     yes("become", EVERYWHERE),
     yes("become_exe", EVERYWHERE),
@@ -98,7 +96,7 @@ pub const KEYWORDS: &[Keyword] = &[
     with(
         "collections",
         &[Play, Role, Block, Task, Handler],
-        Support::Partly("modules are looked for in the named collections; roles and plugins inside collections are not read"),
+        Support::Partly("modules and roles are looked for in the named collections; plugins inside collections are not read"),
     ),
     yes("connection", EVERYWHERE),
     with(
@@ -134,7 +132,7 @@ pub const KEYWORDS: &[Keyword] = &[
     yes("no_log", EVERYWHERE),
     yes("notify", &[Block, Task, Handler]),
     yes("order", &[Play]),
-    with("poll", TASKS, Support::No("it belongs to `async`, which is not supported (accepted beside `async: 0`)")),
+    with("poll", TASKS, Support::Partly("there is nothing to ask for: a task's end is told when it comes; `0` beside `async` is refused")),
     yes("port", EVERYWHERE),
     yes("post_tasks", &[Play]),
     yes("pre_tasks", &[Play]),
@@ -152,7 +150,7 @@ pub const KEYWORDS: &[Keyword] = &[
     ),
     yes("tags", EVERYWHERE),
     yes("tasks", &[Play]),
-    with("throttle", EVERYWHERE, Support::No("how many hosts work at once is `serial` and `--forks`; a limit for one task is not there")),
+    yes("throttle", EVERYWHERE),
     yes("timeout", EVERYWHERE),
     yes("until", TASKS),
     with("user", &[Play], Support::Partly("the old name of `remote_user`")),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::absent::Absent;
 use super::closure::Cache;
 use super::file::{Catalog, Syntax};
 use super::include::Pending;
@@ -20,6 +21,7 @@ use crate::source::{Diagnostic, Node, NodeKind, Scalar};
 pub struct Loader<'p> {
     pub files: &'p mut Files,
     pub roles_path: Vec<PathBuf>,
+    pub collections_path: Vec<PathBuf>,
     /// `-e`.
     pub extra: Arc<Layer>,
     documents: HashMap<PathBuf, Option<Rc<Document>>>,
@@ -42,15 +44,17 @@ pub struct Loader<'p> {
     pub broken: BTreeSet<Span>,
     /// Registered by tasks that could not be read.
     pub defined_anyway: BTreeSet<Arc<str>>,
-    /// Templates whose lookups were followed, by owner.
-    pub followed: HashSet<(Arc<str>, PathBuf, Syntax)>,
+    /// Templates whose lookups were followed, by owner and the folders that what they include is searched in.
+    pub followed: HashSet<(Arc<str>, PathBuf, Syntax, Vec<PathBuf>)>,
     /// Plays read so far.
     pub plays: usize,
     /// By fragment, and by play (`play 1`).
     pub uses: HashMap<Arc<str>, Uses>,
-    pub artifacts: Arc<super::artifact::Artifacts>,
     /// Tasks whose modules are not there.
-    pub absent: super::absent::Absent,
+    pub absent: Vec<Absent>,
+    /// Places that are run wherever another one is: by [`Context::place`].
+    pub certain: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+    pub artifacts: Arc<super::artifact::Artifacts>,
     /// Those that tasks name.
     pub artifacts_used: BTreeSet<Arc<str>>,
 }
@@ -82,6 +86,7 @@ impl<'p> Loader<'p> {
         Self {
             files,
             roles_path,
+            collections_path: Vec::new(),
             extra: Arc::new(extra),
             documents: HashMap::new(),
             layers: Vec::new(),
@@ -99,8 +104,9 @@ impl<'p> Loader<'p> {
             followed: HashSet::new(),
             plays: 0,
             uses: HashMap::new(),
+            absent: Vec::new(),
+            certain: HashMap::new(),
             artifacts: Arc::default(),
-            absent: super::absent::Absent::default(),
             artifacts_used: BTreeSet::new(),
         }
     }

@@ -15,7 +15,7 @@ pub fn short(name: &str) -> &str {
     name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name)
 }
 
-/// Whether the name is a module or statement, ours or one of `ansible.builtin` that is not there.
+/// Whether the name is a module or statement, ours or one that is not there.
 pub fn is_known(name: &str) -> bool {
     module::find(name).is_some() || STATEMENTS.contains(&short(name)) || absent::instead(name).is_some() || short(name) == "include"
 }
@@ -34,8 +34,11 @@ impl Loader<'_> {
             return None;
         }
         let known = module::MODULES.iter().flat_map(|entry| entry.names.iter().copied()).chain(STATEMENTS.iter().copied()).chain(["block"]);
-        let mistake = Diagnostic::at(node, format!("unknown module `{name}`")).suggest(name, known);
-        self.mistake(mistake);
+        let mistake = Diagnostic::at(node, format!("unknown module `{name}`"));
+        self.mistake(match absent::near_in_collection(name) {
+            Some(near) => mistake.label(format!("did you mean `{near}`?")),
+            None => mistake.suggest(name, known),
+        });
         None
     }
 
@@ -50,7 +53,7 @@ impl Loader<'_> {
             return;
         }
         let Some(field) = spec.field(text) else {
-            if !spec.open && !has_template(text) {
+            if (!spec.open || is_slip_of_package(entry, text)) && !has_template(text) {
                 let names: Vec<&str> = spec.fields.iter().map(|field| field.name).collect();
                 let mistake = Diagnostic::at(name, format!("module `{}` has no argument `{text}`", entry.name()));
                 // The usual name before an alias that is as near.
@@ -86,7 +89,7 @@ impl Loader<'_> {
     pub fn check_pair(&mut self, entry: &Entry, key: &str, value: &str, at: &Node) {
         let spec = entry.spec();
         let Some(field) = spec.field(key) else {
-            if !spec.open {
+            if !spec.open || is_slip_of_package(entry, key) {
                 self.mistake(
                     Diagnostic::at(at, format!("module `{}` has no argument `{key}`", entry.name()))
                         .suggest(key, spec.names())
@@ -102,6 +105,11 @@ impl Loader<'_> {
             self.mistake(Diagnostic::at(at, format!("argument `{key}` of `{}`: {message}", entry.name())));
         }
     }
+}
+
+/// `package` takes what its manager takes; what is near to one of its own is a slip all the same.
+fn is_slip_of_package(entry: &Entry, name: &str) -> bool {
+    entry.name() == "package" && crate::source::suggest::suggest(name, entry.spec().fields.iter().map(|field| field.name)).is_some()
 }
 
 /// Whether the node could be of the kind; texts with templates are holes.

@@ -129,7 +129,13 @@ impl Loader<'_> {
         let known = vec![Arc::new(inside.keywords.vars.clone())];
         let context = self.context(folder, known, secret);
         let Some(name) = self.static_text(value, &context, "the file of `import_playbook`") else { return };
-        let path = normal(&folder.join(&name));
+        let mut path = normal(&folder.join(&name));
+        if !path.is_file() {
+            let of_collections = self.in_collections(&name, "playbooks", &context);
+            let found =
+                of_collections.iter().flat_map(|path| ["yml", "yaml", "json"].map(|extension| path.with_added_extension(extension)));
+            path = found.into_iter().find(|path| path.is_file()).unwrap_or(path);
+        }
         if !path.is_file() {
             self.missing_file(value, &name, &[folder.to_owned()]);
             return;
@@ -148,12 +154,15 @@ impl Loader<'_> {
             playbook_dir: folder.to_owned(),
             role: None,
             handlers: false,
+            in_block: false,
             folders: Vec::new(),
             known,
             importing: Vec::new(),
             collections: Rc::default(),
             secret,
             owner: format!("play {}", self.plays).into(),
+            place: format!("play {}", self.plays).into(),
+            may_be_left_out: false,
         }
     }
 
@@ -234,6 +243,7 @@ impl Loader<'_> {
         }
         let mut context = self.context(folder, known.clone(), secret);
         context.collections = collections;
+        context.may_be_left_out = super::absent::is_conditional(&play.keywords);
 
         for layer in known.clone() {
             self.lookups_of_layer(&layer, &context);

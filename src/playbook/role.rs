@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::absent::is_conditional;
 use super::keyword::{self, Place};
 use super::loader::Loader;
 use super::task::Context;
 use crate::module::Kind;
-use crate::program::{Block, Keywords, Layer, LayerId, RoleScope, Span, Step, Tree, Value, Variable};
+use crate::program::{Block, Keywords, Layer, LayerId, RoleScope, Span, Step, Tree, Value, Variable, collection_role};
 use crate::project::files::normal;
 use crate::source::{Diagnostic, Node, NodeKind};
 
@@ -227,6 +228,8 @@ impl Loader<'_> {
             collections: Rc::clone(&role.collections),
             secret: role.secret,
             handlers: false,
+            in_block: false,
+            may_be_left_out: context.may_be_left_out || is_conditional(&call.keywords),
             ..context.clone()
         };
         if matches!(call.kind, CallKind::Play | CallKind::Dependency) {
@@ -240,8 +243,13 @@ impl Loader<'_> {
             inside.importing.push(path.clone());
         }
 
+        // Found by its short name in a collection, it has the full one too.
+        let name = match collection_role(&path.to_string_lossy()) {
+            Some((collection, role)) => format!("{collection}.{role}"),
+            None => call.name.clone(),
+        };
         let mut scope = RoleScope {
-            name: call.name.as_str().into(),
+            name: name.into(),
             path: path.display().to_string().into(),
             allow_duplicates: call.allow_duplicates.unwrap_or(role.allow_duplicates),
             ..RoleScope::default()
@@ -354,7 +362,7 @@ impl Loader<'_> {
     /// The role's folder: `roles/` beside the playbook, the configured paths, beside the calling role, beside the playbook.
     fn find_role(&mut self, call: &Call, context: &Context) -> Option<PathBuf> {
         let folders = self.role_folders(context);
-        let found = folders.iter().map(|folder| normal(&folder.join(&call.name))).find(|path| path.is_dir());
+        let found = self.role_path(&call.name, &folders, context);
         if found.is_some() {
             return found;
         }
@@ -362,8 +370,13 @@ impl Loader<'_> {
         let names = self.role_names(&folders);
         let mut mistake =
             Diagnostic::at(call.node, format!("there is no role `{}`", call.name)).suggest(&call.name, names.iter().map(String::as_str));
-        if call.name.matches('.').count() == 2 {
-            mistake = mistake.hint("roles of collections are not read: put the role into a `roles` folder");
+        let parts: Vec<&str> = call.name.split('.').collect();
+        if let [namespace, collection, _, ..] = parts.as_slice() {
+            let searched: Vec<String> = self.collection_folders(context).iter().map(|folder| self.shown(folder)).collect();
+            mistake = mistake.hint(format!(
+                "`ansible-galaxy collection install {namespace}.{collection}` brings it; searched in {}",
+                searched.join(", ")
+            ));
         } else {
             let searched: Vec<String> =
                 folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
@@ -371,6 +384,35 @@ impl Loader<'_> {
         }
         self.mistake(mistake);
         None
+    }
+
+    /// A role's folder by its name: in the collection that the name begins with or that are named around it, then in the folders.
+    pub fn role_path(&self, name: &str, folders: &[PathBuf], context: &Context) -> Option<PathBuf> {
+        let full = std::iter::once(name.to_owned()).filter(|name| name.matches('.').count() > 1);
+        let names = full.chain(context.collections.iter().map(|collection| format!("{collection}.{name}")));
+        let of_collections = names.flat_map(|name| self.in_collections(&name, "roles", context));
+        of_collections.chain(folders.iter().map(|folder| normal(&folder.join(name)))).find(|path| path.is_dir())
+    }
+
+    /// Where `NAMESPACE.COLLECTION.NAME` may lie in a collection's folder of the kind, first first.
+    pub fn in_collections(&self, name: &str, kind: &str, context: &Context) -> Vec<PathBuf> {
+        let mut parts = name.splitn(3, '.');
+        let (Some(namespace), Some(collection), Some(last)) = (parts.next(), parts.next(), parts.next()) else { return Vec::new() };
+        let below: PathBuf = [namespace, collection, kind].iter().collect();
+        self.collection_folders(context).iter().map(|folder| normal(&folder.join(&below).join(last.replace('.', "/")))).collect()
+    }
+
+    /// Folders `ansible_collections`: beside the playbook, the configured ones, the one that the role around lies in.
+    fn collection_folders(&self, context: &Context) -> Vec<PathBuf> {
+        const NAME: &str = "ansible_collections";
+        let mut folders: Vec<PathBuf> = Vec::new();
+        let beside = context.playbook_dir.join("collections");
+        for folder in std::iter::once(&beside).chain(&self.collections_path) {
+            push_new(&mut folders, if folder.ends_with(NAME) { folder.clone() } else { folder.join(NAME) });
+        }
+        let around = context.role.iter().flat_map(|role| role.path.ancestors()).find(|folder| folder.ends_with(NAME));
+        around.into_iter().for_each(|folder| push_new(&mut folders, folder.to_owned()));
+        folders
     }
 
     pub fn role_folders(&self, context: &Context) -> Vec<PathBuf> {
@@ -425,6 +467,10 @@ impl Loader<'_> {
         {
             role.secret |= document.secret;
             self.meta(&mut role, &document.node);
+        }
+        if let Some((own, _)) = collection_role(&path.to_string_lossy()) {
+            let named = role.collections.iter().filter(|named| **named != own).cloned();
+            role.collections = Rc::new(std::iter::once(own.clone()).chain(named).collect());
         }
         for extension in &EXTENSIONS[..3] {
             let file = path.join("meta").join(format!("argument_specs{extension}"));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::absent::may_be_left_out;
 use super::action::Action;
 use super::keyword::{self, Place};
 use super::loader::{Loader, digest};
@@ -40,6 +41,11 @@ pub const WITH: &[&str] = &[
     "pipe",
 ];
 
+/// `with_ansible.builtin.items`, `with_community.general.flattened`: the lookup's own name.
+fn plugin(name: &str) -> &str {
+    name.strip_prefix("community.general.").unwrap_or_else(|| short(name))
+}
+
 /// What holds around a list of tasks while it is read.
 #[derive(Clone)]
 pub struct Context {
@@ -47,6 +53,8 @@ pub struct Context {
     pub role: Option<Rc<RoleContext>>,
     /// Tasks here are handlers.
     pub handlers: bool,
+    /// They stand in a block.
+    pub in_block: bool,
     /// Folders that the includes around were written with, innermost first (`sub` of `import_tasks: sub/a.yml`).
     pub folders: Vec<PathBuf>,
     /// What names of static imports may be made of, lowest precedence first.
@@ -58,6 +66,10 @@ pub struct Context {
     pub secret: bool,
     /// Whose files these are: `play 0`, or the key of a fragment.
     pub owner: Arc<str>,
+    /// What is run as a whole: the same, but for each tasks file of a role (`role web install`).
+    pub place: Arc<str>,
+    /// A condition around this list decides whether it is run.
+    pub may_be_left_out: bool,
 }
 
 impl Context {
@@ -123,12 +135,15 @@ impl Loader<'_> {
     }
 
     fn block(&mut self, node: &Node, entries: &[(Node, Node)], context: &Context) -> Option<Block> {
-        if context.handlers {
-            self.mistake(Diagnostic::at(node, "a block cannot be a handler").hint("`include_tasks` as a handler runs several tasks"));
+        if context.handlers && context.in_block {
+            self.mistake(
+                Diagnostic::at(node, "a block inside of a block cannot hold handlers")
+                    .hint("take its tasks out of it, or put them into a file: `include_tasks` as a handler runs several tasks"),
+            );
             return None;
         }
         let mut block = Block { span: node.span, ..Block::default() };
-        let mut inside = context.clone();
+        let mut inside = Context { in_block: true, ..context.clone() };
         for (key, value) in entries {
             if !self.keyword_allowed(key, value, Place::Block) {
                 continue;
@@ -146,11 +161,13 @@ impl Loader<'_> {
         if !block.keywords.vars.variables.is_empty() {
             inside.known.push(Arc::new(block.keywords.vars.clone()));
         }
+        inside.may_be_left_out |= may_be_left_out(entries);
+        let in_rescue = Context { may_be_left_out: true, ..inside.clone() };
         let before = self.play.import_handlers.len();
         for (key, value) in entries {
             match key.text() {
                 Some("block") => block.block = self.steps(value, &inside, "`block`"),
-                Some("rescue") => block.rescue = self.steps(value, &inside, "`rescue`"),
+                Some("rescue") => block.rescue = self.steps(value, &in_rescue, "`rescue`"),
                 Some("always") => block.always = self.steps(value, &inside, "`always`"),
                 _ => {}
             }
@@ -166,18 +183,20 @@ impl Loader<'_> {
     }
 
     fn task(&mut self, node: &Node, entries: &[(Node, Node)], action: Action, context: &Context) -> Option<Task> {
-        let mut task = if let Some(instead) = self.absent_in(&action, context) {
-            self.absent_task(node, &action, &instead)
-        } else {
-            let Some(entry) = self.module_in(&action, context) else {
-                self.other_keywords(entries, context);
-                if short(&action.name) == "set_fact" {
-                    self.incomplete = true;
-                }
-                return None;
-            };
-            let arguments = self.arguments(entry, &action, context.secret);
-            Task { module: entry.name().into(), arguments, ..Task::default() }
+        let noted = self.absent.len();
+        let mut task = match self.absent_task(node, entries, &action, context) {
+            Some(arguments) => Task { module: crate::module::fail::MODULE.name().into(), arguments, ..Task::default() },
+            None => {
+                let Some(entry) = self.module_in(&action, context) else {
+                    self.other_keywords(entries, context);
+                    if short(&action.name) == "set_fact" {
+                        self.incomplete = true;
+                    }
+                    return None;
+                };
+                let arguments = self.arguments(entry, &action, context.secret);
+                Task { module: entry.name().into(), arguments, ..Task::default() }
+            }
         };
         task.span = node.span;
         task.module_as_written = action.name.as_str().into();
@@ -209,8 +228,19 @@ impl Loader<'_> {
                 _ => {}
             }
         }
-        self.files_of_task(&task, context);
-        self.lookups_of_task(&task, context);
+        if let Some(seconds) = self.waited_for(entries, context) {
+            task.keywords.timeout.get_or_insert(seconds);
+        }
+        if self.absent.len() > noted {
+            // Nothing makes a success of a task that cannot be done.
+            task.keywords.ignore_errors = None;
+            (task.retries, task.delay) = (None, None);
+            [&mut task.changed_when, &mut task.failed_when, &mut task.until].into_iter().for_each(Vec::clear);
+        }
+        let may_be_left_out = context.may_be_left_out || context.handlers || may_be_left_out(entries);
+        let own = &Context { may_be_left_out, ..context.clone() };
+        self.files_of_task(&task, own);
+        self.lookups_of_task(&task, own);
         if context.handlers && task.name.is_none() && task.listen.is_empty() && context.owner.starts_with("play ") {
             self.mistake(
                 Diagnostic::at(node, "a handler without `name` and `listen` can never be notified").hint("give it a `name`").as_warning(),
@@ -281,7 +311,7 @@ impl Loader<'_> {
                 continue;
             }
             if let Some(with) = with {
-                let with = short(with);
+                let with = plugin(with);
                 if !WITH.contains(&with) {
                     self.mistake(
                         Diagnostic::at(key, format!("there is no lookup `{with}` to loop with")).suggest(name, WITH_NAMES.iter().copied()),
@@ -308,7 +338,7 @@ impl Loader<'_> {
                 continue;
             }
             let items = self.loop_items(value, secret);
-            let looping = Loop { with: with.map(|with| short(with).into()), ..Loop::over(items, value.span) };
+            let looping = Loop { with: with.map(|with| plugin(with).into()), ..Loop::over(items, value.span) };
             found = Some((key, looping));
         }
         let control = entries.iter().find(|(key, _)| key.text() == Some("loop_control"));

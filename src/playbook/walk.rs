@@ -11,6 +11,10 @@ use crate::program::{Block, Fragments, Include, Included, Keywords, Layer, Loop,
 pub struct Found<'p> {
     /// Trees that are evaluated when the task runs.
     pub roots: Vec<&'p Tree>,
+    /// Those of them that are evaluated in every run: no condition lies before them.
+    pub sure: Vec<&'p Tree>,
+    /// A condition lies before what is being walked.
+    may_be_left_out: bool,
     /// Variables given in tasks and blocks: evaluated when they are read.
     pub vars: Vec<&'p Layer>,
     /// Names that tasks define: `register`, `set_fact`, loop variables.
@@ -33,24 +37,40 @@ pub struct Found<'p> {
 impl<'p> Found<'p> {
     pub fn play(&mut self, play: &'p Play) {
         self.keywords(&play.keywords, play.span);
-        self.roots.extend(
+        self.evaluated(
             play.name.iter().chain(&play.gather_facts).chain(&play.gather_subset).chain(&play.gather_timeout).chain(&play.fact_path),
         );
-        self.roots.extend(play.force_handlers.iter().chain(&play.max_fail_percentage));
-        self.roots.extend(play.vars_files.iter().flat_map(|file| &file.candidates));
+        self.evaluated(play.force_handlers.iter().chain(&play.max_fail_percentage));
+        self.evaluated(play.vars_files.iter().flat_map(|file| &file.candidates));
+        self.may_be_left_out = !play.keywords.when.is_empty();
         for section in [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks] {
             self.steps(section, false);
         }
+        self.may_be_left_out = true;
         self.steps(&play.handlers, true);
+        self.may_be_left_out = false;
     }
 
-    pub fn fragments(&mut self, fragments: &'p Fragments) {
+    /// `certain`: keys of those that are run wherever their plays are.
+    pub fn fragments(&mut self, fragments: &'p Fragments, certain: &BTreeSet<Arc<str>>) {
         for (key, steps) in &fragments.tasks {
             let handlers = key.contains("/handlers/") || key.ends_with("/handlers");
+            self.may_be_left_out = handlers || !certain.contains(key);
             self.steps(steps, handlers);
         }
+        self.may_be_left_out = true;
         for role in fragments.roles.values() {
             self.steps(&role.dependencies, false);
+        }
+        self.may_be_left_out = false;
+    }
+
+    fn evaluated(&mut self, trees: impl IntoIterator<Item = &'p Tree>) {
+        for tree in trees {
+            self.roots.push(tree);
+            if !self.may_be_left_out {
+                self.sure.push(tree);
+            }
         }
     }
 
@@ -65,21 +85,32 @@ impl<'p> Found<'p> {
     }
 
     fn block(&mut self, block: &'p Block, handlers: bool) {
+        let around = self.may_be_left_out;
         self.keywords(&block.keywords, block.span);
-        for steps in [&block.block, &block.rescue, &block.always] {
-            self.steps(steps, handlers);
-        }
+        self.steps(&block.block, handlers);
+        self.steps(&block.always, handlers);
+        self.may_be_left_out = true;
+        self.steps(&block.rescue, handlers);
+        self.may_be_left_out = around;
     }
 
     fn keywords(&mut self, keywords: &'p Keywords, span: Span) {
         if !keywords.vars.variables.is_empty() {
             self.vars.push(&keywords.vars);
         }
-        self.roots.extend(keywords.when.iter().chain(&keywords.tags).chain(&keywords.environment));
+        let never = |tag: &Tree| tag.literal().and_then(Value::as_str) == Some("never");
+        self.may_be_left_out |= keywords.tags.iter().any(never);
+        self.evaluated(&keywords.tags);
+        // The first condition is looked at wherever the task is met, another one only where those before it hold.
+        for condition in &keywords.when {
+            self.evaluated([condition]);
+            self.may_be_left_out |= condition.literal() != Some(&Value::Bool(true));
+        }
+        self.evaluated(&keywords.environment);
         let notified = keywords.notify.iter().flatten();
-        self.roots.extend(notified.clone());
+        self.evaluated(notified.clone());
         self.notified.extend(notified.map(|name| (name, span)));
-        self.roots.extend(keywords.module_defaults.iter().map(|(_, arguments)| arguments));
+        self.evaluated(keywords.module_defaults.iter().map(|(_, arguments)| arguments));
         let single = [
             &keywords.become_,
             &keywords.become_user,
@@ -99,22 +130,33 @@ impl<'p> Found<'p> {
             &keywords.remote_user,
             &keywords.port,
             &keywords.timeout,
+            &keywords.throttle,
         ];
-        self.roots.extend(single.into_iter().flatten());
+        self.evaluated(single.into_iter().flatten());
         self.delegates_facts |= keywords.delegate_facts.is_some();
     }
 
     pub fn task(&mut self, task: &'p Task, handlers: bool) {
+        let around = self.may_be_left_out;
         self.tasks.push(task);
         self.keywords(&task.keywords, task.span);
-        self.roots.extend(task.name.iter().chain(&task.arguments.free_form).chain(&task.arguments.splat));
-        self.roots.extend(task.arguments.named.iter().map(|argument| &argument.value));
-        self.roots.extend(task.changed_when.iter().chain(&task.failed_when).chain(&task.until).chain(&task.retries).chain(&task.delay));
-        self.roots.extend(&task.listen);
         self.looping(task.looping.as_ref());
+        self.evaluated(task.name.iter().chain(&task.arguments.free_form).chain(&task.arguments.splat));
+        self.evaluated(task.arguments.named.iter().map(|argument| &argument.value));
+        self.evaluated(task.changed_when.iter().chain(&task.failed_when).chain(&task.until).chain(&task.retries).chain(&task.delay));
+        self.evaluated(&task.listen);
+        self.may_be_left_out = around;
         self.defined.extend(task.register.clone());
         if handlers {
             self.handlers.extend(task.name.iter().chain(&task.listen));
+        }
+        match super::modules::short(&task.module_as_written) {
+            "package_facts" => self.defined.extend([Arc::from("packages")]),
+            "service_facts" => self.defined.extend([Arc::from("services")]),
+            // What else would define is not known (see `absent`).
+            name if name.ends_with("_facts") => self.open |= &*task.module == "fail",
+            "getent" => self.patterns.push(Pattern::literal("getent_").followed_by_anything()),
+            _ => {}
         }
         match &*task.module {
             "set_fact" => {
@@ -137,8 +179,6 @@ impl<'p> Found<'p> {
                 self.open |= task.arguments.splat.is_some();
                 self.defined.extend(task.arguments.named.iter().map(|argument| Arc::clone(&argument.name)));
             }
-            // It is not there (see `absent`), and what it would define is not known.
-            "fail" => self.open |= task.module_as_written.ends_with("_facts"),
             _ => {}
         }
     }
@@ -159,28 +199,37 @@ impl<'p> Found<'p> {
     }
 
     pub fn include(&mut self, include: &'p Include, handlers: bool) {
+        let around = self.may_be_left_out;
         self.keywords(&include.keywords, include.span);
-        self.keywords(&include.apply, include.span);
-        self.roots.extend(include.name.iter().chain(&include.listen));
         self.looping(include.looping.as_ref());
+        self.keywords(&include.apply, include.span);
+        self.evaluated(include.name.iter().chain(&include.listen));
         self.defined.extend(include.register.clone());
         if handlers {
             self.handlers.extend(include.name.iter().chain(&include.listen));
         }
         match &include.what {
-            Included::Tasks(name) => self.roots.push(name),
+            Included::Tasks(name) => self.evaluated([name]),
             Included::Role { name, tasks_from, vars_from, defaults_from, handlers_from, public, allow_duplicates, rolespec_validate } => {
-                self.roots.push(name);
+                self.evaluated([name]);
                 let optional = [tasks_from, vars_from, defaults_from, handlers_from, public, allow_duplicates, rolespec_validate];
-                self.roots.extend(optional.into_iter().flatten());
+                self.evaluated(optional.into_iter().flatten());
             }
         }
+        self.may_be_left_out = around;
     }
 
     fn looping(&mut self, looping: Option<&'p Loop>) {
         let Some(looping) = looping else { return };
-        self.roots.push(&looping.items);
-        self.roots.extend(
+        self.evaluated([&looping.items]);
+        // There may be no item.
+        let surely_some = match &looping.items {
+            Tree::List(items) => items.iter().any(|item| item.literal().is_some()),
+            Tree::Literal(Value::List(items)) => !items.is_empty(),
+            _ => false,
+        };
+        self.may_be_left_out |= !surely_some;
+        self.evaluated(
             looping
                 .label
                 .iter()
@@ -198,7 +247,7 @@ impl<'p> Found<'p> {
                 }
                 None => {
                     self.open = true;
-                    self.roots.push(name);
+                    self.evaluated([name]);
                 }
             }
         }

@@ -226,6 +226,7 @@ pub struct Keywords {
     pub remote_user: Option<Tree>,
     pub port: Option<Tree>,
     pub timeout: Option<Tree>,
+    pub throttle: Option<Tree>,
 }
 
 /// One entry of a list of tasks.
@@ -291,6 +292,21 @@ pub struct RoleScope {
     pub parameters: Option<LayerId>,
     /// A dependency or a role that ran before with the same parameters is skipped unless `allow_duplicates`.
     pub allow_duplicates: bool,
+}
+
+impl RoleScope {
+    /// Without its collection: `role_name`.
+    pub fn short_name(&self) -> Arc<str> {
+        collection_role(&self.path).map_or_else(|| Arc::clone(&self.name), |(_, name)| name.into())
+    }
+}
+
+/// The collection of a role that lies in one, and its name there: `…/ansible_collections/a/b/roles/c` → `a.b`, `c`.
+pub fn collection_role(path: &str) -> Option<(String, String)> {
+    let (_, rest) = path.rsplit_once("/ansible_collections/")?;
+    let mut parts = rest.splitn(4, '/');
+    let (namespace, collection, kind, role) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    (kind == "roles").then(|| (format!("{namespace}.{collection}"), role.replace('/', ".")))
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -15,6 +15,12 @@ pub fn suggest<'word>(word: &str, candidates: impl IntoIterator<Item = &'word st
         .map(|(_, candidate)| candidate)
 }
 
+/// Whether the words differ so little that one was surely meant for the other: by a letter or two.
+pub fn is_slip_of(word: &str, other: &str) -> bool {
+    let (word, other) = (folded(word), folded(other));
+    distance(&word, &other) <= if word.len() > 5 { 2 } else { 1 }
+}
+
 /// ``did you mean `memory`?``, if something is near.
 pub fn did_you_mean<'word>(word: &str, candidates: impl IntoIterator<Item = &'word str>) -> Option<String> {
     suggest(word, candidates).map(|candidate| format!("did you mean `{candidate}`?"))

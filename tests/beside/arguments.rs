@@ -55,6 +55,7 @@ const DIFFERENT: &[(&str, &str)] = &[
         "the module checks it; here it is told before anything is touched",
     ),
     ("package.name", "a text or a list, which goes to the package manager's module"),
+    ("package.state", "required by its documentation only: what is not given is the manager's own default"),
     ("raw._raw_params", "the free text, `_raw_params` inside"),
     ("raw.free_form", "the free text, `_raw_params` inside"),
     ("reboot.boot_time_command", "its default depends on the node, in the code"),

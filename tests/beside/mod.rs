@@ -19,6 +19,8 @@ mod notify;
 #[cfg(feature = "controller")]
 mod precedence;
 #[cfg(feature = "controller")]
+mod published;
+#[cfg(feature = "controller")]
 mod templates;
 #[cfg(feature = "controller")]
 mod unreachable;

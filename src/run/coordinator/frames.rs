@@ -126,6 +126,12 @@ impl Coordinator {
                 self.ran_once.insert((position, batch), Answer::RunOnce { result, facts, failed, ends });
                 self.answer(name, id, Answer::Done);
             }
+            Question::TurnOver { position } => {
+                if let Some(running) = self.turns.get_mut(&position) {
+                    running.remove(name);
+                }
+                self.answer(name, id, Answer::Done);
+            }
             Question::PlayEnded { play } => {
                 let ended = self.ended_plays.contains(&play);
                 self.answer(name, id, Answer::Changed(ended));
@@ -160,12 +166,14 @@ impl Coordinator {
             | Question::HostVariables { .. }
             | Question::Told { .. }
             | Question::RunOnce { .. }
+            | Question::Turn { .. }
             | Question::Program { .. }) => {
                 match &waiting {
                     Question::HostVariable { position, .. }
                     | Question::HostVariables { position, .. }
                     | Question::Told { position, .. }
-                    | Question::RunOnce { position } => {
+                    | Question::RunOnce { position }
+                    | Question::Turn { position, .. } => {
                         let position = position.clone();
                         self.moved(name, &position);
                     }

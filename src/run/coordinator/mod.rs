@@ -122,6 +122,8 @@ pub struct Coordinator {
     ran_once: HashMap<(Position, u32), Answer>,
     /// Who runs it.
     runners: HashMap<(Position, u32), Arc<str>>,
+    /// Who runs a task that only so many run at once.
+    turns: HashMap<Position, BTreeSet<Arc<str>>>,
     /// Plays that `meta: end_play` ended, for their further batches.
     ended_plays: BTreeSet<u32>,
     /// Requests performed for others, by our id.
@@ -157,6 +159,7 @@ impl Coordinator {
             pending: Vec::new(),
             ran_once: HashMap::new(),
             runners: HashMap::new(),
+            turns: HashMap::new(),
             ended_plays: BTreeSet::new(),
             performs: HashMap::new(),
             next: 0,

@@ -83,6 +83,7 @@ impl Coordinator {
                 })
             }
             Question::RunOnce { position } => self.run_once(&waiting.host, position),
+            Question::Turn { position, most } => self.turn(&waiting.host, position, *most as usize),
             Question::Program { from_play } => self.program_anew(&waiting.host, *from_play),
             _ => Some(Answer::Done),
         }
@@ -149,6 +150,17 @@ impl Coordinator {
         };
         self.runners.insert(at, Arc::clone(&runner));
         (runner == *asker).then_some(Answer::Done)
+    }
+
+    /// A host that is gone is through; one that restarted in its turn still has it.
+    fn turn(&mut self, asker: &Arc<str>, position: &Position, most: usize) -> Option<Answer> {
+        let running = self.turns.entry(position.clone()).or_default();
+        running.retain(|host| self.hosts.get(host).is_some_and(Host::is_live));
+        if !running.contains(asker) && running.len() >= most {
+            return None;
+        }
+        running.insert(Arc::clone(asker));
+        Some(Answer::Done)
     }
 
     pub(super) fn program_anew(&mut self, asker: &Arc<str>, from_play: u32) -> Option<Answer> {

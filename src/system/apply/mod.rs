@@ -7,11 +7,12 @@ mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Action, ActionOutcome, Command, Error, Result};
+use crate::program::Value;
 use write::Batch;
 
 /// Shared between who cancels (a signal, a lost link) and who works: set once, never unset.
@@ -19,6 +20,8 @@ use write::Batch;
 pub struct Cancel {
     all: Arc<AtomicBool>,
     waits: Arc<AtomicBool>,
+    /// Of one task: when its time is over, and how long that was.
+    limit: Option<(Instant, Duration)>,
 }
 
 impl Cancel {
@@ -40,8 +43,24 @@ impl Cancel {
         self.is_set() || self.waits.load(Ordering::SeqCst)
     }
 
-    fn check(&self, doing: &str) -> Result<()> {
-        if self.is_set() { Err(Error::interrupted(format!("{doing}: interrupted"))) } else { Ok(()) }
+    /// The same, with a time after which the work in hand fails; it begins now.
+    #[must_use]
+    pub fn within(&self, time: Option<Duration>) -> Self {
+        Self { limit: time.map(|time| (Instant::now() + time, time)), ..self.clone() }
+    }
+
+    pub fn check(&self, doing: &str) -> Result<()> {
+        if self.is_set() {
+            return Err(Error::interrupted(format!("{doing}: interrupted")));
+        }
+        match self.limit {
+            Some((until, time)) if Instant::now() >= until => {
+                let seconds = time.as_secs();
+                let period = Value::map(crate::map! { "period" => seconds as i64 });
+                Err(Error::failed(format!("Timed out after {seconds} second(s).")).detail("timedout", period))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -201,6 +220,7 @@ impl Applier<'_> {
                     if self.cancel.waits_are_over() {
                         return Err(Error::interrupted(format!("{}: interrupted", action.describe())));
                     }
+                    self.cancel.check(&action.describe())?;
                     std::thread::sleep(left.min(std::time::Duration::from_millis(50)));
                 }
             }
