@@ -88,7 +88,7 @@ impl Executor {
             let (path, file) = self.find_file("files", &name, item.context)?;
             return Ok((Some(Arc::clone(&path)), BTreeMap::from([(path, file.clone())])));
         }
-        if !matches!(module, "copy" | "assemble" | "unarchive") {
+        if !matches!(module, "copy" | "assemble" | "unarchive" | "uri") {
             return Ok(nothing);
         }
         let said = |name: &str| arguments.get(name).and_then(|value| boolean(value).ok());
@@ -98,7 +98,7 @@ impl Executor {
         };
         let (path, file) = self.find_file("files", name.trim_end_matches('/'), item.context)?;
         let mut sources = self.with_all_below(&path, file);
-        if module != "copy" {
+        if !matches!(module, "copy" | "uri") {
             self.with_contents(&mut sources)?;
         }
         Ok((Some(path), sources))

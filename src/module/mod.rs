@@ -8,6 +8,7 @@
 #[macro_use]
 pub mod arguments;
 mod copy_tree;
+mod curl;
 mod encoding;
 pub mod engine;
 pub mod expand;
@@ -157,6 +158,7 @@ modules! {
     fail
     file
     find
+    get_url
     group
     group_by
     hostname
@@ -181,6 +183,7 @@ modules! {
     tempfile
     template
     unarchive
+    uri
     user
     wait_for
 }

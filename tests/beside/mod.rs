@@ -21,6 +21,8 @@ mod precedence;
 mod templates;
 #[cfg(feature = "controller")]
 mod unreachable;
+#[cfg(feature = "controller")]
+mod web;
 
 use provision::module::{ActionKind, Context, Failure, Mode, Next, Outcome, find};
 use provision::program::{Map, Value};
