@@ -6,7 +6,7 @@ use super::arguments::PathText;
 use super::curl::{Answer, Connection, Redirects, Request, file_name, mask, temporary, unknown};
 use super::file_arguments::{Draft, FileArguments, add_path_info, followed, fresh, is_directory, text};
 use super::{Context, Entry, Mode, Module, Next, Outcome, Plan};
-use crate::program::Map;
+use crate::program::{Map, Value};
 use crate::system::{Action, ActionOutcome, Content, Digest, Effect, Error, FileKind, Result, System};
 
 /// The registry's entry.
@@ -163,7 +163,7 @@ impl GetUrl {
                 draft.own(dest, &self.file)?;
                 let same = "file already exists";
                 let message = if draft.actions.is_empty() { same.to_owned() } else { format!("{same} but file attributes changed") };
-                let outcome = self.base().with("checksum_src", ()).with("checksum_dest", ()).with("msg", message);
+                let outcome = self.base().with("checksum_src", Value::Null).with("checksum_dest", Value::Null).with("msg", message);
                 return draft.finish(outcome, dest.to_owned(), mode == Mode::Check);
             }
         }

@@ -159,6 +159,7 @@ modules! {
     file
     find
     get_url
+    getent
     group
     group_by
     hostname

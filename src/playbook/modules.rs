@@ -19,7 +19,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("dpkg_selections", "run apt-mark with `command`"),
     ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
     ("fetch", "`provision ssh NODE -- cat FILE` gets one; for a task, `command: cat …` with `register` and `changed_when: false`"),
-    ("getent", "use `command: getent …` with `changed_when: false`"),
     ("git", "run git with `command` and `creates`"),
     ("iptables", "run iptables with `command`, its `-C` in `when`"),
     ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),

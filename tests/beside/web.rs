@@ -34,7 +34,11 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         "/file" if header("if-modified-since").is_some() => ("304 Not Modified", String::new(), String::new()),
         "/file" | "/other" => ("200 OK", "Content-Type: text/plain\r\n".to_owned(), text.to_owned()),
         "/named" => ("200 OK", "Content-Disposition: attachment; filename=\"by-name\"\r\n".to_owned(), text.to_owned()),
-        "/sums" => ("200 OK", String::new(), format!("{}  other\n{}  file\n", "0".repeat(64), provision::system::describe::sha256(text.as_bytes()))),
+        "/sums" => (
+            "200 OK",
+            String::new(),
+            format!("{}  other\n{}  file\n", "0".repeat(64), provision::system::describe::sha256(text.as_bytes())),
+        ),
         "/moved" => ("302 Found", "Location: /file\r\n".to_owned(), String::new()),
         "/secret" if header("authorization").as_deref() == Some("Basic dTpw") => ("200 OK", String::new(), "opened".to_owned()),
         "/secret" => ("401 Unauthorized", "WWW-Authenticate: Basic realm=\"r\"\r\n".to_owned(), "closed".to_owned()),

@@ -1,5 +1,6 @@
 //! The engine on real nodes: what gate A of the first milestone asks to be seen.
 
+mod accounts;
 mod lab;
 mod language;
 mod plan;

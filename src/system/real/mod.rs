@@ -104,6 +104,10 @@ impl System for Real {
         accounts::shadow(name)
     }
 
+    fn name_service(&self, database: &str, key: Option<&str>, service: Option<&str>) -> Result<(i32, String)> {
+        accounts::name_service(database, key, service)
+    }
+
     fn whoami(&self) -> Result<User> {
         accounts::whoami()
     }
