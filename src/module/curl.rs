@@ -236,9 +236,9 @@ impl Answer {
                 }
             } else if line.starts_with("HTTP/") {
                 answer.headers.clear();
-                answer.reason = line.splitn(3, ' ').nth(2).unwrap_or_default().to_owned();
+                line.splitn(3, ' ').nth(2).unwrap_or_default().clone_into(&mut answer.reason);
             } else if line.starts_with("curl: ") {
-                answer.trouble = line.to_owned();
+                line.clone_into(&mut answer.trouble);
             } else if let Some((name, value)) = line.split_once(':') {
                 let (name, value) = (name.trim().to_lowercase(), value.trim());
                 answer.headers.entry(name).and_modify(|known| *known += &format!(", {value}")).or_insert_with(|| value.to_owned());

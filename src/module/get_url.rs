@@ -121,7 +121,7 @@ impl GetUrl {
         let command = self.request(url, None, None).command(label, context.system)?.effect(self.effect(context.system)?);
         let there = !is_directory(self.dest.path(), context.system)? && followed(self.dest.path(), context.system)?.is_some();
         let (this, url, mode) = (self.clone(), url.to_owned(), context.mode);
-        let mut plan = Plan::act(vec![Action::Run(command)], self.predicted(there.then_some(None).unwrap_or(Some(true))));
+        let mut plan = Plan::act(vec![Action::Run(command)], self.predicted(if there { None } else { Some(true) }));
         plan.always = true;
         Ok(plan.then(move |outcomes, system| {
             let answer = Answer::of(outcomes.first(), &url);
