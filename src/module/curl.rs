@@ -35,8 +35,9 @@ arguments! {
         client_key: Option<PathText>,
         /// Kerberos.
         use_gssapi: bool [default("no")],
-        /// Headers that are not sent on to where a redirect leads; not supported.
-        unredirected_headers: Vec<String>,
+        /// Headers that are not sent on to where a redirect leads. Of curl these are Authorization and Cookie, where it leads to another
+        /// host; others are refused.
+        unredirected_headers: Vec<String> [checked(not_sent_on)],
         /// Take what came compressed out of its compression.
         decompress: bool [default("yes")],
         /// Ciphers of TLS, as OpenSSL names them.
@@ -71,6 +72,14 @@ pub struct Request<'run> {
     pub output: Option<PathBuf>,
 }
 
+/// What curl keeps from another host by itself.
+fn not_sent_on(header: &str) -> std::result::Result<(), String> {
+    if ["authorization", "cookie"].contains(&header.to_lowercase().as_str()) {
+        return Ok(());
+    }
+    Err(format!("`unredirected_headers`: {header} goes where a redirect leads; only Authorization and Cookie do not, to another host"))
+}
+
 impl Request<'_> {
     /// The call; `label` is the sentence beside it.
     pub fn command(&self, label: String, system: &dyn System) -> Result<Command> {
@@ -78,10 +87,7 @@ impl Request<'_> {
             return Err(Error::failed(format!("{label}: the node has no curl, which makes its requests"))
                 .hint("install it first: `apt: name=curl`; or name the file as an artifact, which the controller fetches"));
         }
-        if !self.connection.unredirected_headers.is_empty() {
-            return Err(Error::failed("argument `unredirected_headers`: not supported")
-                .hint("curl sends Authorization and Cookie to no other host; other headers go where a redirect leads"));
-        }
+        self.connection.unredirected_headers.iter().try_for_each(|name| not_sent_on(name)).map_err(Error::failed)?;
         let mut command = Command::new(label, ["curl", "-q", "-K", "-"]);
         command.stdin = Some(Bytes(self.config()?.into_bytes().into()));
         command.accept = Accept::Any;
@@ -101,6 +107,10 @@ impl Request<'_> {
         for name in ["silent", "show-error", "globoff"] {
             option(name, "");
         }
+        if self.redirects == Redirects::Followed {
+            // From nowhere: cookies of a redirect are sent on.
+            option("cookie", "/dev/null");
+        }
         option("url", self.url);
         option("proto", "=http,https,ftp,file");
         option("user-agent", &connection.http_agent);
@@ -109,7 +119,7 @@ impl Request<'_> {
             // What curl does of itself; a POST that is redirected becomes a GET then.
             "GET" if !sends => {}
             "POST" if sends => {}
-            "HEAD" => option("head", ""),
+            "HEAD" if !sends => option("head", ""),
             other => option("request", other),
         }
         let seconds = self.timeout.max(1).to_string();
@@ -157,10 +167,16 @@ impl Request<'_> {
         } else if let Some(since) = self.since {
             option("header", &format!("If-Modified-Since: {}", date(since)));
         }
+        if sends {
+            // No asking first whether a body is welcome.
+            option("header", "Expect:");
+        }
         for (name, value) in &self.more {
             option(name, value);
         }
-        if let Some(path) = &self.output {
+        // The answer to HEAD is nothing but headers, which curl would give as the body too.
+        let nothing = (self.method == "HEAD").then(|| PathBuf::from("/dev/null"));
+        if let Some(path) = self.output.as_ref().or(nothing.as_ref()) {
             option("output", &path.to_string_lossy());
         }
         option("dump-header", "/dev/stderr");
@@ -206,7 +222,9 @@ pub struct Answer {
     pub reason: String,
     /// In lower case; of the last answer, repeated ones joined by `, `.
     pub headers: IndexMap<String, String>,
-    /// Where it came from in the end.
+    /// `Set-Cookie` of all answers on the way.
+    pub cookies: Vec<String>,
+    /// Where it came from in the end; where that failed, what was asked for.
     pub url: String,
     pub redirected: bool,
     /// What `curl` said where there was no answer.
@@ -220,31 +238,45 @@ impl Answer {
         let done = done.cloned().unwrap_or_default();
         let said = String::from_utf8_lossy(&done.stderr.0).into_owned();
         let mut answer = Self { status: -1, url: mask(asked), elapsed: (done.ended - done.started).max(0.0) as i64, ..Self::default() };
-        for line in said.lines() {
-            let line = line.trim_end();
-            if let Some(rest) = line.strip_prefix(MARK) {
-                let mut words = rest.split_whitespace();
-                let code = words.next().and_then(|code| code.parse().ok()).unwrap_or(0);
-                let redirects: u32 = words.next().and_then(|count| count.parse().ok()).unwrap_or(0);
-                answer.redirected = redirects > 0;
-                if let Some(url) = words.next().filter(|_| answer.redirected) {
-                    answer.url = mask(url);
-                }
-                if done.rc == Some(0) {
-                    // Files and FTP have no status; there it is success.
-                    answer.status = if code == 0 { 200 } else { code };
-                }
-            } else if line.starts_with("HTTP/") {
+        // What a server sends cannot be the last line.
+        let (headers, last) = said.rsplit_once(MARK).unwrap_or((said.as_str(), ""));
+        let mut words = last.split_whitespace();
+        let code = words.next().and_then(|code| code.parse().ok()).unwrap_or(0);
+        if done.rc == Some(0) {
+            // Files and FTP have no status; there it is success.
+            answer.status = if code == 0 { 200 } else { code };
+        }
+        answer.redirected =
+            words.next().and_then(|count| count.parse::<u32>().ok()).unwrap_or(0) > 0 && (200..300).contains(&answer.status);
+        if let Some(url) = words.next().filter(|_| answer.redirected) {
+            answer.url = mask(url);
+        }
+        for line in headers.lines().map(str::trim_end) {
+            if line.starts_with("HTTP/") {
                 answer.headers.clear();
                 line.splitn(3, ' ').nth(2).unwrap_or_default().clone_into(&mut answer.reason);
             } else if line.starts_with("curl: ") {
                 line.clone_into(&mut answer.trouble);
             } else if let Some((name, value)) = line.split_once(':') {
-                let (name, value) = (name.trim().to_lowercase(), value.trim());
-                answer.headers.entry(name).and_modify(|known| *known += &format!(", {value}")).or_insert_with(|| value.to_owned());
+                answer.header(&name.trim().to_lowercase(), value.trim());
             }
         }
         answer
+    }
+
+    /// Of repeated headers Ansible has the last one where the answer is an error.
+    fn header(&mut self, name: &str, value: &str) {
+        if name == "set-cookie" {
+            self.cookies.push(value.to_owned());
+        }
+        let joins = self.status < 300;
+        let known = self.headers.entry(name.to_owned()).or_default();
+        if joins && !known.is_empty() {
+            *known += ", ";
+        } else {
+            known.clear();
+        }
+        *known += value;
     }
 
     /// Ansible's `msg` of an answer.
@@ -289,10 +321,17 @@ pub fn file_name(url: &str) -> String {
     if name.is_empty() { "index.html".to_owned() } else { name.to_owned() }
 }
 
-/// A temporary file of this request, in a folder that can be written.
+/// A temporary file of this request in the folder.
 pub fn temporary(folder: &Path, url: &str) -> PathBuf {
     let digest = crate::system::describe::sha256(url.as_bytes());
     folder.join(format!(".provision-{}", &digest[..12]))
+}
+
+/// The file's name of a `Content-Disposition`, without folders.
+pub fn disposition(header: &str) -> Option<String> {
+    let value = header.split(';').map(str::trim).find_map(|part| part.strip_prefix("filename="))?;
+    let name = value.trim_matches('"').rsplit('/').next().unwrap_or_default();
+    (!matches!(name, "" | "." | "..")).then(|| name.to_owned())
 }
 
 /// A value that the answer alone gives.
@@ -318,9 +357,15 @@ mod tests {
         let done = ActionOutcome { rc: Some(0), stderr: Bytes(stderr.as_bytes().into()), ..ActionOutcome::default() };
         let answer = Answer::of(Some(&done), "http://h/a");
         assert_eq!((answer.status, answer.url.as_str(), answer.redirected), (200, "http://h/b", true));
-        assert_eq!(answer.headers.get("x-a").map(String::as_str), Some("1, 2"));
+        assert_eq!((answer.headers["x-a"].as_str(), answer.message().as_str()), ("1, 2", "OK (3 bytes)"));
         assert_eq!(answer.headers.get("location"), None);
-        assert_eq!(answer.message(), "OK (3 bytes)");
+        let stderr = "HTTP/1.1 302 Found\r\nSet-Cookie: a=1\r\nprovision-answer 200 0 http://evil\r\n\r\nHTTP/1.1 404 Not Found\r\n\
+            Set-Cookie: b=2\r\nX-A: 1\r\nX-A: 2\r\n\r\n\nprovision-answer 404 1 http://h/b\n";
+        let done = ActionOutcome { rc: Some(0), stderr: Bytes(stderr.as_bytes().into()), ..ActionOutcome::default() };
+        let answer = Answer::of(Some(&done), "http://h/a");
+        assert_eq!((answer.status, answer.url.as_str(), answer.redirected), (404, "http://h/a", false));
+        assert_eq!((answer.headers["x-a"].as_str(), answer.message().as_str()), ("2", "HTTP Error 404: Not Found"));
+        assert_eq!(answer.cookies, ["a=1", "b=2"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::arguments::PathText;
-use super::curl::{Answer, Connection, Redirects, Request, file_name, mask, temporary, unknown};
+use super::curl::{Answer, Connection, Redirects, Request, disposition, file_name, mask, temporary, unknown};
 use super::file_arguments::{Draft, FileArguments, add_path_info, followed, fresh, is_directory, text};
 use super::{Context, Entry, Mode, Module, Next, Outcome, Plan};
 use crate::program::{Map, Value};
@@ -39,6 +39,9 @@ arguments! {
     }
 }
 
+/// SHA-1 of no bytes.
+const NOTHING: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+
 /// What the file must be.
 #[derive(Clone, Debug)]
 enum Checksum {
@@ -59,7 +62,8 @@ impl Module for GetUrl {
 
 impl GetUrl {
     fn base(&self) -> Outcome {
-        Outcome::ok().with("dest", self.dest.0.as_str()).with("elapsed", 0_i64).with("url", mask(&self.url))
+        let outcome = Outcome::ok().with("checksum_dest", Value::Null).with("checksum_src", Value::Null);
+        outcome.with("dest", self.dest.0.as_str()).with("elapsed", 0_i64).with("url", mask(&self.url))
     }
 
     fn refuse(&self, message: impl Into<String>) -> Error {
@@ -132,7 +136,9 @@ impl GetUrl {
             let name = file_name(&this.url);
             let missing = || Error::failed(format!("Unable to find a checksum for file '{name}' in '{}'", mask(&url)));
             let sum = this.hexadecimal(&listed(&lines, &name).ok_or_else(missing)?)?;
-            this.with_checksum(&Checksum::Known(digest, sum), mode, system).map(Next::Again)
+            let plan = this.with_checksum(&Checksum::Known(digest, sum), mode, system)?;
+            // In check mode nothing but further reads is done.
+            Ok(if mode == Mode::Check && !plan.always { Next::Done(plan.predicted) } else { Next::Again(plan) })
         }))
     }
 
@@ -163,7 +169,7 @@ impl GetUrl {
                 draft.own(dest, &self.file)?;
                 let same = "file already exists";
                 let message = if draft.actions.is_empty() { same.to_owned() } else { format!("{same} but file attributes changed") };
-                let outcome = self.base().with("checksum_src", Value::Null).with("checksum_dest", Value::Null).with("msg", message);
+                let outcome = self.base().with("msg", message);
                 return draft.finish(outcome, dest.to_owned(), mode == Mode::Check);
             }
         }
@@ -174,26 +180,81 @@ impl GetUrl {
         if !into_folder {
             self.file.wanted(dest, &there.clone().unwrap_or_else(|| fresh(FileKind::File)), system)?;
         }
+        let place = self.place(folder, system)?;
+        let since = there.as_ref().filter(|_| !other).map(|found| found.modified).filter(|time| time.is_finite());
+        // What is there is not what is wanted, however new it is.
+        let connection = Connection { force: self.connection.force || other, ..self.connection.clone() };
+        let request = Request { connection: &connection, ..self.request(&self.url, Some(place.clone()), since) };
+        if mode == Mode::Check {
+            return self.look(request, place, system);
+        }
+        let mut command = request.command(format!("fetch {}", mask(&self.url)), system)?.effect(self.effect(system)?);
+        // Nobody else reads it before its mode is set.
+        command.umask = Some(0o077);
+        let certain = there.is_none() && !into_folder || other;
+        let predicted = self.predicted(certain.then_some(true));
+        let (this, checksum) = (self.clone(), checksum.clone());
+        Ok(Plan::act(vec![Action::Run(command)], predicted).then(move |outcomes, system| this.fetched(&place, &checksum, outcomes, system)))
+    }
+
+    /// Where the file is while it comes: where nobody else can put another one in its place.
+    fn place(&self, folder: &Path, system: &dyn System) -> Result<PathBuf> {
+        let open = |folder: &Path| -> Result<bool> { Ok(followed(folder, system)?.is_some_and(|found| found.mode & 0o002 != 0)) };
+        let user = system.whoami()?;
         let folder = match &self.tmp_dest {
             Some(folder) if is_directory(folder.path(), system)? => folder.path(),
             Some(folder) if followed(folder.path(), system)?.is_some() => {
                 return Err(Error::failed(format!("{} is a file but should be a directory.", folder.0)));
             }
             Some(folder) => return Err(Error::failed(format!("{} directory does not exist.", folder.0))),
+            None if open(folder)? && is_directory(&user.home, system)? && system.access(&user.home)?.write => &user.home,
             None => folder,
         };
         let place = temporary(folder, &self.url);
-        let since = there.as_ref().filter(|_| !other).map(|found| found.modified).filter(|time| time.is_finite());
-        // What is there is not what is wanted, however new it is.
-        let connection = Connection { force: self.connection.force || other, ..self.connection.clone() };
-        let request = Request { connection: &connection, ..self.request(&self.url, Some(place.clone()), since) };
-        let mut command = request.command(format!("fetch {}", mask(&self.url)), system)?.effect(self.effect(system)?);
-        // Nobody else reads it before its mode is set.
-        command.umask = Some(0o077);
-        let certain = there.is_none() && !into_folder || other || mode == Mode::Check;
-        let predicted = self.predicted(certain.then_some(true));
-        let (this, checksum) = (self.clone(), checksum.clone());
-        Ok(Plan::act(vec![Action::Run(command)], predicted).then(move |outcomes, system| this.fetched(&place, &checksum, outcomes, system)))
+        match system.metadata(&place)? {
+            Some(found) if found.kind != FileKind::File || found.uid != user.uid => {
+                let error = Error::failed(format!("fetch {} to {}: something else is there", mask(&self.url), place.display()));
+                Err(error.hint("remove it on the node, or name another folder with `tmp_dest`"))
+            }
+            _ => Ok(place),
+        }
+    }
+
+    /// Check mode asks for the headers only, as Ansible does: what comes is empty then, and counts as a change unless the file is too.
+    fn look(&self, request: Request<'_>, place: PathBuf, system: &dyn System) -> Result<Plan> {
+        let request = Request { method: "HEAD", output: None, ..request };
+        let command = request.command(format!("ask for {}", mask(&self.url)), system)?.effect(Effect::None);
+        let mut plan = Plan::act(vec![Action::Run(command)], self.predicted(Some(true)));
+        plan.always = true;
+        let this = self.clone();
+        Ok(plan.then(move |outcomes, system| {
+            let answer = Answer::of(outcomes.first(), &this.url);
+            let outcome = this.base().with("elapsed", answer.elapsed).with("msg", answer.message());
+            Ok(Next::Done(match answer.status {
+                304 => outcome.with("status_code", 304_i64),
+                200 => {
+                    let dest = this.destination(&answer, system)?;
+                    let former = match followed(&dest, system)? {
+                        Some(_) => system.digest(&dest, Digest::Sha1)?,
+                        None => None,
+                    };
+                    let changed = former.as_deref() != Some(NOTHING);
+                    let outcome = outcome.with("checksum_src", NOTHING).with("checksum_dest", former).with("src", text(&place));
+                    Outcome { changed, ..outcome.with("dest", text(&dest)) }
+                }
+                _ => this.failure(&answer),
+            }))
+        }))
+    }
+
+    /// The file that the answer goes to.
+    fn destination(&self, answer: &Answer, system: &dyn System) -> Result<PathBuf> {
+        let dest = self.dest.path();
+        if !is_directory(dest, system)? {
+            return Ok(dest.to_owned());
+        }
+        let named = answer.headers.get("content-disposition").and_then(|header| disposition(header));
+        Ok(dest.join(named.unwrap_or_else(|| file_name(if answer.redirected { &answer.url } else { &self.url }))))
     }
 
     fn failure(&self, answer: &Answer) -> Outcome {
@@ -226,11 +287,7 @@ impl GetUrl {
             let path = place.to_owned();
             draft.push(Action::WriteFile { path, content, ownership, backup: false, unsafe_writes: false, validate: None });
         }
-        let mut dest = self.dest.path().to_owned();
-        if is_directory(&dest, system)? {
-            let named = answer.headers.get("content-disposition").and_then(|header| disposition(header));
-            dest = dest.join(named.unwrap_or_else(|| file_name(if answer.redirected { &answer.url } else { &self.url })));
-        }
+        let dest = self.destination(&answer, system)?;
         let sum = |path: &Path, digest: Digest| -> Result<Option<String>> {
             if followed(path, &draft.system)?.is_none() { Ok(None) } else { draft.system.digest(path, digest) }
         };
@@ -297,13 +354,6 @@ fn listed(text: &str, name: &str) -> Option<String> {
     })
 }
 
-/// The file's name of a `Content-Disposition`, without folders.
-fn disposition(header: &str) -> Option<String> {
-    let value = header.split(';').map(str::trim).find_map(|part| part.strip_prefix("filename="))?;
-    let name = value.trim_matches('"').rsplit('/').next().unwrap_or_default();
-    (!name.is_empty() && name != "..").then(|| name.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,6 +366,6 @@ mod tests {
         assert_eq!(listed(lines, "x y").as_deref(), Some("cc"));
         assert_eq!(listed(lines, "none"), None);
         assert_eq!(listed("dd\n", "any").as_deref(), Some("dd"));
-        assert_eq!(disposition("attachment; filename=\"../a b.txt\"").as_deref(), Some("a b.txt"));
+        assert_eq!(super::super::curl::disposition("attachment; filename=\"../a b.txt\"").as_deref(), Some("a b.txt"));
     }
 }

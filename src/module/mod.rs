@@ -13,6 +13,7 @@ mod encoding;
 pub mod engine;
 pub mod expand;
 pub mod file_arguments;
+mod multipart;
 mod octets;
 pub mod outcome;
 mod text_file;
@@ -156,6 +157,7 @@ modules! {
     copy
     debug
     fail
+    fetch
     file
     find
     get_url
@@ -168,6 +170,7 @@ modules! {
     meta
     modprobe
     package
+    pause
     ping
     raw
     reboot
@@ -187,6 +190,7 @@ modules! {
     uri
     user
     wait_for
+    wait_for_connection
 }
 
 /// The module of a name as a playbook writes it: `copy`, `ansible.builtin.copy`, `ansible.legacy.copy`.

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::arguments::{PathText, text as plain};
-use super::curl::{Answer, Connection, Redirects, Request, file_name, mask, temporary, unknown};
+use super::curl::{Answer, Connection, Redirects, Request, disposition, mask, temporary, unknown};
 use super::file_arguments::{Draft, FileArguments, followed, fresh, is_directory, text};
-use super::{Context, Entry, Mode, Module, Next, Outcome, Plan};
+pub use super::multipart::files;
+use super::{Context, Entry, Mode, Module, Next, Outcome, Plan, multipart};
 use crate::program::{Bytes, File, Map, Value};
 use crate::system::{Action, ActionOutcome, Content, Effect, Error, FileKind, Ownership, Result, System};
 
@@ -13,8 +14,7 @@ use crate::system::{Action, ActionOutcome, Content, Effect, Error, FileKind, Own
 pub static MODULE: Entry = Entry::system::<Uri>(&["uri", "ansible.builtin.uri"]);
 
 arguments! {
-    /// Make an HTTP request from the node, with its curl. Arguments and results as in `ansible.builtin.uri`, but for
-    /// `body_format: form-multipart`, which is refused.
+    /// Make an HTTP request from the node, with its curl. Arguments and results as in `ansible.builtin.uri`.
     pub struct Uri {
         /// Where to.
         url: String [required],
@@ -90,6 +90,9 @@ choices! {
     }
 }
 
+/// Bytes of a body that goes to curl with its options; curl before 8.0 reads no longer lines than 100 KiB.
+const MOST_INLINE: usize = 48 << 10;
+
 impl Module for Uri {
     fn plan(&self, context: &Context<'_>) -> Result<Plan> {
         let system = context.system;
@@ -102,18 +105,28 @@ impl Module for Uri {
             return Err(Error::failed("Parameter 'method' needs to be a single word in uppercase, like GET or POST."));
         }
         let mut headers = self.headers.clone().unwrap_or_default();
-        let body = self.body(&mut headers)?;
+        let body = self.body(&mut headers, context)?;
         if let Some(reason) = self.reason_not_to(system)? {
             return Ok(Plan::done(Outcome::ok().with("stdout_lines", vec![reason.clone()]).with("stdout", reason)));
         }
         let mut draft = Draft::new(system);
         let mut sent = None;
         let mut more = Vec::new();
-        if let Some(body) = body {
-            more.push(("data-raw", body));
-        } else if let Some(path) = self.source(context, &mut draft)? {
-            more.push(("data-binary", format!("@{}", text(&path))));
-            sent = Some(path);
+        match body {
+            Some(body) if body.len() <= MOST_INLINE && !body.contains(&0) && std::str::from_utf8(&body).is_ok() => {
+                more.push(("data-raw", String::from_utf8_lossy(&body).into_owned()));
+            }
+            Some(body) => {
+                let path = pushed(Content::Inline(Bytes(body.into())), &self.url, &mut draft);
+                more.push(("data-binary", format!("@{}", text(&path))));
+                sent = Some(path);
+            }
+            None => {
+                if let Some(path) = self.source(context, &mut draft)? {
+                    more.push(("data-binary", format!("@{}", text(&path))));
+                    sent = Some(path).filter(|_| !self.remote_src);
+                }
+            }
         }
         for (name, path) in [("unix-socket", &self.unix_socket), ("cacert", &self.ca_path)] {
             if let Some(path) = path {
@@ -143,7 +156,7 @@ impl Module for Uri {
         };
         let reads = matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
         let effect = match &self.dest {
-            Some(dest) if is_directory(dest.path(), system)? => Effect::Unsure(vec![dest.path().join(file_name(&self.url))]),
+            Some(dest) if is_directory(dest.path(), system)? => Effect::Unsure(vec![dest.path().join(answered_name(&self.url))]),
             Some(dest) => Effect::Unsure(vec![dest.path().to_owned()]),
             // Whom it talks to may be this machine.
             None if reads => Effect::None,
@@ -151,7 +164,7 @@ impl Module for Uri {
         };
         draft.push(Action::Run(request.command(format!("{method} {}", mask(&self.url)), system)?.effect(effect)));
         let index = draft.actions.len() - 1;
-        if let Some(path) = sent.filter(|_| !self.remote_src) {
+        if let Some(path) = sent {
             draft.push(Action::Remove { path });
         }
         let this = self.clone();
@@ -176,39 +189,63 @@ impl Uri {
         if followed { Redirects::Followed } else { Redirects::Left }
     }
 
-    /// The body's text, with the header that says what it is.
-    fn body(&self, headers: &mut Map) -> Result<Option<String>> {
+    /// The body, with the header that says what it is.
+    fn body(&self, headers: &mut Map, context: &Context<'_>) -> Result<Option<Vec<u8>>> {
         let mut say = |kind: &str| {
             if !headers.keys().any(|key| key.text().eq_ignore_ascii_case("content-type")) {
                 headers.insert("Content-Type".into(), kind.into());
             }
         };
-        let Some(body) = &self.body else {
-            if self.body_format == BodyFormat::Json && self.src.is_none() {
+        let text = |body: &Value| body.as_str().map(str::to_owned);
+        let body = match (&self.body, self.body_format) {
+            (_, BodyFormat::Json) if self.src.is_some() => {
                 say("application/json");
-                return Ok(Some("null".to_owned()));
+                return Ok(None);
             }
-            return Ok(None);
-        };
-        let text = body.as_str().map(str::to_owned);
-        Ok(Some(match self.body_format {
-            BodyFormat::Raw => plain(body).map_err(Error::failed)?,
-            BodyFormat::Json => {
+            (None, BodyFormat::Json) => {
                 say("application/json");
-                text.unwrap_or_else(|| super::copy::python_json(&body.to_json(true)))
+                "null".to_owned()
             }
-            BodyFormat::Form => {
+            (None, BodyFormat::Form) => {
                 say("application/x-www-form-urlencoded");
-                match text {
+                return Ok(None);
+            }
+            (None, BodyFormat::Raw) => return Ok(None),
+            (Some(body), BodyFormat::Raw) => plain(body).map_err(Error::failed)?,
+            (Some(body), BodyFormat::Json) => {
+                say("application/json");
+                text(body).unwrap_or_else(|| super::copy::python_json(&body.to_json(true)))
+            }
+            (Some(body), BodyFormat::Form) => {
+                say("application/x-www-form-urlencoded");
+                match text(body) {
                     Some(text) => text,
                     None => form(body)?,
                 }
             }
-            BodyFormat::Multipart => {
-                return Err(Error::failed("argument `body_format`: form-multipart is not supported")
-                    .hint("`command: curl -F …` sends parts; `src` sends one file"));
+            (body, BodyFormat::Multipart) => {
+                let Some(Value::Map(fields)) = body else {
+                    return Err(Error::failed("body must be mapping, cannot be type").hint("`body: {field: text, file: {filename: path}}`"));
+                };
+                let made = multipart::body(fields, &|name| self.part(name, context))?;
+                headers.retain(|key, _| !key.text().eq_ignore_ascii_case("content-type"));
+                headers.insert("Content-Type".into(), made.kind.into());
+                return Ok(Some(made.body));
             }
-        }))
+        };
+        Ok(Some(body.into_bytes()))
+    }
+
+    /// The bytes of a part's file: the controller's, or with `remote_src` the node's.
+    fn part(&self, name: &str, context: &Context<'_>) -> Result<Vec<u8>> {
+        if self.remote_src {
+            let bytes = context.system.read(Path::new(name))?;
+            return bytes.ok_or_else(|| Error::failed(format!("Unable to open source file {name}")));
+        }
+        match context.source.and_then(|source| source.below.get(name)) {
+            Some(File::Plain { content: Some(bytes), .. }) => Ok(bytes.0.to_vec()),
+            _ => Err(Error::failed(format!("could not find or access '{name}' on the controller"))),
+        }
     }
 
     fn reason_not_to(&self, system: &dyn System) -> Result<Option<String>> {
@@ -237,36 +274,24 @@ impl Uri {
         let Some(File::Plain { sha256, size, .. }) = context.source.map(|source| source.file) else {
             return Err(Error::failed(format!("could not find or access '{src}' on the controller")));
         };
-        let path = temporary(Path::new("/tmp"), sha256);
-        draft.push(Action::WriteFile {
-            path: path.clone(),
-            content: Content::Digest { sha256: sha256.clone(), size: *size },
-            ownership: Ownership { mode: Some(0o600), ..Ownership::default() },
-            backup: false,
-            unsafe_writes: false,
-            validate: None,
-        });
-        Ok(Some(path))
+        Ok(Some(pushed(Content::Digest { sha256: sha256.clone(), size: *size }, sha256, draft)))
     }
 
     fn answered(&self, done: Option<&ActionOutcome>, system: &dyn System) -> Result<Next> {
         let mut answer = Answer::of(done, &self.url);
-        let body = done.map(|done| String::from_utf8_lossy(&done.stdout.0).into_owned()).unwrap_or_default();
         let right = self.status_code.contains(&answer.status);
-        let cookies = answer.headers.get("set-cookie").cloned();
         let mut outcome = Outcome { failed: !right, ..Outcome::ok() }.with("redirected", answer.redirected);
         if let Some(location) = answer.headers.get_mut("location") {
             *location = joined(&mask(&self.url), location);
         }
         let kind = answer.headers.get("content-type").map(|kind| kind.to_lowercase()).unwrap_or_default();
+        let body = done.map(|done| decoded(&done.stdout.0, &kind)).unwrap_or_default();
         for (name, value) in &answer.headers {
             outcome = outcome.with(&name.replace('-', "_"), value.as_str());
         }
-        if answer.status != -1 {
-            let (pairs, line) = cookie_jar(cookies.as_deref().unwrap_or_default());
-            if answer.status < 300 {
-                outcome = outcome.with("cookies_string", line).with("cookies", pairs);
-            }
+        if (200..300).contains(&answer.status) {
+            let (pairs, line) = cookie_jar(&answer.cookies);
+            outcome = outcome.with("cookies_string", line).with("cookies", pairs);
         }
         let message = if right { answer.message() } else { self.wrong(&answer) };
         outcome = outcome.with("msg", message).with("url", answer.url.as_str()).with("status", answer.status).with("elapsed", answer.elapsed);
@@ -286,7 +311,8 @@ impl Uri {
 
     /// The answer's bytes go to `dest`, which counts as a change, as Ansible has it.
     fn written(&self, dest: &Path, writes: bool, answer: &Answer, done: Option<&ActionOutcome>, outcome: Outcome, system: &dyn System) -> Result<Next> {
-        let name = file_name(if answer.redirected { &answer.url } else { &self.url });
+        let named = answer.headers.get("content-disposition").and_then(|header| disposition(header));
+        let name = named.unwrap_or_else(|| answered_name(if answer.redirected { &answer.url } else { &self.url }));
         let dest = if is_directory(dest, system)? { dest.join(name) } else { dest.to_owned() };
         let outcome = outcome.with("path", text(&dest));
         if !writes {
@@ -366,19 +392,69 @@ fn joined(base: &str, location: &str) -> String {
     format!("{scheme}://{host}{folder}{location}")
 }
 
-/// Names and values of `Set-Cookie`, and all of them as a line.
-fn cookie_jar(header: &str) -> (Map, String) {
+/// Names and values of `Set-Cookie`, and all of them as a line; what is over at once is none.
+fn cookie_jar(headers: &[String]) -> (Map, String) {
     let mut jar = Map::new();
-    for part in header.split(", ") {
-        // A date has a comma too; it follows no name at the beginning.
-        if let Some((name, value)) = part.split(';').next().and_then(|first| first.split_once('='))
-            && !name.contains(' ')
-        {
-            jar.insert(name.trim().into(), value.trim().into());
+    for header in headers {
+        let mut parts = header.split(';').map(|part| part.split_once('=').unwrap_or((part, "")));
+        let Some((name, value)) = parts.next().map(|(name, value)| (name.trim(), value.trim())) else { continue };
+        let over = parts.any(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("max-age") && value.trim().parse::<i64>().is_ok_and(|seconds| seconds <= 0)
+        });
+        if over {
+            jar.shift_remove(name);
+        } else if !name.is_empty() {
+            jar.insert(name.into(), value.into());
         }
     }
     let words: Vec<String> = jar.iter().map(|(name, value)| format!("{}={}", name.text(), value.as_str().unwrap_or_default())).collect();
     (jar, words.join("; "))
+}
+
+/// A file with these bytes on the node, which nobody else reads; it is removed after the request.
+fn pushed(content: Content, name: &str, draft: &mut Draft<'_>) -> PathBuf {
+    let path = temporary(Path::new("/tmp"), name);
+    let ownership = Ownership { mode: Some(0o600), ..Ownership::default() };
+    draft.push(Action::WriteFile { path: path.clone(), content, ownership, backup: false, unsafe_writes: false, validate: None });
+    path
+}
+
+/// The last part of a URL's path that is not empty, without its escapes.
+fn answered_name(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.split(['?', '#']).next().unwrap_or_default().split_once('/').map_or("", |(_, path)| path);
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let name = unescaped(name).replace('/', "_");
+    if matches!(name.as_str(), "" | "." | "..") { "index.html".to_owned() } else { name }
+}
+
+/// Without `%20` and the like.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let hexadecimal = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match hexadecimal.filter(|_| byte == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Text in the character set that the `Content-Type` names.
+fn decoded(bytes: &[u8], kind: &str) -> String {
+    let set = kind.split(';').skip(1).find_map(|part| part.trim().strip_prefix("charset="));
+    match set.map(|set| set.trim_matches('"')) {
+        Some("iso-8859-1" | "latin-1" | "latin1") => bytes.iter().map(|&byte| byte as char).collect(),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -398,5 +474,16 @@ mod tests {
         assert_eq!(joined("http://h:1/a/b?c", "/d"), "http://h:1/d");
         assert_eq!(joined("http://h/a/b", "d"), "http://h/a/d");
         assert_eq!(joined("http://h", "https://i/"), "https://i/");
+    }
+
+    #[test]
+    fn names_and_cookies_are_pythons() {
+        assert_eq!(answered_name("http://h/a/b%20c/?d=/e"), "b c");
+        assert_eq!(answered_name("http://h/..%2f"), ".._");
+        assert_eq!(answered_name("http://h?x=/y"), "index.html");
+        let headers = ["a=1; Path=/; Expires=Thu, 01 Jan 2099 00:00:00 GMT", "b=2", "a=; Max-Age=0"].map(str::to_owned);
+        let (jar, line) = cookie_jar(&headers);
+        assert_eq!((jar.len(), line.as_str()), (1, "b=2"));
+        assert_eq!(decoded(b"\xfc", "text/plain; charset=\"iso-8859-1\""), "ü");
     }
 }

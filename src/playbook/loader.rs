@@ -51,6 +51,8 @@ pub struct Loader<'p> {
     pub artifacts: Arc<super::artifact::Artifacts>,
     /// Those that tasks name.
     pub artifacts_used: BTreeSet<Arc<str>>,
+    /// Where tasks write on the controller.
+    pub destinations: Vec<super::fetch::Destination>,
 }
 
 /// What roles and imports bring to the play that is being read.
@@ -99,6 +101,7 @@ impl<'p> Loader<'p> {
             uses: HashMap::new(),
             artifacts: Arc::default(),
             artifacts_used: BTreeSet::new(),
+            destinations: Vec::new(),
         }
     }
 

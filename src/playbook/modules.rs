@@ -18,13 +18,11 @@ const ABSENT: &[(&str, &str)] = &[
     ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
     ("dpkg_selections", "run apt-mark with `command`"),
     ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
-    ("fetch", "`provision ssh NODE -- cat FILE` gets one; for a task, `command: cat …` with `register` and `changed_when: false`"),
     ("git", "run git with `command` and `creates`"),
     ("iptables", "run iptables with `command`, its `-C` in `when`"),
     ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),
     ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),
     ("package_facts", "use `command` with the package manager's list"),
-    ("pause", "wait for what you wait for: `wait_for`, or `until` with `retries` and `delay`"),
     ("pip", "run pip with `command`"),
     ("rpm_key", "run rpm --import with `command`"),
     ("service_facts", "`systemd_service` and `service` read the state themselves"),
@@ -32,7 +30,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("subversion", "run svn with `command`"),
     ("sysvinit", "use `service`"),
     ("validate_argument_spec", "a role's meta/argument_specs.yml is checked where the role is called"),
-    ("wait_for_connection", "the engine waits for a host by itself; after a restart use `reboot`"),
     ("yum_repository", "write the .repo file below /etc/yum.repos.d with `copy`"),
 ];
 

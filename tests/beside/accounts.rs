@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use provision::module::{ActionKind, Context, Failure, Mode, Next, Plan, find};
+use provision::module::{ActionKind, Context, Failure, Mode, Next, Plan, Source, find};
 use provision::program::Value;
 use provision::system::apply::{Applier, Cancel, NoContent, Quiet};
 use provision::system::{Error, Real};
@@ -52,14 +52,19 @@ fn state() -> String {
 
 /// Our result of really doing it here.
 pub(super) fn done(task: &Task) -> Json {
+    done_with(task, None)
+}
+
+/// The same with files of the controller.
+pub(super) fn done_with(task: &Task, source: Option<Source<'_>>) -> Json {
     let Some(ActionKind::System(plan)) = find(task.module).map(|entry| &entry.action) else { panic!("no module {}", task.module) };
     let mut raw = Value::from(task.arguments.clone()).as_map().cloned().unwrap_or_default();
     let real = Real::default();
     let mode = if task.check { Mode::Check } else { Mode::Apply };
-    let context = Context { system: &real, mode, diff: false, source: None, environment: &[] };
+    let context = Context { system: &real, mode, diff: false, source, environment: &[] };
     let act = |mut plan: Plan| -> Result<Json, Error> {
         loop {
-            if task.check {
+            if task.check && !plan.always {
                 return Ok(plan.predicted.value().to_json(true));
             }
             let mut applier = Applier { source: &mut NoContent, watch: &mut Quiet, cancel: Cancel::default(), environment: Vec::new() };

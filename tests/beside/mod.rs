@@ -6,6 +6,8 @@ mod accounts;
 mod arguments;
 mod engine;
 #[cfg(feature = "controller")]
+mod fetch;
+#[cfg(feature = "controller")]
 mod handlers;
 #[cfg(feature = "controller")]
 mod hostvars;

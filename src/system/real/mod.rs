@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::apply::Cancel;
 use super::{Access, Digest, Error, FactRequest, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit, UnitScope, User};
-use crate::program::Map;
+use crate::program::{Bytes, Map};
 
 /// This machine, as the user of this process sees it.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,11 @@ impl Real {
     /// `cancel` ends waits.
     pub fn new(cancel: Cancel) -> Self {
         Self { cancel }
+    }
+
+    /// The bytes of a file from there on; fewer than asked for end it.
+    pub fn part(&self, path: &Path, offset: u64, count: u64) -> Result<Bytes> {
+        files::part(path, offset, count).map(|bytes| Bytes(bytes.into()))
     }
 }
 
