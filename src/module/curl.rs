@@ -246,13 +246,14 @@ impl Answer {
             // Files and FTP have no status; there it is success.
             answer.status = if code == 0 { 200 } else { code };
         }
-        answer.redirected =
-            words.next().and_then(|count| count.parse::<u32>().ok()).unwrap_or(0) > 0 && (200..300).contains(&answer.status);
-        if let Some(url) = words.next().filter(|_| answer.redirected) {
-            answer.url = mask(url);
-        }
+        // How often curl asked again counts passwords too.
+        let url = words.nth(1).map(mask);
+        let (mut leads, mut moved) = (false, false);
         for line in headers.lines().map(str::trim_end) {
             if line.starts_with("HTTP/") {
+                moved |= std::mem::take(&mut leads);
+                let status = line.split_whitespace().nth(1).unwrap_or_default();
+                leads = matches!(status, "301" | "302" | "303" | "307" | "308");
                 answer.headers.clear();
                 line.splitn(3, ' ').nth(2).unwrap_or_default().clone_into(&mut answer.reason);
             } else if line.starts_with("curl: ") {
@@ -260,6 +261,9 @@ impl Answer {
             } else if let Some((name, value)) = line.split_once(':') {
                 answer.header(&name.trim().to_lowercase(), value.trim());
             }
+        }
+        if let Some(url) = url.filter(|url| moved && *url != answer.url && (200..300).contains(&answer.status)) {
+            (answer.url, answer.redirected) = (url, true);
         }
         answer
     }

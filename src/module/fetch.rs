@@ -92,7 +92,7 @@ impl Fetch {
     }
 
     fn missing(&self, source: &str, message: &str) -> Outcome {
-        Outcome { failed: self.fail_on_missing, ..Outcome::ok() }.with("file", source).with("msg", message)
+        if self.fail_on_missing { Outcome::failed(message) } else { Outcome::ok().with("file", source).with("msg", message) }
     }
 
     fn is_directory(&self) -> Outcome {

@@ -130,7 +130,7 @@ impl GetUrl {
         Ok(plan.then(move |outcomes, system| {
             let answer = Answer::of(outcomes.first(), &url);
             if answer.status != 200 {
-                return Ok(Next::Done(this.failure(&answer)));
+                return told(this.failure(&answer, &url), system).map(Next::Done);
             }
             let lines = outcomes.first().map(|done| String::from_utf8_lossy(&done.stdout.0).into_owned()).unwrap_or_default();
             let name = file_name(&this.url);
@@ -230,7 +230,7 @@ impl GetUrl {
         Ok(plan.then(move |outcomes, system| {
             let answer = Answer::of(outcomes.first(), &this.url);
             let outcome = this.base().with("elapsed", answer.elapsed).with("msg", answer.message());
-            Ok(Next::Done(match answer.status {
+            let outcome = match answer.status {
                 304 => outcome.with("status_code", 304_i64),
                 200 => {
                     let dest = this.destination(&answer, system)?;
@@ -242,8 +242,9 @@ impl GetUrl {
                     let outcome = outcome.with("checksum_src", NOTHING).with("checksum_dest", former).with("src", text(&place));
                     Outcome { changed, ..outcome.with("dest", text(&dest)) }
                 }
-                _ => this.failure(&answer),
-            }))
+                _ => this.failure(&answer, &this.url),
+            };
+            told(outcome, system).map(Next::Done)
         }))
     }
 
@@ -257,9 +258,9 @@ impl GetUrl {
         Ok(dest.join(named.unwrap_or_else(|| file_name(if answer.redirected { &answer.url } else { &self.url }))))
     }
 
-    fn failure(&self, answer: &Answer) -> Outcome {
+    fn failure(&self, answer: &Answer, url: &str) -> Outcome {
         let outcome = Outcome::failed(if answer.status == -1 { answer.message() } else { "Request failed".to_owned() })
-            .with("url", mask(&self.url))
+            .with("url", mask(url))
             .with("dest", self.dest.0.as_str())
             .with("elapsed", answer.elapsed)
             .with("status_code", answer.status);
@@ -271,13 +272,13 @@ impl GetUrl {
         let answer = Answer::of(outcomes.first(), &self.url);
         let came = system.metadata(place)?.is_some();
         let clear = || if came { vec![Action::Remove { path: place.to_owned() }] } else { Vec::new() };
-        let end = |outcome: Outcome| Ok(Next::Again(Plan::act(clear(), outcome)));
+        let end = |outcome: Outcome| Ok(Next::Again(Plan::act(clear(), told(outcome, system)?)));
         if answer.status == 304 {
             let outcome = self.base().with("elapsed", answer.elapsed).with("msg", answer.message());
             return end(outcome.with("status_code", 304_i64));
         }
         if answer.status != 200 {
-            return end(self.failure(&answer));
+            return end(self.failure(&answer, &self.url));
         }
         let mut draft = Draft::new(system);
         if !came {
@@ -333,6 +334,12 @@ impl GetUrl {
             Ok(Next::Done(add_path_info(outcome, &dest, system)?))
         })))
     }
+}
+
+/// With what stands at its `dest`.
+fn told(outcome: Outcome, system: &dyn System) -> Result<Outcome> {
+    let dest = outcome.result.get("dest").and_then(Value::as_str).map(PathBuf::from);
+    dest.map_or_else(|| Ok(outcome.clone()), |dest| add_path_info(outcome.clone(), &dest, system))
 }
 
 /// The sum of a file among lines as sha256sum(1) or BSD's tools write them; a single word is the file's own.

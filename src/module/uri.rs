@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::{PathText, text as plain};
 use super::curl::{Answer, Connection, Redirects, Request, disposition, mask, temporary, unknown};
-use super::file_arguments::{Draft, FileArguments, followed, fresh, is_directory, text};
+use super::file_arguments::{Draft, FileArguments, add_path_info, followed, fresh, is_directory, text};
 pub use super::multipart::files;
 use super::{Context, Entry, Mode, Module, Next, Outcome, Plan, multipart};
 use crate::program::{Bytes, File, Map, Value};
@@ -98,7 +98,7 @@ impl Module for Uri {
         let system = context.system;
         if context.mode == Mode::Check {
             let outcome = Outcome { skipped: true, ..Outcome::ok() };
-            return Ok(Plan::done(outcome.with("msg", "remote module (uri) does not support check mode")));
+            return Ok(Plan::done(outcome.with("msg", "This action (uri) does not support check mode.")));
         }
         let method = self.method.to_uppercase();
         if method.is_empty() || !method.chars().all(|letter| letter.is_ascii_uppercase()) {
@@ -300,6 +300,10 @@ impl Uri {
         if maybe_json && let Ok(parsed) = serde_json::from_str::<serde_json::Value>(&body) {
             outcome = outcome.with("json", Value::from(parsed));
         }
+        let reads = self.return_content || maybe_json || !right;
+        if answer.status >= 300 && !reads {
+            outcome = outcome.with("body", body.as_str());
+        }
         if self.return_content {
             outcome = outcome.with("content", if answer.status == -1 { String::new() } else { body });
         }
@@ -316,7 +320,7 @@ impl Uri {
         let dest = if is_directory(dest, system)? { dest.join(name) } else { dest.to_owned() };
         let outcome = outcome.with("path", text(&dest));
         if !writes {
-            return Ok(Next::Done(outcome));
+            return Ok(Next::Done(add_path_info(outcome, &dest, system)?));
         }
         let bytes = done.map(|done| done.stdout.clone()).unwrap_or_default();
         let former = followed(&dest, system)?;

@@ -136,6 +136,12 @@ impl<'p> Found<'p> {
                 self.open |= task.arguments.splat.is_some();
                 self.defined.extend(task.arguments.named.iter().map(|argument| Arc::clone(&argument.name)));
             }
+            "getent" => {
+                self.open |= task.arguments.splat.is_some();
+                let database = task.arguments.named.iter().find(|argument| &*argument.name == "database");
+                let known = database.and_then(|argument| argument.value.literal()).and_then(Value::as_str);
+                self.name(&format!("getent_{}", known.unwrap_or("{{ database }}")).into());
+            }
             // It is not there (see `absent`), and what it would define is not known.
             "fail" => self.open |= task.module_as_written.ends_with("_facts"),
             _ => {}

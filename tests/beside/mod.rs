@@ -24,7 +24,7 @@ mod templates;
 #[cfg(feature = "controller")]
 mod unreachable;
 #[cfg(feature = "controller")]
-mod web;
+pub mod web;
 
 use provision::module::{ActionKind, Context, Failure, Mode, Next, Outcome, find};
 use provision::program::{Map, Value};

@@ -8,4 +8,5 @@ mod plan;
 mod property;
 mod survival;
 mod terminal;
+mod web;
 mod wire;
