@@ -320,6 +320,10 @@ impl Engine for EngineHandle<'_, '_> {
         })
     }
 
+    fn warn(&mut self, message: &str) {
+        self.executor.warn(message);
+    }
+
     fn prompt(&mut self, text: &str, echo: bool) -> Result<Option<Value>> {
         let name = self.executor.task_name(self.item);
         let text: Arc<str> = format!("[{name}]\n{}", self.executor.masker.mask(text)).into();

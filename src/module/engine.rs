@@ -154,6 +154,10 @@ pub trait Engine {
         let _ = duration;
         Err(Error::failed(format!("{doing}: not done here")))
     }
+    /// Tells the person who runs this of something.
+    fn warn(&mut self, message: &str) {
+        let _ = message;
+    }
     /// What a person types at the controller's terminal, secret without `echo`; `None`: there is none.
     fn prompt(&mut self, text: &str, echo: bool) -> Result<Option<Value>> {
         let _ = (text, echo);

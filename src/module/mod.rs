@@ -149,12 +149,15 @@ macro_rules! modules {
 modules! {
     add_host
     apt
+    apt_repository
     artifact
     assemble
     assert
+    authorized_key
     blockinfile
     command
     copy
+    cron
     debug
     fail
     fetch

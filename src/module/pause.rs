@@ -49,7 +49,7 @@ impl EngineModule for Pause {
             let outcome = names.iter().fold(outcome, |outcome, name| outcome.with(name, Value::unknown("the pause")));
             return Ok(Controlled::Done(if limit.is_none() { outcome } else { outcome.with("user_input", "") }));
         }
-        let (start, mut typed, mut warnings) = (engine.clock()?, Value::text(""), Vec::new());
+        let (start, mut typed) = (engine.clock()?, Value::text(""));
         match limit {
             Some(seconds) => {
                 let prompt = self.prompt.as_ref().map(|prompt| format!(": {prompt}")).unwrap_or_default();
@@ -60,7 +60,7 @@ impl EngineModule for Pause {
                 let prompt = self.prompt.as_deref().filter(|prompt| !prompt.is_empty()).unwrap_or("Press enter to continue, Ctrl+C to interrupt");
                 match engine.prompt(&format!("{prompt}{hidden}"), self.echo)? {
                     Some(text) => typed = text,
-                    None => warnings.push("Not waiting for response to prompt as stdin is not interactive".to_owned()),
+                    None => engine.warn("Not waiting for response to prompt as stdin is not interactive"),
                 }
             }
         }
@@ -76,6 +76,6 @@ impl EngineModule for Pause {
         let shown = super::arguments::text(&shown).map_err(Error::failed)?;
         let outcome = outcome.with("stdout", format!("Paused for {shown} {unit}")).with("user_input", typed);
         let outcome = outcome.with("start", moment(&start)?).with("stop", moment(&stop)?).with("delta", passed as i64);
-        Ok(Controlled::Done(Outcome { warnings, ..outcome }))
+        Ok(Controlled::Done(outcome))
     }
 }

@@ -7,6 +7,7 @@ mod arguments;
 mod engine;
 #[cfg(feature = "controller")]
 mod fetch;
+mod files_of_the_system;
 #[cfg(feature = "controller")]
 mod handlers;
 #[cfg(feature = "controller")]
