@@ -158,6 +158,7 @@ modules! {
     command
     copy
     cron
+    debconf
     debug
     fail
     fetch

@@ -1,5 +1,5 @@
-//! Modules that know where their files are (`cron`, `apt_repository`) beside Ansible's, really done: each tool on a machine with an
-//! /etc and crontabs of its own (a mount namespace).
+//! Modules that know where their files are (`cron`, `apt_repository`, `debconf`) beside Ansible's, really done: each tool on a machine with an
+//! /etc, crontabs and answers of its own (a mount namespace).
 
 use std::path::Path;
 use std::process::Command;
@@ -9,13 +9,13 @@ use serde_json::{Value as Json, json};
 use super::accounts::{copy, done, privately};
 use super::{Task, checked, compare, task};
 
-const OWN: [&str; 2] = ["/etc", "/var/spool/cron"];
+const OWN: [&str; 3] = ["/etc", "/var/spool/cron", "/var/cache/debconf"];
 
 /// Crontabs without what crontab(1) puts on top of them, and apt's lists. Ansible writes lists that it does not change in its own form.
 fn state() -> String {
     let script = "for file in /var/spool/cron/crontabs/*; do echo $file; sed '1,3{/^# /d}' $file; done; \
         find /etc/keys /etc/keys2 /etc/none /etc/cron.d /etc/apt/sources.list /etc/apt/sources.list.d -name '*.sources' -o -printf '%p %y %m %u %g\\n' | sort; \
-        for file in /etc/keys/* /etc/keys2/* /etc/none/here/* /etc/cron.d/* /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do echo $file; cat $file; done";
+        for file in /etc/keys/* /etc/keys2/* /etc/none/here/* /etc/cron.d/* /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do echo $file; cat $file; done; cat /var/cache/debconf/config.dat /var/cache/debconf/passwords.dat";
     let output = Command::new("sh").arg("-c").arg(script).output().expect("sh runs");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -92,6 +92,24 @@ fn crontabs_and_package_sources_are_ansibles() {
         repository(json!({"repo": "http://x y z"})),
         repository(json!({"repo": ""})),
         repository(json!({"repo": "ppa:owner/name", "codename": "jammy", "state": "absent"})),
+        task("debconf", json!({"name": "debconf"})),
+        task("debconf", json!({"name": "ca-certificates"})),
+        task("debconf", json!({"name": "nothing-of-this-name"})),
+        checked("debconf", json!({"name": "debconf", "question": "debconf/priority", "value": "medium", "vtype": "select"})),
+        task("debconf", json!({"name": "debconf", "question": "debconf/priority", "value": "medium", "vtype": "select"})),
+        task("debconf", json!({"name": "debconf", "question": "debconf/priority", "value": "medium", "vtype": "select"})),
+        task("debconf", json!({"name": "mine", "question": "mine/one", "value": "some text", "vtype": "string"})),
+        task("debconf", json!({"name": "mine", "question": "mine/one", "value": "some text", "vtype": "string"})),
+        task("debconf", json!({"name": "mine", "question": "mine/one", "value": "other", "vtype": "string", "unseen": true})),
+        task("debconf", json!({"name": "mine", "question": "mine/two", "value": ["b", "a"], "vtype": "multiselect"})),
+        task("debconf", json!({"name": "mine", "question": "mine/two", "value": ["b", "a"], "vtype": "multiselect"})),
+        task("debconf", json!({"name": "mine", "question": "mine/two", "value": "a, b", "vtype": "multiselect"})),
+        task("debconf", json!({"name": "mine", "question": "mine/three", "value": true, "vtype": "boolean"})),
+        task("debconf", json!({"name": "mine", "question": "mine/three", "value": "True", "vtype": "boolean"})),
+        task("debconf", json!({"name": "mine", "question": "mine/three", "value": "true", "vtype": "seen"})),
+        task("debconf", json!({"name": "mine", "question": "mine/four", "value": "sesame", "vtype": "password"})),
+        task("debconf", json!({"name": "mine"})),
+        task("debconf", json!({"name": "mine", "question": "mine/one"})),
     ];
     compared(&tasks);
 }
