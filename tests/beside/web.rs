@@ -228,6 +228,15 @@ fn requests_are_ansibles() {
     let their_files = files(&folder);
     lay_out();
     let ours: Vec<Json> = tasks.iter().map(with_parts).collect();
+    // Seconds are the machine's, which may be busy: a slow answer takes one at least.
+    let blurred = |(task, result): (&Task, &Json)| {
+        let mut result = result.clone();
+        if let Some(seconds) = result["elapsed"].as_i64() {
+            result["elapsed"] = (seconds > 0 || !task.arguments["url"].as_str().is_some_and(|url| url.ends_with("/slow"))).into();
+        }
+        result
+    };
+    let [theirs, ours] = [&theirs, &ours].map(|results| tasks.iter().zip(results).map(blurred).collect::<Vec<Json>>());
     let different: Vec<String> = tasks
         .iter()
         .zip(theirs.iter().zip(&ours))
