@@ -1,13 +1,17 @@
 //! The engine as modules of the run see it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::executor::{Executor, Flow};
-use super::frame::{Answer, CallMode, Question};
-use super::item::Item;
+use super::frame::{Answer, Become, Call, CallMode, Event, Perform, PerformReply, Question};
+use super::item::{Item, Settings};
+use super::performers::Target;
+use super::port::Ended;
 use super::scope::TaskScope;
-use crate::module::Engine;
-use crate::program::{Key, Layer, Map, Template, Tree, Value};
+use crate::module::engine::{Fetched, Parcel};
+use crate::module::{Engine, Mode, Outcome};
+use crate::program::{Bytes, Clock, Key, Layer, Map, Template, Tree, Value};
 use crate::system::{Error, Result};
 use crate::template::jinja::Jinja;
 
@@ -15,14 +19,43 @@ use crate::template::jinja::Jinja;
 pub struct EngineHandle<'run, 'item> {
     executor: &'run mut Executor,
     item: &'run Item<'item>,
-    mode: CallMode,
+    settings: &'run Settings,
     /// Set where the run ends because of what was asked.
     pub flow: Option<Flow>,
+    /// Set where a machine could not be asked.
+    pub ended: Option<Ended>,
+    /// What was told of changes.
+    pub sentences: Vec<String>,
 }
 
 impl<'run, 'item> EngineHandle<'run, 'item> {
-    pub fn new(executor: &'run mut Executor, item: &'run Item<'item>, mode: CallMode) -> Self {
-        Self { executor, item, mode, flow: None }
+    pub fn new(executor: &'run mut Executor, item: &'run Item<'item>, settings: &'run Settings) -> Self {
+        Self { executor, item, settings, flow: None, ended: None, sentences: Vec::new() }
+    }
+
+    /// Asks the task's machine, as the user who acts there.
+    fn perform(&mut self, request: Perform) -> Result<PerformReply> {
+        match self.executor.performers.perform(&self.settings.target, request) {
+            Ok(PerformReply::Unknown(cause)) => Err(Error::unknown(cause)),
+            Ok(PerformReply::Failed { outcome, .. }) => {
+                Err(Error::failed(outcome.result.get("msg").and_then(Value::as_str).unwrap_or("it failed").to_owned()))
+            }
+            Ok(reply) => Ok(reply),
+            Err(ended) => {
+                let error = Error::failed(ended.to_string());
+                self.ended = Some(ended);
+                Err(error)
+            }
+        }
+    }
+
+    /// Who acts there.
+    fn become_(&self) -> Result<Option<Become>> {
+        match &self.settings.target {
+            Target::User(user) => Ok(Some(user.clone())),
+            Target::Host(_) => self.executor.become_of(self.item, true).map_err(failure),
+            Target::Login => Ok(None),
+        }
     }
 
     fn scope(&self) -> TaskScope<'_> {
@@ -226,7 +259,95 @@ impl Engine for EngineHandle<'_, '_> {
         if !known {
             self.executor.state.groups.push(group.into());
         }
-        Ok(changed && self.mode != CallMode::Check)
+        Ok(changed && self.settings.mode != CallMode::Check)
+    }
+
+    fn mode(&self) -> Mode {
+        match self.settings.mode {
+            CallMode::Plan => Mode::Plan,
+            CallMode::Apply => Mode::Apply,
+            CallMode::Check => Mode::Check,
+        }
+    }
+
+    fn read(&mut self, module: &'static str, arguments: Map) -> Result<Outcome> {
+        let call = Call {
+            module: module.into(),
+            arguments,
+            mode: self.settings.mode,
+            environment: self.settings.environment.clone(),
+            become_: self.become_()?,
+            label: self.executor.task_name(self.item),
+            ..Call::default()
+        };
+        match self.perform(Perform::Plan(Box::new(call)))? {
+            PerformReply::Planned(planned) => Ok(planned.outcome),
+            _ => Err(Error::failed("the worker answered out of turn")),
+        }
+    }
+
+    fn part(&mut self, path: &str, offset: u64) -> Result<Bytes> {
+        let become_ = self.become_()?;
+        match self.perform(Perform::Read { path: path.into(), offset, become_ })? {
+            PerformReply::Part(bytes) => Ok(bytes),
+            _ => Err(Error::failed("the worker answered out of turn")),
+        }
+    }
+
+    fn keep(&mut self, parcel: Parcel) -> Result<Fetched> {
+        let folder = self.executor.playbook_dir().unwrap_or_default();
+        match self.ask(Question::Keep(Box::new(Parcel { playbook_dir: folder, ..parcel })))? {
+            Answer::Fetched(fetched) => Ok(fetched),
+            _ => Err(Error::failed("the controller answered out of turn")),
+        }
+    }
+
+    fn clock(&mut self) -> Result<Clock> {
+        match self.ask(Question::Clock)? {
+            Answer::Clock(clock) => Ok(clock),
+            _ => Err(Error::failed("the controller answered out of turn")),
+        }
+    }
+
+    fn wait(&mut self, duration: Duration, doing: &str) -> Result<()> {
+        let name = self.executor.task_name(self.item);
+        let doing = self.executor.masker.mask(doing).into();
+        self.executor.port.event(Event::Started { position: self.item.at.clone(), name, doing: Some(doing) });
+        self.executor.wait(duration).map_err(|ended| {
+            let error = Error::failed(ended.to_string());
+            self.flow = Some(Flow::Ended(ended));
+            error
+        })
+    }
+
+    fn warn(&mut self, message: &str) {
+        self.executor.warn(message);
+    }
+
+    fn prompt(&mut self, text: &str, echo: bool) -> Result<Option<Value>> {
+        let name = self.executor.task_name(self.item);
+        let text: Arc<str> = format!("[{name}]\n{}", self.executor.masker.mask(text)).into();
+        match self.ask(Question::Prompt { text, echo })? {
+            Answer::Value(typed) => {
+                typed.iter().for_each(|typed| self.executor.masker.learn(typed));
+                Ok(typed)
+            }
+            _ => Err(Error::failed("the controller answered out of turn")),
+        }
+    }
+
+    fn act(&mut self, sentence: String) -> Result<bool> {
+        self.sentences.push(sentence);
+        if self.settings.mode != CallMode::Apply {
+            return Ok(false);
+        }
+        match self.executor.may_tell(self.item, &self.sentences) {
+            Ok(()) => Ok(true),
+            Err(flow) => {
+                self.flow = Some(flow);
+                Err(Error::failed("the run ends here"))
+            }
+        }
     }
 
     fn add_host(&mut self, name: &str, groups: &[String], variables: Map) -> Result<bool> {

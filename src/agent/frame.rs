@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::module::engine::{Fetched, Parcel};
 use crate::module::{Diff, Outcome};
 use crate::program::{Bytes, Clock, File, Map, Position, Program, Value};
 use crate::system::Action;
@@ -288,6 +289,8 @@ pub enum Question {
     Template {
         path: Arc<str>,
     },
+    /// A file of the node, to be kept on the controller.
+    Keep(Box<Parcel>),
     /// Content of a file, answered by [`Down::Content`].
     Content {
         sha256: Arc<str>,
@@ -345,6 +348,11 @@ pub enum Question {
     Program {
         from_play: u32,
     },
+    /// What a person types at the controller's terminal: no value where there is none.
+    Prompt {
+        text: Arc<str>,
+        echo: bool,
+    },
     /// The become password for a user (asked once).
     BecomePassword,
 }
@@ -369,6 +377,7 @@ pub enum Answer {
     Changed(bool),
     Clock(Clock),
     Template(Box<TemplateFile>),
+    Fetched(Fetched),
     Program(Box<Program>),
     RunOnce {
         result: Value,
@@ -409,6 +418,8 @@ pub enum Perform {
     Drop { handle: u64 },
     /// A plan goes on as if this was done (for the other workers of the node).
     Absorb { actions: Vec<Action>, cause: Arc<str> },
+    /// A part of a file, as it is.
+    Read { path: Arc<str>, offset: u64, become_: Option<Become> },
 }
 
 /// A module and its evaluated arguments.
@@ -464,6 +475,8 @@ pub enum PerformReply {
         interrupted: bool,
     },
     Unknown(Arc<str>),
+    /// At most [`crate::module::engine::PART`] bytes; fewer end the file.
+    Part(Bytes),
     Done,
 }
 

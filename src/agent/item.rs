@@ -188,17 +188,17 @@ impl Attempt {
 }
 
 /// An item's keywords, evaluated.
-struct Settings {
+pub struct Settings {
     no_log: bool,
     ignore_errors: bool,
     ignore_unreachable: bool,
     diff: bool,
     /// `changed_when: false`: it reads.
     reads: bool,
-    mode: CallMode,
+    pub mode: CallMode,
     really: bool,
-    environment: Vec<(String, String)>,
-    target: Target,
+    pub environment: Vec<(String, String)>,
+    pub target: Target,
     timeout: Option<Duration>,
 }
 
@@ -245,6 +245,8 @@ impl Executor {
                 Some("include_vars") => self.state.opaque = Some(Arc::clone(cause)),
                 // Whether the play ends here is not known.
                 Some("fail" | "assert") => return ItemRun::unknown(cause),
+                // What the controller will keep is not known either.
+                Some("fetch") => return ItemRun::unknown(cause),
                 _ => {}
             }
             return ItemRun { value: Value::Unknown(Arc::clone(cause)), status: Status::Ok, attempts: 1, ..ItemRun::default() };
@@ -594,7 +596,7 @@ impl Executor {
         Ok(arguments)
     }
 
-    fn task_name(&self, item: &Item<'_>) -> Arc<str> {
+    pub fn task_name(&self, item: &Item<'_>) -> Arc<str> {
         let name = item.task.name.as_ref().and_then(|name| self.text_of(name, item.context, item.locals, item.at).ok().flatten());
         name.map_or_else(|| Arc::clone(&item.task.module), |name| self.masker.mask(&name).into())
     }
@@ -630,24 +632,29 @@ impl Executor {
                     return Err(Stop::Error(Error::unknown(Arc::clone(cause))));
                 }
                 let mut raw = arguments;
-                let mut handle = EngineHandle::new(self, item, settings.mode);
+                let mut handle = EngineHandle::new(self, item, settings);
                 let controlled = run(&mut raw, &mut handle);
-                let flow = handle.flow.take();
+                let (flow, ended, sentences) = (handle.flow.take(), handle.ended.take(), std::mem::take(&mut handle.sentences));
                 if let Some(flow) = flow {
                     return Err(Stop::Flow(flow));
+                }
+                if let Some(ended) = ended {
+                    return Err(ended.into());
                 }
                 match controlled {
                     Ok(Controlled::Done(mut outcome)) => {
                         if let Some(facts) = outcome.facts.take() {
                             outcome.result.insert("ansible_facts".into(), facts.into());
                         }
-                        Ok(outcome.into())
+                        let digests = sentences.iter().map(|sentence| told(sentence)).collect();
+                        Ok(Attempt { sentences, digests, ..outcome.into() })
                     }
                     Ok(Controlled::Onward { module, arguments }) => {
                         self.masker.learn(&Value::map(arguments.clone()));
                         self.attempt_system(item, module, arguments, settings, results)
                     }
                     Ok(Controlled::Meta(meta)) => self.meta(item, meta),
+                    Ok(Controlled::Reconnect { delay, timeout }) => self.reconnect(item, settings, delay, timeout, results),
                     Err(failure) => failed(failure, item),
                 }
             }
@@ -724,7 +731,9 @@ impl Executor {
             PerformReply::Planned(planned) => *planned,
             PerformReply::Unknown(cause) => return Err(Stop::Error(Error::unknown(cause))),
             PerformReply::Failed { outcome, .. } => return Ok(outcome.into()),
-            PerformReply::Applied { .. } | PerformReply::Done => return Err(Stop::Error(Error::failed("the worker answered out of turn"))),
+            PerformReply::Applied { .. } | PerformReply::Part(_) | PerformReply::Done => {
+                return Err(Stop::Error(Error::failed("the worker answered out of turn")));
+            }
         };
         self.learn_facts(item, &planned.outcome)?;
         let Some(handle) = planned.handle else { return Ok(self.recalled(planned, &digest)) };
@@ -767,15 +776,28 @@ impl Executor {
         Ok(attempt)
     }
 
-    /// Waits for the other hosts where their order counts; the run may have ended meanwhile.
     fn may_act(&mut self, item: &Item<'_>, settings: &Settings, handle: u64) -> std::result::Result<(), Stop> {
-        let waited = if self.keeps_order() && self.finishing == 0 { self.port.reach(item.at, self.state.dirty).map(drop) } else { Ok(()) };
-        let ended = waited.err().or_else(|| self.must_end(item.at));
-        if let Some(ended) = ended {
+        self.turn(item).map_err(|ended| {
             self.drop_plan(settings, handle);
-            return Err(Stop::Flow(Flow::Ended(ended)));
+            Stop::Flow(Flow::Ended(ended))
+        })
+    }
+
+    /// Whether a change that is no machine's may be done: it was planned, and the other hosts are past what comes before it.
+    pub fn may_tell(&mut self, item: &Item<'_>, sentences: &[String]) -> std::result::Result<(), Flow> {
+        let digests: Vec<Arc<str>> = sentences.iter().map(|sentence| told(sentence)).collect();
+        if let Err(message) = self.predictions.allows(item.at, item.index, &digests) {
+            let message: Arc<str> = format!("{message}: {}; run `provision plan` again", sentences.join(", ")).into();
+            self.refusal = Some(Arc::clone(&message));
+            return Err(Flow::Ended(Ended::Refused(message.to_string())));
         }
-        Ok(())
+        self.turn(item).map_err(Flow::Ended)
+    }
+
+    /// Waits for the other hosts where their order counts; the run may have ended meanwhile.
+    fn turn(&mut self, item: &Item<'_>) -> std::result::Result<(), Ended> {
+        let waited = if self.keeps_order() && self.finishing == 0 { self.port.reach(item.at, self.state.dirty).map(drop) } else { Ok(()) };
+        waited.err().or_else(|| self.must_end(item.at)).map_or(Ok(()), Err)
     }
 
     fn intent(&self, item: &Item<'_>, digest: &Arc<str>, actions: &[Action]) -> Intent {
@@ -991,6 +1013,51 @@ impl Executor {
         Err(Stop::Flow(Flow::Suspended))
     }
 
+    /// The controller leaves this machine and comes again (`wait_for_connection`).
+    fn reconnect(
+        &mut self,
+        item: &Item<'_>,
+        settings: &Settings,
+        delay: Duration,
+        timeout: Duration,
+        results: &[Value],
+    ) -> std::result::Result<Attempt, Stop> {
+        let since = match self.returned(item) {
+            Some(since) => since,
+            None if std::env::var_os("SSH_CONNECTION").is_some() && !matches!(settings.target, Target::Host(_)) => {
+                let request = super::reboot::Request { test_command: None, timeout, delay, settle: Duration::ZERO };
+                let mut snapshot = super::reboot::snapshot(self, item, &request, results)?;
+                // Whether it restarts meanwhile does not count.
+                snapshot.reboot.boot_id = "".into();
+                self.port.send(Up::Suspended(Box::new(snapshot)));
+                return Err(Stop::Flow(Flow::Suspended));
+            }
+            None => {
+                let since = super::journal::now();
+                self.wait(delay)?;
+                since
+            }
+        };
+        self.performers.reset();
+        let elapsed = |outcome: Outcome| outcome.with("elapsed", seconds_since(since)).into();
+        if self.given_up.take().is_some() {
+            let reason = self.performers.gone.as_deref().unwrap_or("no answer").to_owned();
+            return Ok(elapsed(Outcome::failed(format!("timed out waiting for ping module test: {reason}"))));
+        }
+        let become_ = match &settings.target {
+            Target::User(user) => Some(user.clone()),
+            Target::Host(_) => self.become_of(item, true)?,
+            Target::Login => None,
+        };
+        let ping = Call { module: "ping".into(), mode: CallMode::Apply, label: self.task_name(item), become_, ..Call::default() };
+        match self.performers.perform(&settings.target, Perform::Plan(Box::new(ping)))? {
+            PerformReply::Planned(planned) if !planned.outcome.failed => Ok(elapsed(Outcome::ok())),
+            PerformReply::Planned(planned) => Ok(planned.outcome.into()),
+            PerformReply::Failed { outcome, .. } => Ok(outcome.into()),
+            _ => Err(Stop::Error(Error::failed("the worker answered out of turn"))),
+        }
+    }
+
     /// The machine is back: what the task waits for beyond that.
     fn settled(&mut self, settings: &Settings, request: &super::reboot::Request) -> std::result::Result<Outcome, Stop> {
         self.wait(request.settle)?;
@@ -1022,6 +1089,11 @@ impl Executor {
             self.wait(Duration::from_secs(1))?;
         }
     }
+}
+
+/// The digest of a change that a module of the run tells of.
+fn told(sentence: &str) -> Arc<str> {
+    crate::system::describe::sha256(sentence.as_bytes()).into()
 }
 
 fn seconds_since(since: f64) -> i64 {

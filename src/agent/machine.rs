@@ -1,11 +1,12 @@
 //! Plans and applies module calls on this machine, as the user of this process.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::frame::{Call, CallMode, Perform, PerformReply, Planned};
 use super::item::outcome_of;
+use crate::module::engine::PART;
 use crate::module::{ActionKind, Context, Failure, Kind, Mode, Next, Outcome, Plan, Source};
 use crate::program::{Map, Value};
 use crate::system::{Action, Applier, Cancel, ContentSource, ErrorKind, Overlay, Real, System, Watch};
@@ -54,6 +55,10 @@ impl Machine {
                 self.absorb(&actions, &cause);
                 PerformReply::Done
             }
+            Perform::Read { path, offset, .. } => match self.real.part(Path::new(&*path), offset, PART) {
+                Ok(bytes) => PerformReply::Part(bytes),
+                Err(error) => PerformReply::Failed { outcome: outcome_of(&error), interrupted: false },
+            },
         }
     }
 

@@ -155,6 +155,9 @@ fn serve_others(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::thread
                     Some((target, own)) => (target, Perform::Drop { handle: own }),
                     None => (Target::Login, Perform::Drop { handle }),
                 },
+                Perform::Read { path, offset, become_ } => {
+                    (become_.clone().map_or(Target::Login, Target::User), Perform::Read { path, offset, become_ })
+                }
                 other @ Perform::Absorb { .. } => (Target::Login, other),
             };
             let reply = match performers.perform(&target, request) {

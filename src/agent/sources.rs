@@ -29,13 +29,17 @@ impl Executor {
             add(format!("{}/tasks/{kind}", role.path));
             add(format!("{}/tasks", role.path));
         }
-        let playbook =
-            self.play.as_deref().and_then(|play| play.magic.get("playbook_dir")).or_else(|| self.program.magic.get("playbook_dir"));
-        if let Some(folder) = playbook.and_then(Value::as_str) {
+        if let Some(folder) = self.playbook_dir() {
             add(format!("{folder}/{kind}"));
-            add(folder.to_owned());
+            add(folder.to_string());
         }
         folders
+    }
+
+    /// The folder of the playbook that runs, on the controller.
+    pub fn playbook_dir(&self) -> Option<Arc<str>> {
+        let of_play = self.play.as_deref().and_then(|play| play.magic.get("playbook_dir"));
+        of_play.or_else(|| self.program.magic.get("playbook_dir")).and_then(Value::as_str).map(Arc::from)
     }
 
     /// A file of the program by name.
@@ -88,20 +92,33 @@ impl Executor {
             let (path, file) = self.find_file("files", &name, item.context)?;
             return Ok((Some(Arc::clone(&path)), BTreeMap::from([(path, file.clone())])));
         }
-        if !matches!(module, "copy" | "assemble" | "unarchive") {
+        if !matches!(module, "copy" | "assemble" | "unarchive" | "uri") {
             return Ok(nothing);
         }
         let said = |name: &str| arguments.get(name).and_then(|value| boolean(value).ok());
         let remote = said("remote_src").or(said("copy").map(|copy| !copy)).unwrap_or(module == "assemble");
         let Some(name) = arguments.get("src").and_then(Value::as_str).filter(|name| !remote && !name.is_empty()) else {
-            return Ok(nothing);
+            return if module == "uri" && !remote { self.parts_of(item, arguments) } else { Ok(nothing) };
         };
         let (path, file) = self.find_file("files", name.trim_end_matches('/'), item.context)?;
         let mut sources = self.with_all_below(&path, file);
-        if module != "copy" {
+        if !matches!(module, "copy" | "uri") {
             self.with_contents(&mut sources)?;
         }
         Ok((Some(path), sources))
+    }
+
+    /// The files that a body of many parts takes, by the names that the user wrote.
+    fn parts_of(&self, item: &Item<'_>, arguments: &Map) -> std::result::Result<(Option<Arc<str>>, BTreeMap<Arc<str>, File>), Stop> {
+        let mut sources = BTreeMap::new();
+        let is_multipart = arguments.get("body_format").and_then(Value::as_str) == Some("form-multipart");
+        for name in arguments.get("body").and_then(Value::as_map).filter(|_| is_multipart).into_iter().flat_map(crate::module::uri::files) {
+            let (path, file) = self.find_file("files", name, item.context)?;
+            let mut found = BTreeMap::from([(path, file.clone())]);
+            self.with_contents(&mut found)?;
+            sources.extend(found.into_values().map(|file| (Arc::from(name), file)));
+        }
+        Ok((sources.keys().next().cloned(), sources))
     }
 
     /// The plan itself looks into these files: what was not sent along is fetched.

@@ -49,6 +49,8 @@ impl Executor {
         let is_end = &*task.module == "meta" && ends(task) != Ends::Nothing;
         let run_once = match &*task.module {
             "add_host" => Ok(true),
+            // With a strategy of no order each host waits for itself.
+            "pause" if self.play.as_deref().is_some_and(|play| play.strategy == Strategy::Linear) => Ok(true),
             "meta" if is_end && self.play.as_deref().is_some_and(|play| play.strategy == Strategy::Linear) => Ok(true),
             _ => self.keyword_flag(|keywords| keywords.run_once.as_ref(), &context, &Map::new(), at),
         };

@@ -385,7 +385,7 @@ fn json_or_text(value: &Value) -> Result<String> {
     }
 }
 
-fn python_json(value: &serde_json::Value) -> String {
+pub(super) fn python_json(value: &serde_json::Value) -> String {
     use serde_json::Value as Json;
     match value {
         Json::Array(items) => format!("[{}]", items.iter().map(python_json).collect::<Vec<_>>().join(", ")),

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Outcome;
-use crate::program::{Map, Tree, Value};
-use crate::system::Result;
+use serde::{Deserialize, Serialize};
+
+use super::{Mode, Outcome};
+use crate::program::{Bytes, Clock, Map, Tree, Value};
+use crate::system::{Error, Result};
 
 /// What a module of the run gives.
 pub enum Controlled {
@@ -17,6 +20,12 @@ pub enum Controlled {
     },
     /// A `meta` action.
     Meta(Meta),
+    /// Go on over a new connection (`wait_for_connection`).
+    Reconnect {
+        /// Before the first attempt.
+        delay: Duration,
+        timeout: Duration,
+    },
 }
 
 /// `meta:` actions.
@@ -32,6 +41,44 @@ pub enum Meta {
     EndBatch,
     EndRole,
     ResetConnection,
+}
+
+/// Bytes of a part of a file.
+pub const PART: u64 = 1 << 20;
+
+/// A file of the node on its way to the controller.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Parcel {
+    /// The playbook's folder, where a relative `dest` begins; the engine fills it in.
+    pub playbook_dir: Arc<str>,
+    pub dest: Arc<str>,
+    pub flat: bool,
+    /// The path on the node.
+    pub source: Arc<str>,
+    pub step: Step,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub enum Step {
+    /// What is there already.
+    #[default]
+    Look,
+    Part {
+        offset: u64,
+        bytes: Bytes,
+    },
+    /// All parts came.
+    End,
+}
+
+/// The file on the controller.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Fetched {
+    pub path: Arc<str>,
+    /// In hexadecimal; `None`: no file is there.
+    pub sha1: Option<Arc<str>>,
+    pub md5: Option<Arc<str>>,
 }
 
 /// The engine's side. Evaluation is in the task's scope, with the loop's variables.
@@ -80,6 +127,46 @@ pub trait Engine {
     fn group_by(&mut self, group: &str, parents: &[String]) -> Result<bool>;
     /// Adds a host to the run's inventory.
     fn add_host(&mut self, name: &str, groups: &[String], variables: Map) -> Result<bool>;
+    /// What the run is.
+    fn mode(&self) -> Mode {
+        Mode::Apply
+    }
+    /// The outcome of a module that only reads, on the task's machine.
+    fn read(&mut self, module: &'static str, arguments: Map) -> Result<Outcome> {
+        let _ = arguments;
+        Err(Error::failed(format!("{module} is not done here")))
+    }
+    /// The bytes of a file of the task's machine from there on, at most [`PART`].
+    fn part(&mut self, path: &str, offset: u64) -> Result<Bytes> {
+        let _ = offset;
+        Err(Error::failed(format!("{path} cannot be read here")))
+    }
+    /// Gives the controller a file to keep, or looks at what it has.
+    fn keep(&mut self, parcel: Parcel) -> Result<Fetched> {
+        Err(Error::failed(format!("{} cannot be kept here", parcel.source)))
+    }
+    /// The controller's clock.
+    fn clock(&mut self) -> Result<Clock> {
+        Err(Error::failed("there is no clock here"))
+    }
+    /// Stands still; `doing` is told.
+    fn wait(&mut self, duration: Duration, doing: &str) -> Result<()> {
+        let _ = duration;
+        Err(Error::failed(format!("{doing}: not done here")))
+    }
+    /// Tells the person who runs this of something.
+    fn warn(&mut self, message: &str) {
+        let _ = message;
+    }
+    /// What a person types at the controller's terminal, secret without `echo`; `None`: there is none.
+    fn prompt(&mut self, text: &str, echo: bool) -> Result<Option<Value>> {
+        let _ = (text, echo);
+        Ok(None)
+    }
+    /// Tells of a change; whether it is to be done now. A plan only tells.
+    fn act(&mut self, sentence: String) -> Result<bool> {
+        Err(Error::failed(format!("{sentence}: not done here")))
+    }
     /// A temporary place on the controller is never needed; paths that `backup` makes are the node's.
     fn home(&self) -> PathBuf {
         PathBuf::from("/")

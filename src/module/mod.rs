@@ -8,10 +8,12 @@
 #[macro_use]
 pub mod arguments;
 mod copy_tree;
+mod curl;
 mod encoding;
 pub mod engine;
 pub mod expand;
 pub mod file_arguments;
+mod multipart;
 mod octets;
 pub mod outcome;
 mod text_file;
@@ -159,8 +161,11 @@ modules! {
     debconf
     debug
     fail
+    fetch
     file
     find
+    get_url
+    getent
     group
     group_by
     hostname
@@ -169,6 +174,7 @@ modules! {
     meta
     modprobe
     package
+    pause
     ping
     raw
     reboot
@@ -186,8 +192,10 @@ modules! {
     tempfile
     template
     unarchive
+    uri
     user
     wait_for
+    wait_for_connection
 }
 
 /// The module of a name as a playbook writes it: `copy`, `ansible.builtin.copy`, `ansible.legacy.copy`.

@@ -49,7 +49,10 @@ impl Outcome {
     /// As `register` holds it: the result with `changed`, `failed` and the rest in Ansible's places.
     pub fn value(&self) -> Value {
         let mut entries = self.result.clone();
-        entries.insert("changed".into(), self.changed.into());
+        // Of a plan it may be unknown.
+        if self.result.get("changed").and_then(Value::first_unknown).is_none() {
+            entries.insert("changed".into(), self.changed.into());
+        }
         if self.skipped {
             entries.insert("skipped".into(), true.into());
         }

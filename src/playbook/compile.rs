@@ -44,6 +44,8 @@ pub struct Compiled {
     pub contents: HashMap<Arc<str>, super::file::Content>,
     /// Names of the artifacts that tasks need.
     pub artifacts: BTreeSet<Arc<str>>,
+    /// Where tasks may write on the controller (`fetch`).
+    pub destinations: Vec<super::fetch::Destination>,
 }
 
 /// A host's variables before the run.
@@ -216,6 +218,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     }
     compiled.contents = std::mem::take(&mut loader.files_found.contents);
     compiled.artifacts = std::mem::take(&mut loader.artifacts_used);
+    compiled.destinations = loader.destinations(&of_hosts);
     super::closure::prune(compiled.programs.values_mut());
     let names = loader.files.sources.names();
     for program in compiled.programs.values_mut() {

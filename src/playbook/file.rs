@@ -116,6 +116,9 @@ pub struct Catalog {
 impl Loader<'_> {
     /// Notes the files that a task names; what is not there is a mistake.
     pub fn files_of_task(&mut self, task: &Task, context: &Context) {
+        if &*task.module == "fetch" {
+            self.destination_of_task(task, context);
+        }
         let argument = |name: &str| task.arguments.named.iter().find(|argument| *argument.name == *name);
         let literal =
             |name: &str| argument(name).map(|argument| argument.value.literal().map(|value| crate::module::arguments::boolean(value).ok()));
@@ -129,6 +132,7 @@ impl Loader<'_> {
         let unsure = matches!(remote, Some(None | Some(None)));
         match &*task.module {
             "copy" | "unarchive" | "assemble" | "uri" | "template" => {
+                self.parts_of_task(task, context, unsure);
                 let Some(src) = argument("src") else { return };
                 let decrypt = !matches!(literal("decrypt"), Some(Some(Some(false))));
                 let of = if &*task.module == "template" {
@@ -159,6 +163,22 @@ impl Loader<'_> {
         }
         if let Some(looping) = &task.looping {
             self.files_of_loop(looping, context);
+        }
+    }
+
+    /// Files that a request of `uri` sends as parts of its body.
+    fn parts_of_task(&mut self, task: &Task, context: &Context, unsure: bool) {
+        let body = task.arguments.named.iter().find(|argument| &*task.module == "uri" && *argument.name == *"body");
+        let Some((body, span)) = body.map(|body| (body.value.clone(), body.span)) else { return };
+        let parts: Vec<Tree> = match body {
+            Tree::Map(parts) => parts.into_iter().map(|(_, part)| part).collect(),
+            Tree::Literal(Value::Map(parts)) => parts.values().cloned().map(Tree::Literal).collect(),
+            _ => return,
+        };
+        for part in parts {
+            if let (Some(file), None) = (part.get("filename"), part.get("content")) {
+                self.named_files(&file, span, &Use::FILE, task.looping.as_ref(), context, unsure);
+            }
         }
     }
 

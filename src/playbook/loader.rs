@@ -57,6 +57,8 @@ pub struct Loader<'p> {
     pub artifacts: Arc<super::artifact::Artifacts>,
     /// Those that tasks name.
     pub artifacts_used: BTreeSet<Arc<str>>,
+    /// Where tasks write on the controller.
+    pub destinations: Vec<super::fetch::Destination>,
 }
 
 /// What roles and imports bring to the play that is being read.
@@ -108,6 +110,7 @@ impl<'p> Loader<'p> {
             certain: HashMap::new(),
             artifacts: Arc::default(),
             artifacts_used: BTreeSet::new(),
+            destinations: Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod closure;
 pub mod compile;
 pub mod connection;
 pub mod early;
+pub mod fetch;
 pub mod file;
 pub mod fragment;
 pub mod include;

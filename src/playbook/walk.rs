@@ -174,10 +174,15 @@ impl<'p> Found<'p> {
                 }
                 self.open |= task.arguments.splat.is_some();
             }
-            "service_facts" => drop(self.defined.insert("services".into())),
             "add_host" => {
                 self.open |= task.arguments.splat.is_some();
                 self.defined.extend(task.arguments.named.iter().map(|argument| Arc::clone(&argument.name)));
+            }
+            "getent" => {
+                self.open |= task.arguments.splat.is_some();
+                let database = task.arguments.named.iter().find(|argument| &*argument.name == "database");
+                let known = database.and_then(|argument| argument.value.literal()).and_then(Value::as_str);
+                self.name(&format!("getent_{}", known.unwrap_or("{{ database }}")).into());
             }
             _ => {}
         }

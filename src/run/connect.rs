@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -38,6 +39,12 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Connect: Send + Sync {
     /// The agent of a host, started, with `first` sent. Retries within it what may pass.
     fn connect<'a>(&'a self, host: &'a str, first: &'a [u8]) -> Boxed<'a, Result<Stream, ConnectError>>;
+
+    /// The same for a host that may not be up before the limit.
+    fn connect_within<'a>(&'a self, host: &'a str, first: &'a [u8], limit: Duration) -> Boxed<'a, Result<Stream, ConnectError>> {
+        let _ = limit;
+        self.connect(host, first)
+    }
 
     /// One attempt, for a host that restarts.
     fn try_once<'a>(&'a self, host: &'a str, first: &'a [u8]) -> Boxed<'a, Result<Stream, ConnectError>> {

@@ -28,6 +28,8 @@ pub enum Incoming {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
     Usual,
+    /// The host may not be up yet.
+    UpTo(Duration),
     /// One attempt: who calls tries again.
     Once,
     /// None: its agent runs on the controller.
@@ -44,10 +46,12 @@ pub async fn run(
     slots: Arc<Semaphore>,
     incoming: mpsc::UnboundedSender<Incoming>,
 ) {
-    let slot = slots.acquire().await;
+    // A host that may not be up yet keeps no other one from its connection.
+    let slot = if matches!(patience, Patience::UpTo(_)) { None } else { slots.acquire().await.ok() };
     let connected = match (frame::encode(&Down::Start(start)), patience) {
         (Err(error), _) => Err(ConnectError { message: format!("pack the program: {error}"), ..ConnectError::default() }),
         (Ok(first), Patience::Usual) => connector.connect(&host, &first).await,
+        (Ok(first), Patience::UpTo(limit)) => connector.connect_within(&host, &first, limit).await,
         (Ok(first), Patience::Once) => connector.try_once(&host, &first).await,
         (Ok(first), Patience::StandIn) => connector.stand_in(&first).await,
     };

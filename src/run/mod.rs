@@ -6,10 +6,12 @@
 mod about;
 pub mod connect;
 mod coordinator;
+mod fetch;
 mod host;
 mod hostvars;
 mod lookup;
 mod order;
+mod patience;
 pub mod plan;
 pub mod prepare;
 pub mod reach;
@@ -33,6 +35,8 @@ pub struct Inputs {
     /// In inventory order.
     pub programs: Vec<(Arc<str>, Program)>,
     pub contents: HashMap<Arc<str>, Contents>,
+    /// Where files of nodes may be kept here.
+    pub destinations: Arc<[crate::playbook::fetch::Destination]>,
     pub connector: Arc<dyn Connect>,
     pub mode: RunMode,
     /// The environment's name, part of the journal's.
@@ -42,6 +46,8 @@ pub struct Inputs {
     pub become_password: Option<Value>,
     /// `ansible_become_password` of single hosts: it beats the one above.
     pub become_passwords: BTreeMap<Arc<str>, Value>,
+    /// Asks the person at the terminal; `None`: nobody is there.
+    pub ask: Option<crate::ssh::Ask>,
     /// Hosts connected to at once while they begin.
     pub forks: usize,
     /// Inventory variables and magic of every host of the inventory, for `hostvars` of hosts outside of the run.

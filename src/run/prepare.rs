@@ -70,7 +70,7 @@ pub fn prepare(
     let connections: Connections = Arc::new(RwLock::new(known));
     let reach = Arc::new(Reach {
         connections: Arc::clone(&connections),
-        connector: Connector::new(Keyring::new(ask)),
+        connector: Connector::new(Keyring::new(ask.clone())),
         surroundings: Surroundings::current(),
         agents,
         patience: Patience::USUAL,
@@ -79,6 +79,7 @@ pub fn prepare(
     });
     let inputs = Inputs {
         contents: contents.collect(),
+        destinations: compiled.destinations.into(),
         connector: Arc::clone(&reach) as _,
         mode: RunMode::Apply,
         environment: environment.into(),
@@ -86,6 +87,7 @@ pub fn prepare(
         journal_key: journal_key(folder)?,
         become_password,
         become_passwords,
+        ask,
         forks,
         inventory: compiled
             .variables

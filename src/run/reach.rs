@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use super::connect::{Boxed, Connect, ConnectError, Stream};
 use crate::playbook::connection::{Connection, ConnectionKind};
@@ -126,6 +127,10 @@ impl Reach {
 impl Connect for Reach {
     fn connect<'a>(&'a self, host: &'a str, first: &'a [u8]) -> Boxed<'a, Result<Stream, ConnectError>> {
         Box::pin(self.reach(host, first, self.patience))
+    }
+
+    fn connect_within<'a>(&'a self, host: &'a str, first: &'a [u8], limit: Duration) -> Boxed<'a, Result<Stream, ConnectError>> {
+        Box::pin(self.reach(host, first, Patience::up_to(limit.max(self.patience.limit))))
     }
 
     fn try_once<'a>(&'a self, host: &'a str, first: &'a [u8]) -> Boxed<'a, Result<Stream, ConnectError>> {

@@ -75,6 +75,8 @@ pub trait System {
     fn groups(&self) -> Result<Vec<Group>>;
     /// The user's line of /etc/shadow; `None` where there is none, or this user may not read it.
     fn shadow(&self, name: &str) -> Result<Option<Shadow>>;
+    /// What getent(1) says: exit status and output.
+    fn name_service(&self, database: &str, key: Option<&str>, service: Option<&str>) -> Result<(i32, String)>;
     /// The user who acts.
     fn whoami(&self) -> Result<User>;
     /// The acting user's environment variable.

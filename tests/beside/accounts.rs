@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use provision::module::{ActionKind, Context, Failure, Mode, Next, Plan, find};
+use provision::module::{ActionKind, Context, Failure, Mode, Next, Plan, Source, find};
 use provision::program::Value;
 use provision::system::apply::{Applier, Cancel, NoContent, Quiet};
 use provision::system::{Error, Real};
@@ -52,24 +52,29 @@ fn state() -> String {
 
 /// Our result of really doing it here.
 pub(super) fn done(task: &Task) -> Json {
+    done_with(task, None)
+}
+
+/// The same with files of the controller.
+pub(super) fn done_with(task: &Task, source: Option<Source<'_>>) -> Json {
     let Some(ActionKind::System(plan)) = find(task.module).map(|entry| &entry.action) else { panic!("no module {}", task.module) };
     let mut raw = Value::from(task.arguments.clone()).as_map().cloned().unwrap_or_default();
     let real = Real::default();
     let mode = if task.check { Mode::Check } else { Mode::Apply };
-    let context = Context { system: &real, mode, diff: false, source: None, environment: &[] };
-    let act = |plan: Plan| -> Result<Json, Error> {
-        let mut outcome = plan.predicted;
-        if !task.check {
+    let context = Context { system: &real, mode, diff: false, source, environment: &[] };
+    let act = |mut plan: Plan| -> Result<Json, Error> {
+        loop {
+            if task.check && !plan.always {
+                return Ok(plan.predicted.value().to_json(true));
+            }
             let mut applier = Applier { source: &mut NoContent, watch: &mut Quiet, cancel: Cancel::default(), environment: Vec::new() };
             let outcomes = applier.apply(&plan.actions).map_err(|failure| failure.error)?;
-            if let Some(then) = plan.then {
-                outcome = match then(&outcomes, &real)? {
-                    Next::Done(outcome) => outcome,
-                    Next::Again(_) => return Err(Error::failed("more than one stage")),
-                };
+            let Some(then) = plan.then else { return Ok(plan.predicted.value().to_json(true)) };
+            match then(&outcomes, &real)? {
+                Next::Done(outcome) => return Ok(outcome.value().to_json(true)),
+                Next::Again(next) => plan = next,
             }
         }
-        Ok(outcome.value().to_json(true))
     };
     let failed = |message: String| json!({"failed": true, "changed": false, "msg": message});
     let with_details = |error: Error| {

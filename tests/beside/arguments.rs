@@ -54,6 +54,8 @@ const DIFFERENT: &[(&str, &str)] = &[
         "lineinfile required if state=absent, any true: line search_string regexp",
         "the module checks it; here it is told before anything is touched",
     ),
+    ("pause mutually exclusive: minutes seconds", "the plugin checks it, not a specification"),
+    ("uri.headers", "none by default, either way"),
     ("package.name", "a text or a list, which goes to the package manager's module"),
     ("package.state", "required by its documentation only: what is not given is the manager's own default"),
     ("raw._raw_params", "the free text, `_raw_params` inside"),

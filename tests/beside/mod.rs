@@ -5,6 +5,8 @@
 mod accounts;
 mod arguments;
 mod engine;
+#[cfg(feature = "controller")]
+mod fetch;
 mod files_of_the_system;
 #[cfg(feature = "controller")]
 mod handlers;
@@ -24,6 +26,8 @@ mod published;
 mod templates;
 #[cfg(feature = "controller")]
 mod unreachable;
+#[cfg(feature = "controller")]
+pub mod web;
 
 use provision::module::{ActionKind, Context, Failure, Mode, Next, Outcome, find};
 use provision::program::{Map, Value};
@@ -220,6 +224,14 @@ fn modules_of_the_machine_give_what_ansibles_give() {
         (task("wait_for", json!({"port": 1, "path": "/x"})), &["elapsed"]),
         (task("wait_for", json!({"path": "/x", "state": "drained"})), &["elapsed"]),
         (checked("wait_for", json!({"port": open})), &["msg"]),
+        (task("getent", json!({"database": "passwd", "key": "root"})), &[]),
+        (task("getent", json!({"database": "group"})), &[]),
+        (task("getent", json!({"database": "services", "key": "http"})), &[]),
+        (task("getent", json!({"database": "services", "service": "files"})), &[]),
+        (task("getent", json!({"database": "shadow", "key": "root", "split": "*"})), &[]),
+        (task("getent", json!({"database": "passwd", "key": "no-such-user", "fail_key": false})), &[]),
+        (task("getent", json!({"database": "passwd", "key": "no-such-user"})), &[]),
+        (task("getent", json!({"database": "no-such-database"})), &[]),
         (checked("hostname", json!({"name": hostname})), &["ansible_facts"]),
         (
             checked("hostname", json!({"name": "another.example.com", "use": "generic"})),

@@ -1,9 +1,12 @@
 //! The engine on real nodes: what gate A of the first milestone asks to be seen.
 
+mod accounts;
+mod fetch;
 mod lab;
 mod language;
 mod plan;
 mod property;
 mod survival;
 mod terminal;
+mod web;
 mod wire;

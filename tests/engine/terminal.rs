@@ -17,6 +17,7 @@ fn at_terminal(lab: &Lab, arguments: &[&str]) -> Person {
 fn what_needs_a_person_is_asked_at_the_terminal() {
     let Some(lab) = Lab::new(&["a", "b"]) else { return };
     an_apply_waits_for_a_yes(&lab);
+    a_pause_waits_for_an_answer_once_for_all_hosts(&lab);
     for node in ["a", "b"] {
         lab.nodes.ssh(
             node,
@@ -45,6 +46,28 @@ fn an_apply_waits_for_a_yes(lab: &Lab) {
     let mut again = at_terminal(lab, &["up"]);
     again.sees("No changes").leaves_with(0);
     assert!(!again.shown.contains("Apply?"), "there is nothing to ask");
+}
+
+fn a_pause_waits_for_an_answer_once_for_all_hosts(lab: &Lab) {
+    lab.write(
+        "pause.yaml",
+        "- hosts: nodes\n  gather_facts: false\n  tasks:\n    - {name: number, pause: {prompt: how many?}, register: number}\n    \
+         - {name: word, pause: {prompt: which word?, echo: false}, register: word}\n    \
+         - {name: right, assert: {that: [number.user_input == '3', word.user_input == 'open sesame']}}\n    \
+         - {name: told, debug: {msg: 'it is {{ number.user_input }}'}}\n    \
+         - {name: hidden, debug: {msg: 'it is {{ word.user_input }}'}}\n",
+    );
+    let arguments = ["playbook", "-i", "inventory.ini", "pause.yaml"];
+    let mut person = at_terminal(lab, &arguments);
+    person.sees("[number]").sees("how many?: ").types("3\r").sees("which word? (output is hidden): ");
+    assert!(!person.echoes());
+    person.types("open sesame\r").sees("it is 3").sees("TASK [hidden]").sees("***").leaves_with(0);
+    assert_eq!(person.shown.matches("how many?").count(), 1, "once for two hosts: {}", person.shown);
+    assert!(!person.shown.contains("sesame"), "{}", person.shown);
+
+    let mut ended = at_terminal(lab, &arguments);
+    ended.sees("how many?: ").types("\x03");
+    assert!(!ended.ends().success() && !ended.shown.contains("which word?"), "{}", ended.shown);
 }
 
 fn the_password_of_become_is_asked_once_and_not_shown(lab: &Lab) {

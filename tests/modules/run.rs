@@ -48,7 +48,7 @@ pub fn run(case: &Case) -> Result<(), String> {
     let mut files = Files::default();
     if let Some(source) = &case.source {
         // The engine fetches what these look into.
-        files = sources(source, matches!(case.module.as_str(), "assemble" | "unarchive"))?;
+        files = sources(source, matches!(case.module.as_str(), "assemble" | "unarchive" | "uri"))?;
         for bytes in files.contents.values() {
             fake.add_content(bytes);
         }

@@ -45,10 +45,13 @@ impl User {
             draft.push(Action::MakeDirectory { path: folder.to_owned(), ownership });
         }
         let mut answers = None;
+        let mut follow = false;
         for (half, path) in [("private", &path), ("public", &public)] {
             if followed(path, &draft.system)?.is_none() {
                 continue;
             }
+            // What ssh-keygen makes anew is no link.
+            follow = true;
             let place = path.display();
             if !self.force {
                 warnings.push(format!("Found existing ssh key {half} file \"{place}\", no force, so skipping ssh-keygen generation"));
@@ -65,7 +68,7 @@ impl User {
         command.stdin = answers;
         draft.push(Action::Run(command));
         for path in [path, public] {
-            draft.push(Action::SetOwnership { path, ownership: ownership.clone(), follow: true });
+            draft.push(Action::SetOwnership { path, ownership: ownership.clone(), follow });
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::turns::after;
 use super::{Coordinator, Host, Pending, Performing};
 use crate::agent::frame::{Answer, CHUNK, Down, Ends, Event, GivenUp, ItemResult, Perform, Question, Status, Summary, Up};
+use crate::module::engine::Parcel;
 use crate::program::{Bytes, Map, Position, Value};
 use crate::run::host::Patience;
 use crate::run::order::Place;
@@ -49,10 +50,13 @@ impl Coordinator {
             }
             Up::Suspended(snapshot) => {
                 self.moved(name, &snapshot.position);
+                let restarts = !snapshot.reboot.boot_id.is_empty();
                 if let Some(host) = self.hosts.get_mut(name) {
                     host.suspended = Some((snapshot, Instant::now()));
                 }
-                self.tell(Happening::Restarting { host: Arc::clone(name) });
+                if restarts {
+                    self.tell(Happening::Restarting { host: Arc::clone(name) });
+                }
                 // The session is of no use any more; the machine goes down beneath it.
                 self.send(name, Down::End);
             }
@@ -74,6 +78,7 @@ impl Coordinator {
                 host.suspended = None;
                 return;
             }
+            let restarts = !snapshot.reboot.boot_id.is_empty();
             if snapshot.reboot.boot_id == hello.boot_id {
                 // The same boot still: it has not gone down yet.
                 host.down = None;
@@ -84,7 +89,7 @@ impl Coordinator {
                 }
                 return;
             }
-            returned = Some(since.elapsed().as_secs_f64());
+            returned = Some(since.elapsed().as_secs_f64()).filter(|_| restarts);
             host.suspended = None;
         }
         match returned {
@@ -117,6 +122,8 @@ impl Coordinator {
             Question::Lookup { plugin, terms, options } => self.look_up(name, id, plugin, terms, options),
             Question::Clock => self.answer(name, id, Answer::Clock(crate::template::this_clock())),
             Question::Template { path } => self.look_at_template(name, id, &path),
+            Question::Keep(parcel) => self.keep(name, id, parcel),
+            Question::Prompt { text, echo } => self.prompt(name, id, &text, echo),
             Question::Delegate { host, request } => self.delegate(name, id, &host, request),
             Question::RanOnce { position, result, facts, failed, ends } => {
                 if let Some(play) = position.play().filter(|_| ends == Ends::Play) {
@@ -218,6 +225,34 @@ impl Coordinator {
             let answer = match answer {
                 Ok(Ok(values)) => Answer::List(values),
                 Ok(Err(message)) => Answer::Error { message, hint: None },
+                Err(error) => Answer::Error { message: error.to_string(), hint: None },
+            };
+            let _ = down.send(Down::Answer { id, answer }).await;
+        });
+    }
+
+    /// Asks the person, on a thread that nothing waits for when the run ends.
+    pub(super) fn prompt(&mut self, name: &Arc<str>, id: u64, text: &str, echo: bool) {
+        let Some(down) = self.hosts.get(name).and_then(|host| host.down.clone()) else { return };
+        let Some(ask) = self.inputs.ask.clone() else {
+            self.answer(name, id, Answer::Value(None));
+            return;
+        };
+        let question = crate::ssh::Question { prompt: text.to_owned(), echo };
+        std::thread::spawn(move || {
+            let typed = ask(&question).map(|text| if echo { Value::text(text.as_str()) } else { Value::Text(text) });
+            let _ = down.blocking_send(Down::Answer { id, answer: Answer::Value(typed) });
+        });
+    }
+
+    pub(super) fn keep(&mut self, name: &Arc<str>, id: u64, parcel: Box<Parcel>) {
+        let Some(down) = self.hosts.get(name).and_then(|host| host.down.clone()) else { return };
+        let (destinations, host) = (Arc::clone(&self.inputs.destinations), Arc::clone(name));
+        tokio::spawn(async move {
+            let answer = tokio::task::spawn_blocking(move || crate::run::fetch::keep(&destinations, &host, &parcel)).await;
+            let answer = match answer {
+                Ok(Ok(fetched)) => Answer::Fetched(fetched),
+                Ok(Err(Failure { message, hint })) => Answer::Error { message, hint },
                 Err(error) => Answer::Error { message: error.to_string(), hint: None },
             };
             let _ = down.send(Down::Answer { id, answer }).await;

@@ -176,7 +176,9 @@ impl Coordinator {
     /// Until the caller ends it.
     pub async fn run(mut self) {
         for host in self.order.clone() {
-            self.connect(&host, Patience::Usual);
+            let program = self.hosts.get(&host).and_then(|host| host.program.as_deref());
+            let patience = program.and_then(crate::run::patience::of).map_or(Patience::Usual, Patience::UpTo);
+            self.connect(&host, patience);
         }
         self.settle();
         loop {

@@ -186,7 +186,9 @@ impl Fake {
         if !accepted {
             return Err(Error::command(command, outcome));
         }
-        if script.rc == 0 {
+        // Files that the case gives are all that it leaves.
+        let told = !script.files.is_empty() && matches!(command.effect, Effect::Unsure(_));
+        if script.rc == 0 && !told {
             self.take_effect(&command.effect)?;
         }
         for (path, file) in &script.files {

@@ -228,6 +228,14 @@ impl System for Fake {
         Ok(self.shadows.get(name).cloned())
     }
 
+    fn name_service(&self, database: &str, key: Option<&str>, service: Option<&str>) -> Result<(i32, String)> {
+        let words: Vec<&str> = [Some(database), key, service].into_iter().flatten().collect();
+        match self.script.name_service.get(&words.join(" ")) {
+            Some(answer) => Ok(answer.clone()),
+            None => unscripted("what getent says of", "name_service", &words.join(" ")),
+        }
+    }
+
     fn whoami(&self) -> Result<User> {
         let name = self.script.whoami.as_deref().unwrap_or("root");
         self.user(name)?.ok_or_else(|| Error::failed(format!("the case's `whoami` is no user of it: {name}")))

@@ -33,6 +33,8 @@ pub struct Script {
     pub users: BTreeMap<String, UserScript>,
     /// `adm: 4` or `{gid, members}`; root is always there.
     pub groups: BTreeMap<String, GroupScript>,
+    /// `passwd bob: [0, "bob:x:1000:1000::/home/bob:/bin/sh\n"]`: what getent says, by its words.
+    pub name_service: BTreeMap<String, (i32, String)>,
     /// The acting user's name.
     pub whoami: Option<String>,
     pub environment: BTreeMap<String, String>,

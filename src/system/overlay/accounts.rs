@@ -151,6 +151,28 @@ impl Overlay<'_> {
         Ok(groups)
     }
 
+    /// One entry that is there stays; lists, what is not there, and accounts that the plan changes are not known after it.
+    pub(super) fn name_service_of(&self, database: &str, key: Option<&str>, service: Option<&str>) -> Result<(i32, String)> {
+        let planned = match database {
+            "passwd" | "shadow" | "initgroups" => !self.accounts.users.is_empty(),
+            "group" | "gshadow" => !self.accounts.users.is_empty() || !self.accounts.groups.is_empty(),
+            _ => false,
+        };
+        if planned {
+            return Err(crate::system::Error::unknown(format!("the {database} database after the accounts of this plan")));
+        }
+        let answer = self.base.name_service(database, key, service)?;
+        if answer.0 != 0 || key.is_none() {
+            self.listed()?;
+        }
+        // Any file behind it may be one that the plan writes.
+        let file = std::path::Path::new("/etc").join(database);
+        if self.entries.contains_key(&file) {
+            return Err(crate::system::Error::unknown(format!("the new content of {}", file.display())));
+        }
+        Ok(answer)
+    }
+
     pub(super) fn shadow_of(&self, name: &str) -> Result<Option<Shadow>> {
         match self.accounts.users.get(name) {
             Some(planned) => Ok(planned.now.as_ref().map(|account| account.shadow.clone())),

@@ -454,6 +454,10 @@ impl System for Overlay<'_> {
         self.shadow_of(name)
     }
 
+    fn name_service(&self, database: &str, key: Option<&str>, service: Option<&str>) -> Result<(i32, String)> {
+        self.name_service_of(database, key, service)
+    }
+
     fn whoami(&self) -> Result<User> {
         self.base.whoami()
     }

@@ -102,6 +102,15 @@ fn getent(database: &str, key: &str) -> Option<String> {
     text.lines().next().map(str::to_owned)
 }
 
+/// What `getent` says, the services of the C library behind it.
+pub(super) fn name_service(database: &str, key: Option<&str>, service: Option<&str>) -> Result<(i32, String)> {
+    let words = [Some(database), key].into_iter().flatten();
+    let service = service.map(|service| ["-s", service]).into_iter().flatten();
+    let output = Command::new("getent").args(words).args(service).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| Error::io(format_args!("run getent {database}"), &error))?;
+    Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

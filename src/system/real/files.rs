@@ -1,7 +1,7 @@
 //! Files, directories, links and attributes of this machine.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Seek};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -76,6 +76,17 @@ pub(super) fn metadata(path: &Path) -> Result<Option<Metadata>> {
 
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     present(traceless::read(path), "read", path)
+}
+
+/// The bytes of a file from there on; fewer than asked for end it.
+pub(super) fn part(path: &Path, offset: u64, count: u64) -> Result<Vec<u8>> {
+    let io = |error: std::io::Error| Error::io(format_args!("read {}", path.display()), &error);
+    let mut file =
+        present(traceless::open(path), "read", path)?.ok_or_else(|| Error::failed(format!("read {}: it is gone", path.display())))?;
+    file.seek(std::io::SeekFrom::Start(offset)).map_err(io)?;
+    let mut bytes = Vec::new();
+    file.take(count).read_to_end(&mut bytes).map_err(io)?;
+    Ok(bytes)
 }
 
 pub(super) fn digest(path: &Path, algorithm: Digest) -> Result<Option<String>> {

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::apply::Cancel;
 use super::{Access, Digest, Error, FactRequest, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit, UnitScope, User};
-use crate::program::Map;
+use crate::program::{Bytes, Map};
 
 /// This machine, as the user of this process sees it.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,11 @@ impl Real {
     /// `cancel` ends waits.
     pub fn new(cancel: Cancel) -> Self {
         Self { cancel }
+    }
+
+    /// The bytes of a file from there on; fewer than asked for end it.
+    pub fn part(&self, path: &Path, offset: u64, count: u64) -> Result<Bytes> {
+        files::part(path, offset, count).map(|bytes| Bytes(bytes.into()))
     }
 }
 
@@ -103,6 +108,10 @@ impl System for Real {
 
     fn shadow(&self, name: &str) -> Result<Option<Shadow>> {
         accounts::shadow(name)
+    }
+
+    fn name_service(&self, database: &str, key: Option<&str>, service: Option<&str>) -> Result<(i32, String)> {
+        accounts::name_service(database, key, service)
     }
 
     fn whoami(&self) -> Result<User> {

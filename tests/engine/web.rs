@@ -1,0 +1,59 @@
+//! Files and answers of a web server, asked for by a real node.
+
+use super::lab::Lab;
+use crate::beside::web::serve;
+
+const CHECKED: &str = r#"
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - {name: checked, get_url: {url: "{{ at }}/file", dest: /srv/checked, checksum: "sha256:{{ sum }}", mode: '0640'}}
+    - {name: after, file: {path: /srv/checked, owner: root}}
+"#;
+
+const ASKED: &str = r#"
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - {name: usual, get_url: {url: "{{ at }}/moved", dest: /srv/usual}}
+    - {name: asked, uri: {url: "{{ at }}/secret", user: u, password: sesame, return_content: true}, register: asked}
+    - name: sent
+      uri: {url: "{{ at }}/echo", method: POST, body_format: form-multipart, body: {f: {filename: part.txt}}}
+      register: sent
+    - {name: right, assert: {that: ["asked.content == 'opened'", "'of the workstation' | b64encode in sent.json.body"]}}
+    - {name: wrong, get_url: {url: "{{ at }}/file", dest: /srv/wrong, checksum: "md5:00"}, ignore_errors: true}
+    - {name: missing, uri: {url: "{{ at }}/none"}, ignore_errors: true}
+"#;
+
+#[test]
+fn a_node_fetches_once_and_keeps_nothing_that_is_wrong() {
+    let Some(lab) = Lab::new(&["a"]) else { return };
+    let own = lab.nodes.ssh("a", "echo -n ${SSH_CLIENT%% *}");
+    let sum = provision::system::describe::sha256(b"the file\n");
+    let variables = format!("at: http://{own}:{}\nsum: {sum}\n", serve(&own));
+    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
+    lab.write("playbooks/site.yaml", CHECKED);
+    lab.write("playbooks/asked.yaml", ASKED);
+    lab.write("playbooks/files/part.txt", "of the workstation");
+    lab.write("group_vars/all.yaml", &variables);
+
+    let planned = lab.provision(&["plan", "--json", "--detailed-exitcode"]).expect(2);
+    assert!(planned.events("planned").iter().any(|event| event["task"] == "checked" && event["plan"] == "change"), "{}", planned.stdout);
+    assert_eq!(lab.nodes.ssh("a", "ls /srv"), "", "a plan fetches nothing");
+    lab.provision(&["up", "--yes"]).expect(0);
+    assert_eq!(lab.nodes.ssh("a", "stat -c %a /srv/checked; cat /srv/checked"), "640\nthe file\n");
+    let again = lab.provision(&["up"]).expect(0);
+    assert!(again.stderr.contains("No changes"), "{}\n{}", again.stdout, again.stderr);
+
+    for (changed, first) in [(1, "changed"), (0, "ok")] {
+        let said = lab.play(&["playbooks/asked.yaml"]).expect(0);
+        assert_eq!((said.count("a", "changed"), said.count("a", "ignored")), (changed, 2), "{}", said.stdout);
+        assert_eq!(said.statuses("a", "usual"), [first], "{}", said.stdout);
+        assert_eq!(said.statuses("a", "wrong"), ["failed"], "{}", said.stdout);
+    }
+    assert_eq!(lab.nodes.ssh("a", "ls -A /srv"), "checked\nusual\n", "nothing else is left");
+
+    lab.nodes.ssh("a", "chmod -x $(readlink -f $(command -v curl))");
+    let said = lab.play(&["playbooks/asked.yaml"]).expect(2);
+    assert!(said.stdout.contains("the node has no curl") && said.stdout.contains("install it first: `apt: name=curl`"), "{}", said.stdout);
+}
