@@ -276,6 +276,7 @@ impl Executor {
     fn run_play(&mut self, play: &Arc<Play>) -> Flow {
         let play = &self.suspended_play.take().unwrap_or_else(|| Arc::clone(play));
         self.play = Some(Arc::clone(play));
+        self.state.started |= !play.begins;
         if self.resume.is_none() {
             self.public_roles.clear();
         }

@@ -139,6 +139,8 @@ pub struct Play {
     /// This host's batch (`serial`): its number, and its hosts. One batch: all hosts.
     pub batch: u32,
     pub batch_hosts: Arc<Vec<Arc<str>>>,
+    /// `--start-at-task` is in it: the run begins there.
+    pub begins: bool,
     /// `None`: by default (true).
     pub gather_facts: Option<Tree>,
     pub gather_subset: Option<Tree>,
@@ -386,6 +388,13 @@ pub struct Include {
     /// Where a relative name is searched, first first (absolute folders on the controller).
     pub search: Vec<Arc<str>>,
     pub digest: Arc<str>,
+}
+
+impl Include {
+    /// The module that it is written with.
+    pub fn module(&self) -> &'static str {
+        if matches!(self.what, Included::Tasks(_)) { "include_tasks" } else { "include_role" }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -12,11 +12,15 @@ mod hostvars;
 #[cfg(feature = "controller")]
 mod implicit;
 #[cfg(feature = "controller")]
+mod includes;
+#[cfg(feature = "controller")]
 mod local;
 #[cfg(feature = "controller")]
 mod notify;
 #[cfg(feature = "controller")]
 mod precedence;
+#[cfg(feature = "controller")]
+mod start;
 #[cfg(feature = "controller")]
 mod templates;
 #[cfg(feature = "controller")]

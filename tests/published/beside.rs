@@ -8,7 +8,7 @@ use crate::support::nodes::TestNodes;
 
 /// Where playbooks write. Our agent, Ansible's own and what is a machine's own are no part of it.
 const WRITTEN: &str = "cd / && find etc opt srv usr/local home root var/www var/lib var/log/app -cnewer /run/marker \
-    ! -path 'root/.ansible*' ! -path 'var/lib/provision*' ! -path 'var/lib/systemd/*' ! -path 'var/lib/apt/*' ! -path 'var/lib/dpkg*' \
+    ! -path 'root/.ansible*' ! -path 'root/.local/state/provision*' ! -path 'var/lib/provision*' ! -path 'var/lib/systemd/*' ! -path 'var/lib/apt/*' ! -path 'var/lib/dpkg*' \
     ! -name '*.pyc' ! -name __pycache__ ! -path 'root/.cache*' 2>/dev/null | sort > /run/written; true";
 const SHOWN: &str = "while read -r path; do stat -c '%N %F %a %U %G' \"/$path\"; \
     if [ -f \"/$path\" ] && [ ! -L \"/$path\" ]; then sed 's/^/  | /' \"/$path\"; echo; fi; done < /run/written; \
@@ -44,6 +44,13 @@ impl Beside {
         let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
         put("known_hosts", &known);
         put("password", "correct horse\n");
+        let secrets = folder.path().join("vars/secrets.yml");
+        if secrets.exists() {
+            let vault = ansible.with_file_name("ansible-vault");
+            let password = folder.path().join("password");
+            let sealed = Command::new(vault).args(["encrypt", "--vault-password-file"]).args([&password, &secrets]).output();
+            assert!(sealed.expect("ansible-vault runs").status.success());
+        }
         for tool in ["t", "o"] {
             let mut inventory = String::new();
             for (host, index) in hosts.iter().zip(1..) {
@@ -58,7 +65,8 @@ impl Beside {
             put(&format!("nodes-{tool}.ini"), &inventory);
         }
         for name in &names {
-            nodes.ssh(name, "touch /run/marker");
+            // Where either tool keeps what is its own; that it comes is no difference.
+            nodes.ssh(name, "mkdir -p -m 700 /root/.ansible/tmp /root/.local/state/provision && sleep 0.1 && touch /run/marker");
         }
         Some(Self { nodes, hosts: hosts.iter().map(ToString::to_string).collect(), folder, ansible })
     }

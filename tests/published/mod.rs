@@ -2,7 +2,7 @@
 //! the same counts, the same exit code, the same files and units afterwards; checked, run, run again, and by tags and limits.
 
 mod beside;
-mod told;
+pub mod told;
 
 use beside::Beside;
 
@@ -61,7 +61,7 @@ fn a_web_tier_with_its_database_is_what_ansible_makes_of_it() {
             &["site.yml", "--check", "--diff", VAULT[0], VAULT[1]],
             &["site.yml", VAULT[0], VAULT[1]],
             &["site.yml", VAULT[0], VAULT[1]],
-            &["site.yml", "--tags", "app,report", "-e", "@overrides.yml", VAULT[0], VAULT[1]],
+            &["site.yml", "--tags", "db,app,report", "-e", "@overrides.yml", VAULT[0], VAULT[1]],
             &["site.yml", "--limit", "lb", "--skip-tags", "common", VAULT[0], VAULT[1]],
         ],
     );

@@ -87,9 +87,10 @@ impl Told {
                     None => Some(line),
                     Some(other) => other.0.get(host).and_then(|lines| lines.get(index)),
                 };
-                for (name, value) in &line.result {
+                // In which order a result names its fields is nobody's to read.
+                for (name, value) in line.result.iter().collect::<BTreeMap<_, _>>() {
                     if theirs.is_some_and(|theirs| theirs.compares(name)) {
-                        text += &format!("    {name}: {}\n", lasting(value));
+                        text += &format!("    {name}: {}\n", lasting(name, value));
                     }
                 }
             }
@@ -114,11 +115,17 @@ impl Line {
     }
 }
 
-/// Of a `stat` result what does not name one machine's disk and moments.
-fn lasting(value: &Json) -> Json {
+/// Of a `stat` result what does not name one machine's disk and moments; of facts of one task each by its name.
+fn lasting(name: &str, value: &Json) -> Json {
     const OF_ONE_MACHINE: [&str; 12] =
         ["atime", "mtime", "ctime", "inode", "dev", "version", "blocks", "block_size", "checksum", "size", "nlink", "device_type"];
     let mut value = value.clone();
+    if name == "ansible_facts"
+        && let Some(facts) = value.as_object()
+    {
+        let sorted: BTreeMap<String, Json> = facts.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        return sorted.into_iter().collect::<Map<_, _>>().into();
+    }
     if let Some(stat) = value.as_object_mut().filter(|stat| stat.contains_key("inode")) {
         stat.retain(|name, _| !OF_ONE_MACHINE.contains(&name.as_str()));
     }
