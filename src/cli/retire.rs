@@ -49,6 +49,10 @@ pub async fn retire(kubeconfig: &Path, names: impl Iterator<Item = &str>) {
         return;
     }
     let Ok(Some(cluster)) = answering(kubeconfig).await else { return };
+    // What leaves one is not to go to another that leaves too. A node that cannot be cordoned says so when it is drained.
+    for name in &names {
+        _ = cluster.cordon(name).await;
+    }
     for name in names {
         match cluster.remove_node(name, DRAIN, &mut |reason| report::line(&format!("    drain {name}: {reason}"))).await {
             Ok(Some(drained)) => {

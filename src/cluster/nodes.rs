@@ -120,6 +120,7 @@ impl Cluster {
         let drained = self.drain(name, &Drain { limit, ..Drain::default() }, reason).await;
         let forgotten = self.forget_volumes(name).await;
         self.delete_node(name).await?;
+        self.free_claims(name).await?;
         let drained = drained?;
         Ok(Some(Drained { volumes: forgotten?, ..drained }))
     }

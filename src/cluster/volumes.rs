@@ -9,6 +9,8 @@ use super::{Cluster, Error, Result, patiently};
 
 /// The label by which a volume says whose it is.
 const HOST_NAME: &str = "kubernetes.io/hostname";
+/// Where a claim of a class with `WaitForFirstConsumer` is to get its volume: written by the scheduler, read by the provisioner.
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 /// A claim whose volume goes with some nodes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +82,25 @@ impl Cluster {
             }
         }
         Ok(forgotten)
+    }
+
+    /// Claims that were to get their volume on a node which is gone may get it elsewhere: the scheduler chooses a place once, and a provisioner
+    /// that was interrupted there may never say that it could not.
+    pub(super) async fn free_claims(&self, node: &str) -> Result<()> {
+        let failed = |error: kube::Error| Error::api(format!("free the claims that wait for node `{node}`"), &error);
+        let all: Api<PersistentVolumeClaim> = Api::all(self.client.clone());
+        let everywhere = ListParams::default();
+        for claim in patiently(|| all.list(&everywhere)).await.map_err(failed)?.items {
+            let bound = claim.spec.as_ref().is_some_and(|spec| spec.volume_name.as_ref().is_some_and(|volume| !volume.is_empty()));
+            if bound || claim.annotations().get(SELECTED_NODE).is_none_or(|selected| selected != node) {
+                continue;
+            }
+            let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &claim.namespace().unwrap_or_default());
+            let (name, freed) = (claim.name_any(), json!({"metadata": {"annotations": {SELECTED_NODE: null}}}));
+            gone(patiently(async || claims.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(&freed)).await.map(drop)).await)
+                .map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Deletes pods that have a claim and no node yet.

@@ -183,6 +183,12 @@ impl Loader<'_> {
         self.module(action.key, &action.name)
     }
 
+    /// What to do instead, where Ansible has the module and we have not.
+    pub fn absent_in(&self, action: &Action, context: &Context) -> Option<String> {
+        let ours = context.collections.iter().any(|collection| module::find(&format!("{collection}.{}", action.name)).is_some());
+        if ours && !action.name.contains('.') { None } else { super::absent::instead(&action.name) }
+    }
+
     /// All that was given, by name; the free text; a template for the whole.
     pub fn written<'node>(&mut self, action: &Action<'node>) -> WrittenArguments<'node> {
         let mut written = WrittenArguments::default();

@@ -114,6 +114,8 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         });
         chosen.push((index, batches));
     }
+    let by_tags = !options.settings.tags.is_empty() || !options.settings.skip_tags.is_empty() || options.settings.start_at_task.is_some();
+    loader.tell_absent(loaded.iter().zip(&chosen).map(|(play, (_, batches))| (&play.play, !batches.is_empty())), by_tags);
 
     let context = Context {
         inventory,

@@ -220,6 +220,9 @@ impl Loader<'_> {
                     );
                     continue;
                 }
+                if super::absent::instead(module).is_some() {
+                    continue;
+                }
                 let Some(entry) = self.module(name, module) else { continue };
                 if let Some(given) = arguments.as_map() {
                     for (argument, value) in given {

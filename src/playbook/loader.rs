@@ -49,6 +49,8 @@ pub struct Loader<'p> {
     /// By fragment, and by play (`play 1`).
     pub uses: HashMap<Arc<str>, Uses>,
     pub artifacts: Arc<super::artifact::Artifacts>,
+    /// Tasks whose modules are not there.
+    pub absent: super::absent::Absent,
     /// Those that tasks name.
     pub artifacts_used: BTreeSet<Arc<str>>,
 }
@@ -98,6 +100,7 @@ impl<'p> Loader<'p> {
             plays: 0,
             uses: HashMap::new(),
             artifacts: Arc::default(),
+            absent: super::absent::Absent::default(),
             artifacts_used: BTreeSet::new(),
         }
     }

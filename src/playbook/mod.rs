@@ -1,5 +1,6 @@
 //! Playbooks: from YAML files to a program for each host, with every mistake that can be seen beforehand.
 
+pub mod absent;
 pub mod action;
 pub mod again;
 pub mod argument_specs;

@@ -1,43 +1,11 @@
 //! Which module a name means, and its arguments against what it takes, with templates as holes.
 
+use super::absent;
 use super::loader::Loader;
 use crate::module::{self, Entry, Field, Kind};
 use crate::program::{Tree, Value};
 use crate::source::node::has_template;
 use crate::source::{Diagnostic, Node, NodeKind};
-
-/// Modules of `ansible.builtin` that are not there, with what to do instead.
-const ABSENT: &[(&str, &str)] = &[
-    ("apt_key", "put the key below /etc/apt/keyrings with `copy` and name it in `signed-by`; apt-key is gone from Debian 12"),
-    ("apt_repository", "write the .list or .sources file below /etc/apt/sources.list.d with `copy`"),
-    ("async_status", "there are no background jobs (`async`): a long task holds no connection open"),
-    ("cron", "write a file below /etc/cron.d with `copy`"),
-    ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
-    ("debconf", "run debconf-set-selections with `command`"),
-    ("dnf", "`package` installs with whatever package manager the host has, where it is supported"),
-    ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
-    ("dpkg_selections", "run apt-mark with `command`"),
-    ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
-    ("fetch", "`provision ssh NODE -- cat FILE` gets one; for a task, `command: cat …` with `register` and `changed_when: false`"),
-    ("get_url", "name the file as an artifact: it is fetched once, verified, and copied"),
-    ("getent", "use `command: getent …` with `changed_when: false`"),
-    ("git", "run git with `command` and `creates`"),
-    ("iptables", "run iptables with `command`, its `-C` in `when`"),
-    ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),
-    ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),
-    ("package_facts", "use `command` with the package manager's list"),
-    ("pause", "wait for what you wait for: `wait_for`, or `until` with `retries` and `delay`"),
-    ("pip", "run pip with `command`"),
-    ("rpm_key", "run rpm --import with `command`"),
-    ("service_facts", "`systemd_service` and `service` read the state themselves"),
-    ("set_stats", "there are no custom statistics; `set_fact` keeps values over plays"),
-    ("subversion", "run svn with `command`"),
-    ("sysvinit", "use `service`"),
-    ("uri", "use `command: curl …`, or `wait_for` for a port"),
-    ("validate_argument_spec", "a role's meta/argument_specs.yml is checked where the role is called"),
-    ("wait_for_connection", "the engine waits for a host by itself; after a restart use `reboot`"),
-    ("yum_repository", "write the .repo file below /etc/yum.repos.d with `copy`"),
-];
 
 /// Modules that are statements of the language, not in the registry.
 pub const STATEMENTS: &[&str] = &["include_tasks", "include_role", "import_tasks", "import_role", "import_playbook"];
@@ -49,11 +17,7 @@ pub fn short(name: &str) -> &str {
 
 /// Whether the name is a module or statement, ours or one of `ansible.builtin` that is not there.
 pub fn is_known(name: &str) -> bool {
-    module::find(name).is_some() || STATEMENTS.contains(&short(name)) || is_absent(short(name)) || short(name) == "include"
-}
-
-fn is_absent(short: &str) -> bool {
-    ABSENT.iter().any(|(absent, _)| *absent == short)
+    module::find(name).is_some() || STATEMENTS.contains(&short(name)) || absent::instead(name).is_some() || short(name) == "include"
 }
 
 impl Loader<'_> {
@@ -69,18 +33,9 @@ impl Loader<'_> {
             );
             return None;
         }
-        if let Some((_, instead)) = ABSENT.iter().find(|(absent, _)| *absent == short(name)) {
-            self.mistake(Diagnostic::at(node, format!("the module `{name}` is not supported yet")).hint(*instead));
-            return None;
-        }
         let known = module::MODULES.iter().flat_map(|entry| entry.names.iter().copied()).chain(STATEMENTS.iter().copied()).chain(["block"]);
         let mistake = Diagnostic::at(node, format!("unknown module `{name}`")).suggest(name, known);
-        self.mistake(match name.rsplit_once('.') {
-            Some((collection, _)) if mistake.label.is_none() => {
-                mistake.hint(format!("modules of the collection {collection} are not there"))
-            }
-            _ => mistake,
-        });
+        self.mistake(mistake);
         None
     }
 

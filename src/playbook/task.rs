@@ -166,22 +166,22 @@ impl Loader<'_> {
     }
 
     fn task(&mut self, node: &Node, entries: &[(Node, Node)], action: Action, context: &Context) -> Option<Task> {
-        let Some(entry) = self.module_in(&action, context) else {
-            self.other_keywords(entries, context);
-            if short(&action.name) == "set_fact" {
-                self.incomplete = true;
-            }
-            return None;
+        let mut task = if let Some(instead) = self.absent_in(&action, context) {
+            self.absent_task(node, &action, &instead)
+        } else {
+            let Some(entry) = self.module_in(&action, context) else {
+                self.other_keywords(entries, context);
+                if short(&action.name) == "set_fact" {
+                    self.incomplete = true;
+                }
+                return None;
+            };
+            let arguments = self.arguments(entry, &action, context.secret);
+            Task { module: entry.name().into(), arguments, ..Task::default() }
         };
-        let arguments = self.arguments(entry, &action, context.secret);
-        let mut task = Task {
-            span: node.span,
-            module: entry.name().into(),
-            module_as_written: action.name.as_str().into(),
-            arguments,
-            digest: digest(node),
-            ..Task::default()
-        };
+        task.span = node.span;
+        task.module_as_written = action.name.as_str().into();
+        task.digest = digest(node);
         if action.local {
             task.keywords.delegate_to = Some(Tree::Literal("localhost".into()));
         }

@@ -198,3 +198,24 @@ async fn volumes_of_a_node_go_with_it_and_who_waits_for_them_gets_new_ones() {
     assert_eq!(claim("journal-set-0")["metadata"]["uid"], before[0]["metadata"]["uid"], "another node's stay");
     assert!(bound("journal-set-0"));
 }
+
+/// Nobody provisions here, as where a provisioner was interrupted by the end of the node.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_wait_for_a_node_that_left_may_go_elsewhere() {
+    let Some((client, cluster)) = cluster().await else { return };
+    let there = "waiting";
+    client.kubectl(&["create", "namespace", there]);
+    for name in ["ended", "lasting"] {
+        node(&client, name, true);
+        make(
+            &client,
+            &json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": format!("on-{name}"), "namespace": there,
+                "annotations": {"volume.kubernetes.io/selected-node": name, "kept": "yes"}},
+                "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "nobodys", "resources": {"requests": {"storage": "1Mi"}}}}),
+        );
+    }
+    cluster.remove_node("ended", Duration::from_secs(30), &mut |_| {}).await.unwrap().unwrap();
+    let annotations = |name: &str| get(&client, &["pvc", name, "-n", there])["metadata"]["annotations"].clone();
+    assert_eq!(annotations("on-ended"), json!({"kept": "yes"}));
+    assert_eq!(annotations("on-lasting"), json!({"volume.kubernetes.io/selected-node": "lasting", "kept": "yes"}));
+}

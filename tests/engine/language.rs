@@ -42,6 +42,48 @@ fn data_of_one_host_is_used_by_another() {
     batches_follow_each_other(&lab);
     hosts_and_groups_are_added_in_mid_run(&lab);
     run_once_serves_all(&lab);
+    modules_that_are_not_there_fail_where_they_are_reached(&lab);
+}
+
+/// Roles for many systems have them behind conditions.
+fn modules_that_are_not_there_fail_where_they_are_reached(lab: &Lab) {
+    lab.write(
+        "absent.yaml",
+        r#"
+- hosts: a
+  gather_facts: true
+  tasks:
+    - name: of another system
+      yum: {name: "{{ nobody_defines_this }}"}
+      when: ansible_os_family == 'RedHat'
+      register: installed
+    - name: of a collection
+      community.general.ufw: {rule: allow, port: "{{ item }}"}
+      loop: [1, 2]
+      when: ansible_os_family == 'RedHat'
+    - name: compare
+      assert: {that: [installed is skipped, installed is not failed]}
+    - block:
+        - name: reached
+          community.general.ufw: {state: enabled}
+          when: ansible_os_family == 'Debian'
+      rescue:
+        - name: why
+          assert: {that: "'module `community.general.ufw` is not supported yet' in ansible_failed_result.msg"}
+    - name: last
+      selinux: {state: disabled}
+      when: ansible_os_family == 'Debian'
+    - name: not reached
+      ping:
+"#,
+    );
+    let said = lab.play(&["absent.yaml"]).expect(2);
+    assert_eq!(said.statuses("a", "of another system"), ["skipped"]);
+    assert_eq!(said.statuses("a", "compare"), ["ok"]);
+    assert_eq!(said.statuses("a", "why"), ["ok"]);
+    assert_eq!(said.statuses("a", "last"), ["failed"]);
+    assert!(said.statuses("a", "not reached").is_empty());
+    assert!(said.stderr.contains("modules `community.general.ufw`, `selinux`, `yum` are not supported yet"), "{}", said.stderr);
 }
 
 fn includes_are_decided_at_run_time(lab: &Lab) {

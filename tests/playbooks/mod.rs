@@ -139,3 +139,33 @@ fn a_node_is_sent_nothing_that_its_own_program_cannot_read() {
     assert_eq!(format!("{:?}", case.compiled.programs["app-1"].published), "Nothing");
     assert!(case.compiled.variables["db-1"].in_folders[0].iter().any(|layer| layer.get("db_password").is_some()));
 }
+
+/// Names only: what Ansible itself would find behind each is its collections' matter.
+#[test]
+fn every_module_of_ansible_is_ours_or_known_to_be_absent() {
+    let Some(program) = crate::oracle::ansible("python") else { return };
+    let script = "import ansible, os, yaml
+folder = os.path.dirname(ansible.__file__)
+for name in sorted(os.listdir(folder + '/modules')):
+    if name.endswith('.py') and not name.startswith(('_', 'async_wrapper', 'gather_facts')):
+        print('builtin', name[:-3])
+routing = yaml.safe_load(open(folder + '/config/ansible_builtin_runtime.yml'))['plugin_routing']['modules']
+for name, entry in routing.items():
+    if '.' in entry.get('redirect', '') and not entry['redirect'].startswith(('ansible.builtin.', 'testns.')) and '.' not in name:
+        print(entry['redirect'].rsplit('.', 1)[0], name)
+";
+    let output = std::process::Command::new(program).args(["-c", script]).output().expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).expect("names");
+    assert!(names.lines().count() > 3_000, "{names}");
+    for (collection, name) in names.lines().filter_map(|line| line.split_once(' ')) {
+        let ours = provision::module::find(name).is_some() || provision::playbook::modules::STATEMENTS.contains(&name);
+        let told = provision::playbook::absent::instead(name);
+        match (ours, told) {
+            (true, None) => {}
+            (false, Some(told)) if collection == "builtin" => assert!(!told.contains("collection"), "{name}: {told}"),
+            (false, Some(told)) => assert!(told.contains(&format!("the collection {collection} ")), "{name}: {told}"),
+            (ours, told) => panic!("{collection} {name}: ours {ours}, absent {told:?}"),
+        }
+    }
+}
