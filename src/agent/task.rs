@@ -425,12 +425,9 @@ impl Executor {
         match &looping.with {
             None => match value {
                 Value::List(items) | Value::Tuple(items) => Ok(items.to_vec()),
-                other => Err(Error::failed(format!(
-                    "Invalid data passed to 'loop', it requires a list, got this instead: {}",
-                    self.masker.mask(&format!("{:?}", other.to_json(false).to_string()))
-                ))
-                .at(looping.span)
-                .hint("give a list, or use `query('…')`, or `| list`")),
+                other => Err(Error::failed(format!("The `loop` value must resolve to a 'list', not '{}'.", other.type_name()))
+                    .at(looping.span)
+                    .hint("give a list, or use `query('…')`, or `| list`")),
             },
             Some(plugin) => {
                 // As Ansible: `with_x: one` is a list of one term; `with_items` and most take the list as the terms.

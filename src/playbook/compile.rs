@@ -189,6 +189,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
                 play.batch = batch as u32;
                 // Further batches are run as a whole, as Ansible does.
                 play.begins = begins == Some(index) && batch == 0;
+                play.waits = compiled.plays[..index].iter().any(|play| play.batches.len() > 1 || play.play.is_ended_by_failures());
                 play.batch_hosts = Arc::new(summary.batches[batch].clone());
                 Arc::new(play)
             });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json};
 
 /// Fields of two moments, of two programs' insides, or said elsewhere. Names of temporary files are in `src`.
-const LEFT_OUT: [&str; 21] = [
+const LEFT_OUT: [&str; 23] = [
     "start",
     "end",
     "delta",
@@ -29,6 +29,10 @@ const LEFT_OUT: [&str; 21] = [
     // Contents are compared as files; addresses stand in some.
     "checksum",
     "md5sum",
+    // How long a service took to come up.
+    "attempts",
+    // A task that nobody wrote, and so nobody registers.
+    "validate_args_context",
 ];
 
 /// One result.
@@ -90,7 +94,7 @@ impl Told {
                 // In which order a result names its fields is nobody's to read.
                 for (name, value) in line.result.iter().collect::<BTreeMap<_, _>>() {
                     if theirs.is_some_and(|theirs| theirs.compares(name)) {
-                        text += &format!("    {name}: {}\n", lasting(name, value));
+                        text += &format!("    {name}: {}\n", lasting(value));
                     }
                 }
             }
@@ -100,13 +104,20 @@ impl Told {
 }
 
 impl Line {
+    /// Facts of `setup`.
+    fn gathered(&self) -> bool {
+        self.result
+            .get("ansible_facts")
+            .is_some_and(|facts| facts["ansible_all_ipv4_addresses"].is_array() || facts["module_setup"] == true)
+    }
+
     fn compares(&self, name: &str) -> bool {
         let says = |start: &str| self.result.get("msg").and_then(Json::as_str).is_some_and(|text| text.starts_with(start));
         // A hidden result says of itself that it is one, and no more.
         let left_out = self.result.contains_key("censored")
             || match name {
                 // What a machine is was compared elsewhere; of a vars file a node is sent what it can read.
-                "ansible_facts" => self.task == "Gathering Facts" || self.result.contains_key("ansible_included_var_files"),
+                "ansible_facts" => self.gathered() || self.result.contains_key("ansible_included_var_files"),
                 // Sentences about templates and connections are each program's own.
                 "msg" => says("Task failed:") || self.status == "unreachable",
                 _ => LEFT_OUT.contains(&name) || name.starts_with('_'),
@@ -115,21 +126,36 @@ impl Line {
     }
 }
 
-/// Of a `stat` result what does not name one machine's disk and moments; of facts of one task each by its name.
-fn lasting(name: &str, value: &Json) -> Json {
-    const OF_ONE_MACHINE: [&str; 12] =
-        ["atime", "mtime", "ctime", "inode", "dev", "version", "blocks", "block_size", "checksum", "size", "nlink", "device_type"];
-    let mut value = value.clone();
-    if name == "ansible_facts"
-        && let Some(facts) = value.as_object()
-    {
-        let sorted: BTreeMap<String, Json> = facts.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        return sorted.into_iter().collect::<Map<_, _>>().into();
+/// A value in one order, without what names one machine's disk and one moment: results stand within results, as items and in `results`.
+fn lasting(value: &Json) -> Json {
+    // Nodes have no `lsattr`, without which Ansible knows no attributes.
+    const OF_ONE_MACHINE: [&str; 14] = [
+        "atime",
+        "mtime",
+        "ctime",
+        "inode",
+        "dev",
+        "version",
+        "blocks",
+        "block_size",
+        "checksum",
+        "size",
+        "nlink",
+        "device_type",
+        "attributes",
+        "attr_flags",
+    ];
+    match value {
+        Json::Array(items) => items.iter().map(lasting).collect(),
+        Json::Object(fields) => {
+            let is_file = fields.contains_key("inode");
+            let is_result = ["changed", "failed", "skipped", "ansible_loop_var"].iter().any(|name| fields.contains_key(*name));
+            let lasts = |name: &str| !(is_file && OF_ONE_MACHINE.contains(&name) || is_result && LEFT_OUT.contains(&name));
+            let sorted: BTreeMap<&String, &Json> = fields.iter().filter(|(name, _)| lasts(name)).collect();
+            sorted.into_iter().map(|(name, value)| (name.clone(), lasting(value))).collect::<Map<_, _>>().into()
+        }
+        plain => plain.clone(),
     }
-    if let Some(stat) = value.as_object_mut().filter(|stat| stat.contains_key("inode")) {
-        stat.retain(|name, _| !OF_ONE_MACHINE.contains(&name.as_str()));
-    }
-    value
 }
 
 /// `host: ok=1 changed=2 …` of the end of Ansible's output.
@@ -143,13 +169,14 @@ pub fn recaps_of_theirs(said: &str) -> Vec<String> {
     recaps
 }
 
-/// The same of our event.
+/// The same of our event. Ansible leaves out a host that no task told of.
 pub fn recaps_of_ours(stdout: &str) -> Vec<String> {
     const COUNTS: [&str; 7] = ["ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored"];
     let recap = stdout.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok()).find(|line| line["event"] == "recap");
     let hosts = recap.as_ref().and_then(|recap| recap["hosts"].as_object());
+    let hosts = hosts.into_iter().flatten().filter(|(_, counts)| COUNTS.iter().any(|name| counts[*name] != 0));
     let counts = |counts: &Json| COUNTS.map(|name| format!("{name}={}", counts[name])).join(" ");
-    let mut recaps: Vec<String> = hosts.into_iter().flatten().map(|(host, of_host)| format!("{host}: {}", counts(of_host))).collect();
+    let mut recaps: Vec<String> = hosts.map(|(host, of_host)| format!("{host}: {}", counts(of_host))).collect();
     recaps.sort();
     recaps
 }

@@ -175,7 +175,7 @@ impl Coordinator {
                     let mut later = (*program).clone();
                     later.plays.retain(|play| play.index >= from_play);
                     self.order.push(Arc::clone(&name));
-                    self.hosts.insert(Arc::clone(&name), Host::new(Some(Arc::new(later))));
+                    self.hosts.insert(Arc::clone(&name), Host { added: true, ..Host::new(Some(Arc::new(later))) });
                     added.push(name);
                 }
             }
