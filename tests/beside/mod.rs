@@ -3,6 +3,8 @@
 
 #[cfg(feature = "controller")]
 mod accounts;
+#[cfg(feature = "controller")]
+mod added;
 mod arguments;
 mod engine;
 #[cfg(feature = "controller")]
