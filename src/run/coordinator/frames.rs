@@ -138,7 +138,6 @@ impl Coordinator {
                 self.answer(name, id, Answer::Done);
             }
             Question::AddHost { name: added, groups, variables } => {
-                self.grown = true;
                 let changed = match &mut self.inputs.recompile {
                     Some(recompile) => Answer::Changed(recompile.add_host(&added, &groups, &variables)),
                     None => Answer::Error { message: "hosts cannot be added in this run".to_owned(), hint: None },

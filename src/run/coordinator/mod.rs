@@ -138,8 +138,6 @@ pub struct Coordinator {
     failures: HashMap<(u32, u32), Vec<Arc<str>>>,
     applying: bool,
     grows: bool,
-    /// Hosts or groups have come that `inventory` does not have.
-    grown: bool,
     cancelled: Option<Instant>,
     inventory: BTreeMap<Arc<str>, HostVariables>,
 }
@@ -173,7 +171,6 @@ impl Coordinator {
             failures: HashMap::new(),
             applying,
             grows,
-            grown: false,
             cancelled: None,
             inventory,
         }

@@ -62,9 +62,6 @@ impl Coordinator {
     }
 
     pub(super) fn try_answer(&mut self, waiting: &Pending) -> Option<Answer> {
-        if let Question::HostVariable { host, .. } | Question::HostVariables { host, .. } = &waiting.question {
-            self.learn_added(host);
-        }
         match &waiting.question {
             Question::HostVariable { host, name, position } => {
                 Asked::new(self, waiting, position).answer(host, |scope| match scope.value(name) {
@@ -88,17 +85,6 @@ impl Coordinator {
             Question::RunOnce { position } => self.run_once(&waiting.host, position),
             Question::Program { from_play } => self.program_anew(&waiting.host, *from_play),
             _ => Some(Answer::Done),
-        }
-    }
-
-    /// A host that a task of this play has added shows its variables at once.
-    fn learn_added(&mut self, host: &str) {
-        if self.grown
-            && !self.inventory.contains_key(host)
-            && let Some(Ok(again)) = self.inputs.recompile.as_mut().map(|recompile| recompile.again())
-        {
-            self.inventory = again.inventory;
-            self.grown = false;
         }
     }
 
@@ -175,7 +161,6 @@ impl Coordinator {
         let programs = match recompile.again() {
             Ok(again) => {
                 self.inventory = again.inventory;
-                self.grown = false;
                 again.programs
             }
             Err(message) => return Some(Answer::Error { message, hint: None }),
