@@ -10,6 +10,8 @@ mod lists;
 mod select;
 mod version;
 
+pub(super) use lists::{newest_error, read_lists};
+
 use super::arguments::PathText;
 use super::{Context, Diff, Entry, Mode, Module, Next, Outcome, Plan};
 use crate::program::Value;

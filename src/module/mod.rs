@@ -147,12 +147,16 @@ macro_rules! modules {
 modules! {
     add_host
     apt
+    apt_repository
     artifact
     assemble
     assert
+    authorized_key
     blockinfile
     command
     copy
+    cron
+    debconf
     debug
     fail
     file

@@ -13,11 +13,8 @@ use crate::source::{Diagnostic, Node};
 /// Modules of `ansible.builtin` that are not there, with what to do instead.
 const ABSENT: &[(&str, &str)] = &[
     ("apt_key", "put the key below /etc/apt/keyrings with `copy` and name it in `signed-by`; apt-key is gone from Debian 12"),
-    ("apt_repository", "write the .list or .sources file below /etc/apt/sources.list.d with `copy`"),
     ("async_status", "there are no background jobs (`async`): a long task holds no connection open"),
-    ("cron", "write a file below /etc/cron.d with `copy`"),
     ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
-    ("debconf", "run debconf-set-selections with `command`"),
     ("dnf", "`package` installs with whatever package manager the host has, where it is supported"),
     ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
     ("dpkg_selections", "run apt-mark with `command`"),

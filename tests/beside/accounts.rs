@@ -15,7 +15,7 @@ use super::{Task, checked, compare, task};
 const OWN: [&str; 4] = ["/etc", "/home", "/var/mail", "/srv"];
 
 /// A folder's copy below another folder.
-fn copy(place: &Path, folder: &Path) -> PathBuf {
+pub(super) fn copy(place: &Path, folder: &Path) -> PathBuf {
     let copy = folder.join(place.to_string_lossy().trim_start_matches('/').replace('/', "-"));
     let status = Command::new("cp").arg("-a").arg(place).arg(&copy).status().expect("cp runs");
     assert!(status.success(), "{} is copied", place.display());
@@ -23,7 +23,7 @@ fn copy(place: &Path, folder: &Path) -> PathBuf {
 }
 
 /// Does the work in a thread whose folders are copies of those below `base`, and end with it.
-fn privately<T: Send>(base: &Path, work: impl FnOnce() -> T + Send) -> T {
+pub(super) fn privately<T: Send>(places: &[&str], base: &Path, work: impl FnOnce() -> T + Send) -> T {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, unshare};
     std::thread::scope(|scope| {
@@ -32,9 +32,9 @@ fn privately<T: Send>(base: &Path, work: impl FnOnce() -> T + Send) -> T {
             let none = None::<&str>;
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("mounts stay here");
             let folder = tempfile::tempdir().expect("a folder");
-            for place in OWN {
+            for place in places {
                 let own = copy(&base.join(place.trim_start_matches('/').replace('/', "-")), folder.path());
-                mount(Some(&own), place, none, MsFlags::MS_BIND, none).expect("is mounted");
+                mount(Some(&own), *place, none, MsFlags::MS_BIND, none).expect("is mounted");
             }
             work()
         });
@@ -51,7 +51,7 @@ fn state() -> String {
 }
 
 /// Our result of really doing it here.
-fn done(task: &Task) -> Json {
+pub(super) fn done(task: &Task) -> Json {
     let Some(ActionKind::System(plan)) = find(task.module).map(|entry| &entry.action) else { panic!("no module {}", task.module) };
     let mut raw = Value::from(task.arguments.clone()).as_map().cloned().unwrap_or_default();
     let real = Real::default();
@@ -151,8 +151,10 @@ fn users_and_groups_are_ansibles() {
     // Both begin with the same: others work on this machine.
     let base = tempfile::tempdir().expect("a folder");
     OWN.iter().for_each(|place| drop(copy(Path::new(place), base.path())));
-    let Some((theirs, their_state)) = privately(base.path(), || Some((super::theirs(&json!({}), &[], &tasks)?.0, state()))) else { return };
-    let (ours, our_state) = privately(base.path(), || (tasks.iter().map(done).collect::<Vec<_>>(), state()));
+    let Some((theirs, their_state)) = privately(&OWN, base.path(), || Some((super::theirs(&json!({}), &[], &tasks)?.0, state()))) else {
+        return;
+    };
+    let (ours, our_state) = privately(&OWN, base.path(), || (tasks.iter().map(done).collect::<Vec<_>>(), state()));
     let different: Vec<String> = tasks
         .iter()
         .zip(theirs.iter().zip(&ours))

@@ -138,6 +138,21 @@ fn of_collections() -> Json {
             },
             "rules": [["required_if", "state", "present", ["value"]]],
         },
+        "authorized_key": {
+            "options": {
+                "user": {"type": "str", "required": true},
+                "key": {"type": "str", "required": true},
+                "path": {"type": "path"},
+                "manage_dir": yes_no(true),
+                "state": {"type": "str", "default": "present", "choices": ["absent", "present"]},
+                "key_options": {"type": "str"},
+                "exclusive": yes_no(false),
+                "comment": {"type": "str"},
+                "validate_certs": yes_no(true),
+                "follow": yes_no(false),
+            },
+            "rules": [],
+        },
         "modprobe": {
             "options": {
                 "name": {"type": "str", "required": true},

@@ -7,6 +7,7 @@ mod accounts;
 mod added;
 mod arguments;
 mod engine;
+mod files_of_the_system;
 #[cfg(feature = "controller")]
 mod handlers;
 #[cfg(feature = "controller")]

@@ -99,7 +99,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (path.clone(), 0..3_usize).prop_map(|(path, name)| Act::Read { path, name }),
         3 => (path.clone(), 0..3_usize).prop_map(|(path, name)| Act::Stat { path, name }),
         2 => (0..3_usize, 0..4_u8).prop_map(|(name, kind)| Act::Fact { name, kind }),
-        5 => (path.clone(), 0..10_u8).prop_map(|(path, kind)| Act::Edit { path, kind }),
+        5 => (path.clone(), 0..12_u8).prop_map(|(path, kind)| Act::Edit { path, kind }),
         2 => (path.clone(), 0..3_usize, 0..2_u8).prop_map(|(path, name, kind)| Act::Look { path, name, kind }),
         1 => Just(Act::Fail),
         1 => Just(Act::Flush),
@@ -312,7 +312,9 @@ impl Lab {
                     6 => ("assemble", json!({"src": path, "dest": next, "delimiter": "--"})),
                     7 => ("unarchive", json!({"src": "pack.tar", "dest": path, "mode": "u=rwX,go="})),
                     8 => ("tempfile", json!({"path": path, "state": "directory"})),
-                    _ => ("replace", json!({"path": path, "regexp": "^(.)o", "replace": "\\1i"})),
+                    9 => ("replace", json!({"path": path, "regexp": "^(.)o", "replace": "\\1i"})),
+                    10 => ("cron", json!({"name": "one", "job": "true", "user": "root", "cron_file": path})),
+                    _ => ("cron", json!({"name": "one", "state": "absent", "cron_file": path})),
                 };
                 value[module] = arguments;
             }

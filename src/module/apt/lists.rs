@@ -26,12 +26,27 @@ fn now(system: &dyn System) -> i64 {
 }
 
 /// Any index that cannot be read is an error: old lists would be taken for new ones.
-pub(super) fn read_lists() -> Action {
+pub(in crate::module) fn read_lists() -> Action {
     let mut command = Command::new("read the package lists anew", ["apt-get", "update", "-o", "APT::Update::Error-Mode=any"]);
     command.environment = environment();
     command.effect = Effect::PackageLists;
     command.accept = Accept::Any;
     Action::Run(command)
+}
+
+/// What apt-get said where it could not read them.
+fn said_in_vain(outcomes: &[ActionOutcome]) -> Option<String> {
+    let said = super::command::call(outcomes).map(|outcome| (outcome.rc.unwrap_or(0), text(&outcome.stderr)));
+    said.filter(|(rc, _)| *rc != 0).map(|(_, stderr)| stderr)
+}
+
+fn reason(stderr: &str) -> &str {
+    stderr.lines().rfind(|line| line.starts_with("E:")).unwrap_or("unknown reason")
+}
+
+/// Why the lists could not be read; `None`: they were.
+pub(in crate::module) fn newest_error(outcomes: &[ActionOutcome]) -> Option<String> {
+    said_in_vain(outcomes).map(|stderr| reason(&stderr).to_owned())
 }
 
 impl Apt {
@@ -45,16 +60,14 @@ impl Apt {
 
     /// After an attempt: again a little later, or on to the packages.
     pub(super) fn after_lists(self, before: i64, attempt: i64, outcomes: &[ActionOutcome], system: &dyn System) -> Result<Next> {
-        let said = super::command::call(outcomes).map(|outcome| (outcome.rc.unwrap_or(0), text(&outcome.stderr)));
-        let Some((_, stderr)) = said.filter(|(rc, _)| *rc != 0) else {
+        let Some(stderr) = said_in_vain(outcomes) else {
             let after = read_at(system)?;
             let progress = Progress { lists_read: after != before, lists_read_at: after };
             return self.packages(progress, crate::module::Mode::Apply, false, system).map(Next::Again);
         };
         let attempts = self.update_cache_retries.clamp(1, MOST_ATTEMPTS);
         if attempt >= attempts {
-            let reason = stderr.lines().rfind(|line| line.starts_with("E:")).unwrap_or("unknown reason");
-            let outcome = Outcome::failed(format!("Failed to update apt cache after {attempt} retries: {reason}"));
+            let outcome = Outcome::failed(format!("Failed to update apt cache after {attempt} retries: {}", reason(&stderr)));
             return Ok(Next::Done(outcome.with("stderr", stderr.as_str())));
         }
         // Who holds the lock needs his time; a server that did not answer may do so soon.

@@ -1,0 +1,149 @@
+//! Modules that know where their files are (`cron`, `apt_repository`, `debconf`) beside Ansible's, really done: each tool on a machine with an
+//! /etc, crontabs and answers of its own (a mount namespace).
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value as Json, json};
+
+use super::accounts::{copy, done, privately};
+use super::{Task, checked, compare, task};
+
+const OWN: [&str; 3] = ["/etc", "/var/spool/cron", "/var/cache/debconf"];
+
+/// Crontabs without what crontab(1) puts on top of them, and apt's lists. Ansible writes lists that it does not change in its own form.
+fn state() -> String {
+    let script = "for file in /var/spool/cron/crontabs/*; do echo $file; sed '1,3{/^# /d}' $file; done; \
+        find /etc/keys /etc/keys2 /etc/none /etc/cron.d /etc/apt/sources.list /etc/apt/sources.list.d -name '*.sources' -o -printf '%p %y %m %u %g\\n' | sort; \
+        for file in /etc/keys/* /etc/keys2/* /etc/none/here/* /etc/cron.d/* /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do echo $file; cat $file; done; cat /var/cache/debconf/config.dat /var/cache/debconf/passwords.dat";
+    let output = Command::new("sh").arg("-c").arg(script).output().expect("sh runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Both do them, one after the other, and end in the same.
+fn compared(tasks: &[Task]) {
+    let base = tempfile::tempdir().expect("a folder");
+    OWN.iter().for_each(|place| drop(copy(Path::new(place), base.path())));
+    let Some((theirs, their_state)) = privately(&OWN, base.path(), || Some((super::theirs(&json!({}), &[], tasks)?.0, state()))) else {
+        return;
+    };
+    let (ours, our_state) = privately(&OWN, base.path(), || (tasks.iter().map(done).collect::<Vec<_>>(), state()));
+    let pairs = tasks.iter().zip(theirs.iter().zip(&ours));
+    let different: Vec<String> = pairs.filter_map(|(task, (theirs, ours))| compare(task, theirs, ours, &[])).collect();
+    let lines = similar::TextDiff::from_lines(&their_state, &our_state);
+    let changed: String = lines.unified_diff().context_radius(0).header("Ansible's machine", "ours").to_string();
+    assert_eq!((different.join("\n").as_str(), changed.as_str()), ("", ""));
+}
+
+#[test]
+#[ignore = "a minute of Ansible, wants cron and python3-apt: cargo test --test main crontabs_and_package_sources -- --ignored"]
+fn crontabs_and_package_sources_are_ansibles() {
+    if !crate::support::nodes::root_or_skip() {
+        return;
+    }
+    let cron = |arguments: Json| task("cron", arguments);
+    let repository = |more: Json| {
+        let mut arguments = json!({"update_cache": false});
+        arguments.as_object_mut().expect("a mapping").extend(more.as_object().cloned().unwrap_or_default());
+        task("apt_repository", arguments)
+    };
+    let tasks: Vec<Task> = vec![
+        checked("cron", json!({"name": "a", "job": "true"})),
+        cron(json!({"name": "a", "job": "true", "minute": "*/5"})),
+        cron(json!({"name": "a", "job": "true", "minute": "*/5"})),
+        cron(json!({"name": "b", "job": "\nfalse\n", "special_time": "reboot"})),
+        cron(json!({"name": "a", "job": "true", "dow": "MON-FRI", "disabled": true})),
+        cron(json!({"name": "MAILTO", "env": true, "value": "me@example.org"})),
+        cron(json!({"name": "PATH", "env": true, "value": "/bin", "insertafter": "MAILTO"})),
+        cron(json!({"name": "PATH", "env": true, "value": "/usr/bin"})),
+        cron(json!({"name": "HOME", "env": true, "value": "/", "insertbefore": "NONE"})),
+        cron(json!({"name": "MAILTO", "env": true, "state": "absent"})),
+        cron(json!({"name": "b", "state": "absent"})),
+        cron(json!({"name": "b", "state": "absent"})),
+        cron(json!({"name": "others", "job": "date", "user": "games"})),
+        cron(json!({"name": "others", "job": "date -u", "user": "games"})),
+        cron(json!({"name": "in a file", "job": "date", "user": "games", "cron_file": "mine", "hour": "1", "dom": "2", "month": "3"})),
+        cron(json!({"name": "in a file", "job": "date", "user": "games", "cron_file": "mine", "hour": "1", "dom": "2", "month": "3"})),
+        cron(json!({"name": "in a file", "job": "date", "user": "games", "cron_file": "/etc/cron.d/mine.too"})),
+        cron(json!({"name": "SHELL", "env": true, "value": "/bin/sh", "user": "root", "cron_file": "mine"})),
+        checked("cron", json!({"name": "in a file", "cron_file": "mine.too", "state": "absent"})),
+        cron(json!({"name": "in a file", "cron_file": "mine.too", "state": "absent"})),
+        cron(json!({"name": "in a file", "cron_file": "mine", "state": "absent"})),
+        cron(json!({"name": "x", "cron_file": "none", "state": "absent"})),
+        cron(json!({"name": "x"})),
+        cron(json!({"name": "x", "job": "true", "cron_file": "y"})),
+        cron(json!({"name": "x y", "value": "true", "env": true})),
+        cron(json!({"name": "x", "job": "true", "special_time": "daily", "hour": "1"})),
+        cron(json!({"name": "x", "job": "true", "insertafter": "PATH"})),
+        cron(json!({"name": "x", "job": "one\ntwo", "user": "root", "cron_file": "lines"})),
+        checked("apt_repository", json!({"repo": "deb http://deb.example.org/debian  bookworm main"})),
+        repository(json!({"repo": "deb http://deb.example.org/debian  bookworm main"})),
+        repository(json!({"repo": "deb http://deb.example.org/debian bookworm main"})),
+        repository(json!({"repo": "deb-src http://deb.example.org/debian bookworm main", "mode": "0600"})),
+        repository(
+            json!({"repo": "deb [arch=amd64 signed-by=/etc/apt/keyrings/x.asc] https://u:p@get.example.org:8443/a-b/ ./", "mode": "u=rw,go="}),
+        ),
+        repository(json!({"repo": "deb http://x.example.org/ one two", "filename": "named"})),
+        repository(json!({"repo": "deb http://x.example.org/ one three", "filename": "named", "state": "present"})),
+        repository(json!({"repo": "deb http://x.example.org/ one two", "state": "absent"})),
+        repository(json!({"repo": "deb http://x.example.org/ one two", "state": "absent"})),
+        repository(json!({"repo": "deb http://x.example.org/ one three", "state": "absent"})),
+        repository(json!({"repo": "# deb http://x y z"})),
+        repository(json!({"repo": "http://x y z"})),
+        repository(json!({"repo": ""})),
+        repository(json!({"repo": "ppa:owner/name", "codename": "jammy", "state": "absent"})),
+        task("debconf", json!({"name": "debconf"})),
+        task("debconf", json!({"name": "ca-certificates"})),
+        task("debconf", json!({"name": "nothing-of-this-name"})),
+        checked("debconf", json!({"name": "debconf", "question": "debconf/priority", "value": "medium", "vtype": "select"})),
+        task("debconf", json!({"name": "debconf", "question": "debconf/priority", "value": "medium", "vtype": "select"})),
+        task("debconf", json!({"name": "debconf", "question": "debconf/priority", "value": "medium", "vtype": "select"})),
+        task("debconf", json!({"name": "mine", "question": "mine/one", "value": "some text", "vtype": "string"})),
+        task("debconf", json!({"name": "mine", "question": "mine/one", "value": "some text", "vtype": "string"})),
+        task("debconf", json!({"name": "mine", "question": "mine/one", "value": "other", "vtype": "string", "unseen": true})),
+        task("debconf", json!({"name": "mine", "question": "mine/two", "value": ["b", "a"], "vtype": "multiselect"})),
+        task("debconf", json!({"name": "mine", "question": "mine/two", "value": ["b", "a"], "vtype": "multiselect"})),
+        task("debconf", json!({"name": "mine", "question": "mine/two", "value": "a, b", "vtype": "multiselect"})),
+        task("debconf", json!({"name": "mine", "question": "mine/three", "value": true, "vtype": "boolean"})),
+        task("debconf", json!({"name": "mine", "question": "mine/three", "value": "True", "vtype": "boolean"})),
+        task("debconf", json!({"name": "mine", "question": "mine/three", "value": "true", "vtype": "seen"})),
+        task("debconf", json!({"name": "mine", "question": "mine/four", "value": "sesame", "vtype": "password"})),
+        task("debconf", json!({"name": "mine"})),
+        task("debconf", json!({"name": "mine", "question": "mine/one"})),
+    ];
+    compared(&tasks);
+}
+
+#[test]
+#[ignore = "wants the collection ansible.posix: ANSIBLE_COLLECTIONS_PATH=… cargo test --test main authorized_keys_are -- --ignored"]
+fn authorized_keys_are_ansibles() {
+    if !crate::support::nodes::root_or_skip() {
+        return;
+    }
+    let key = |more: Json| {
+        let mut arguments = json!({"user": "games"});
+        arguments.as_object_mut().expect("a mapping").extend(more.as_object().cloned().unwrap_or_default());
+        task("ansible.posix.authorized_key", arguments)
+    };
+    let tasks: Vec<Task> = vec![
+        key(json!({"key": "ssh-ed25519 AAAA a b", "path": "/etc/keys/games"})),
+        key(json!({"key": "ssh-ed25519 AAAA a b", "path": "/etc/keys/games"})),
+        key(json!({"key": "no-pty,from=\"1,2\" ssh-rsa BBBB c", "path": "/etc/keys/games"})),
+        key(json!({"key": "ssh-rsa BBBB c", "key_options": "from=\"1,2\",no-pty", "path": "/etc/keys/games"})),
+        key(json!({"key": "ssh-ed25519 AAAA", "comment": "c", "path": "/etc/keys/games", "manage_dir": false})),
+        key(
+            json!({"key": "ssh-rsa CCCC x\nssh-rsa DDDD y\n# no\n\nssh-rsa BBBB z", "exclusive": true, "path": "/etc/keys/games", "manage_dir": false}),
+        ),
+        key(json!({"key": "ssh-rsa CCCC", "state": "absent", "path": "/etc/keys/games", "manage_dir": false})),
+        key(json!({"key": "ssh-rsa CCCC", "state": "absent", "path": "/etc/keys/games", "manage_dir": false})),
+        key(json!({"key": "hello", "path": "/etc/keys/games", "manage_dir": false})),
+        key(json!({"key": "ssh-rsa BBBB z", "path": "/etc/none/here/games"})),
+        key(json!({"key": "ssh-rsa BBBB z", "path": "/etc/none/here/games", "manage_dir": false})),
+        Task { check: true, ..key(json!({"key": "ssh-rsa BBBB z", "path": "/etc/other/games"})) },
+        Task { check: true, ..key(json!({"key": "ssh-rsa BBBB z", "path": "/etc/keys/games"})) },
+        Task { check: true, ..task("ansible.posix.authorized_key", json!({"user": "none", "key": "ssh-rsa BBBB z"})) },
+        task("ansible.posix.authorized_key", json!({"user": "none", "key": "ssh-rsa BBBB z"})),
+        task("ansible.posix.authorized_key", json!({"user": "root", "key": "ssh-rsa BBBB z", "path": "/etc/keys2/games"})),
+    ];
+    compared(&tasks);
+}
