@@ -37,7 +37,7 @@ fn an_added_host_keeps_variables_without_a_machine() {
 }
 
 /// The last play is nobody's: all hosts of a batch failed before it.
-const BROKEN: &str = r#"
+const BROKEN: &str = r"
 - hosts: all
   gather_facts: false
   serial: 1
@@ -49,7 +49,7 @@ const BROKEN: &str = r#"
   tasks:
     - {name: too late, debug: {msg: x}}
     - {name: not taken, command: 'true', when: inventory_hostname == 'none'}
-"#;
+";
 
 #[test]
 fn no_host_begins_a_play_behind_one_that_may_end_the_run() {
