@@ -34,6 +34,8 @@ mod playbooks;
 #[cfg(feature = "controller")]
 mod project;
 #[cfg(feature = "controller")]
+mod published;
+#[cfg(feature = "controller")]
 mod ssh;
 #[cfg(feature = "controller")]
 mod static_agent;

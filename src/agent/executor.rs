@@ -255,6 +255,11 @@ impl Executor {
             }
             let program = Arc::clone(&self.program);
             let Some(play) = program.plays.iter().find(|play| play.index >= index) else { return Flow::Next };
+            if self.grows && self.resume.is_none() && play.index > index {
+                // Plays between that are others': what these add counts in this one.
+                index = play.index;
+                continue;
+            }
             index = play.index + 1;
             if self.resume.as_ref().is_some_and(|resume| resume.position.play() > Some(play.index)) {
                 continue;
@@ -276,6 +281,7 @@ impl Executor {
     fn run_play(&mut self, play: &Arc<Play>) -> Flow {
         let play = &self.suspended_play.take().unwrap_or_else(|| Arc::clone(play));
         self.play = Some(Arc::clone(play));
+        self.state.started |= !play.begins;
         if self.resume.is_none() {
             self.public_roles.clear();
         }
@@ -298,7 +304,8 @@ impl Executor {
         if self.resume.is_none() {
             let at = root.child(section::FACTS);
             // A further batch begins when the one before is through: everybody waits at the play's first step.
-            if play.batch > 0 && self.ordered {
+            // So it does where an earlier play may end the run for all.
+            if (play.batch > 0 || play.waits) && self.ordered {
                 let waited = self.port.reach(&at, self.state.dirty);
                 match waited.and_then(|_| self.port.ask(Question::PlayEnded { play: play.index })) {
                     Ok(Answer::Changed(true)) => return Flow::EndPlay,

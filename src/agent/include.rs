@@ -7,11 +7,36 @@ use std::sync::Arc;
 use super::context::Context;
 use super::executor::{Executor, Flow};
 use super::frame::Event;
-use super::task::{Items, LoopControl};
+use super::item::ItemRun;
+use super::task::{Items, LoopControl, summarise};
 use crate::program::{
     Block, Given, Include, Included, IncludedRole, Keywords, Layer, Map, Position, Role, RoleScope, Step, Task, Tree, Value, play::Variable,
 };
 use crate::template::{Error, Result};
+
+/// What the conditions say of an item.
+enum Taken {
+    Yes,
+    /// Its condition that is false.
+    No(Value),
+    /// It was done before the machine restarted.
+    Before,
+}
+
+/// Shown and counted as the task that an include is.
+fn as_task(include: &Include) -> Task {
+    let module = include.module();
+    Task {
+        name: include.name.clone(),
+        span: include.span,
+        keywords: include.keywords.clone(),
+        module: module.into(),
+        module_as_written: module.into(),
+        register: include.register.clone(),
+        digest: Arc::clone(&include.digest),
+        ..Task::default()
+    }
+}
 
 impl Executor {
     /// Runs an include over its items.
@@ -21,6 +46,9 @@ impl Executor {
             Ok(true) => {}
             Ok(false) => return Flow::Next,
             Err(error) => return self.include_error(include, &context, at, &error),
+        }
+        if self.resume.is_none() && !self.has_started(include.name.as_ref(), include.module(), &context) {
+            return Flow::Next;
         }
         let control_and_items = match &include.looping {
             None => Ok((None, Items::Single)),
@@ -36,27 +64,70 @@ impl Executor {
             Ok(pair) => pair,
             Err(error) => return self.include_error(include, &context, at, &error),
         };
-        match items {
-            Items::Single => self.include_once(include, parent, &context, &Map::new(), None, &at.child(0)),
-            Items::Error(error) => match self.conditions(&context, &Map::new(), at) {
-                Ok(Some(_)) => {
-                    self.state.recap.skipped += 1;
-                    Flow::Next
+        let (items, control) = match (items, control) {
+            (Items::List(items), Some(control)) => (items, control),
+            (Items::Error(error), _) => {
+                return match self.conditions(&context, &Map::new(), at) {
+                    Ok(Some(condition)) => self.include_skipped(include, &context, at, &[ItemRun::without(condition)]),
+                    _ => self.include_error(include, &context, at, &error),
+                };
+            }
+            _ => {
+                let (locals, inner) = (Map::new(), at.child(0));
+                return match self.is_taken(&context, &locals, &inner) {
+                    Ok(Taken::Yes) => self.include_once(include, parent, &context, &locals, None, &inner),
+                    Ok(Taken::Before) => Flow::Next,
+                    Ok(Taken::No(condition)) => self.include_skipped(include, &context, at, &[ItemRun::without(condition)]),
+                    Err(error) => self.include_error(include, &context, &inner, &error),
+                };
+            }
+        };
+        // As in Ansible all conditions come first: what one item brings decides nothing about the next.
+        let (mut taken, mut skipped) = (Vec::new(), Vec::new());
+        for (index, item) in items.iter().enumerate() {
+            let (locals, inner) = (control.locals(&items, index), at.child(index as u32));
+            match self.is_taken(&context, &locals, &inner) {
+                Ok(Taken::Yes) => taken.push((locals, inner)),
+                Ok(Taken::Before) => {}
+                Ok(Taken::No(condition)) => {
+                    let mut run = ItemRun::without(condition);
+                    run.decorate(&control, item, index, &locals);
+                    let label = include.looping.as_ref().and_then(|looping| looping.label.as_ref());
+                    let label = label.and_then(|label| self.evaluate(label, &context, &locals, at).ok());
+                    run.label = Some(label.unwrap_or_else(|| item.clone()));
+                    skipped.push(run);
                 }
-                _ => self.include_error(include, &context, at, &error),
-            },
-            Items::List(items) => {
-                let Some(control) = control else { return Flow::Next };
-                for index in 0..items.len() {
-                    let locals = control.locals(&items, index);
-                    match self.include_once(include, parent, &context, &locals, Some(&control), &at.child(index as u32)) {
-                        Flow::Next => {}
-                        other => return other,
-                    }
-                }
-                Flow::Next
+                Err(error) => return self.include_error(include, &context, &inner, &error),
             }
         }
+        if self.resume.is_none() {
+            if items.is_empty() {
+                return self.include_skipped(include, &context, at, &[ItemRun::without_items()]);
+            }
+            if taken.is_empty() {
+                return self.include_skipped(include, &context, at, &skipped);
+            }
+            // Ansible counts a loop as skipped where all of it is.
+            let task = as_task(include);
+            skipped.iter().for_each(|run| self.conclude(&task, &context, at, run, false));
+        }
+        for (locals, inner) in &taken {
+            match self.include_once(include, parent, &context, locals, Some(&control), inner) {
+                Flow::Next => {}
+                other => return other,
+            }
+        }
+        Flow::Next
+    }
+
+    /// Whether the item's conditions take it. What a restart was inside of was taken then.
+    fn is_taken(&self, context: &Context<'_>, locals: &Map, at: &Position) -> Result<Taken> {
+        match &self.resume {
+            Some(resume) if resume.is_inside(at) => return Ok(Taken::Yes),
+            Some(resume) if !resume.reaches(at) => return Ok(Taken::Before),
+            _ => {}
+        }
+        Ok(self.conditions(context, locals, at)?.map_or(Taken::Yes, Taken::No))
     }
 
     fn include_once(
@@ -68,17 +139,6 @@ impl Executor {
         control: Option<&LoopControl>,
         at: &Position,
     ) -> Flow {
-        if self.resume.as_ref().is_some_and(|resume| !resume.reaches(at)) {
-            return Flow::Next;
-        }
-        match self.conditions(own, locals, at) {
-            Ok(Some(_)) => {
-                self.state.recap.skipped += 1;
-                return Flow::Next;
-            }
-            Ok(None) => {}
-            Err(error) => return self.include_error(include, own, at, &error),
-        }
         // The include's own variables and the loop's: parameters of what is included.
         let mut parameters = include.keywords.vars.clone();
         parameters.origin = "include parameters".into();
@@ -258,22 +318,24 @@ impl Executor {
     }
 
     fn include_error(&mut self, include: &Include, context: &Context<'_>, at: &Position, error: &Error) -> Flow {
-        // Shown and counted as the task that an include is.
-        let module = if matches!(include.what, Included::Tasks(_)) { "include_tasks" } else { "include_role" };
-        let task = Task {
-            name: include.name.clone(),
-            span: include.span,
-            keywords: include.keywords.clone(),
-            module: module.into(),
-            module_as_written: module.into(),
-            register: include.register.clone(),
-            digest: Arc::clone(&include.digest),
-            ..Task::default()
-        };
+        let task = as_task(include);
         if let Some(cause) = error.unknown_cause() {
             self.state.opaque.get_or_insert_with(|| Arc::clone(cause));
         }
         self.report_error(&task, context, at, error)
+    }
+
+    /// Nothing of it is taken: shown, counted and registered as a task that is skipped.
+    fn include_skipped(&mut self, include: &Include, context: &Context<'_>, at: &Position, runs: &[ItemRun]) -> Flow {
+        let task = as_task(include);
+        for (index, run) in runs.iter().enumerate() {
+            self.conclude(&task, context, at, run, index + 1 == runs.len());
+        }
+        let value = match runs {
+            [run] if !run.in_loop => run.value.clone(),
+            runs => summarise(&runs.iter().map(|run| run.value.clone()).collect::<Vec<_>>(), runs),
+        };
+        self.after(&task, context, at, value, runs)
     }
 
     /// Finds a vars file among what was sent.

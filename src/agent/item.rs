@@ -60,6 +60,20 @@ impl ItemRun {
         Self { value: value.into(), status: Status::Skipped, skipped: true, attempts: 1, ..Self::default() }
     }
 
+    /// Skipped for a condition that is false.
+    pub fn without(condition: Value) -> Self {
+        Self::skipped(crate::map! {
+            "changed" => false, "skipped" => true, "skip_reason" => "Conditional result was False", "false_condition" => condition,
+        })
+    }
+
+    /// A loop over nothing.
+    pub fn without_items() -> Self {
+        Self::skipped(crate::map! {
+            "changed" => false, "skipped" => true, "skipped_reason" => "No items in the list", "results" => Vec::<Value>::new(),
+        })
+    }
+
     pub fn unknown(cause: &Arc<str>) -> Self {
         Self { value: Value::Unknown(Arc::clone(cause)), status: Status::Unknown(Arc::clone(cause)), attempts: 1, ..Self::default() }
     }
@@ -262,9 +276,7 @@ impl Executor {
         let (context, locals, at) = (item.context, item.locals, item.at);
         match self.conditions(context, locals, at) {
             Ok(Some(condition)) => {
-                return Ok(Ok(ItemRun::skipped(crate::map! {
-                    "changed" => false, "skipped" => true, "skip_reason" => "Conditional result was False", "false_condition" => condition,
-                })));
+                return Ok(Ok(ItemRun::without(condition)));
             }
             Ok(None) => {}
             Err(error) => return Err(item.loop_error.cloned().unwrap_or(error)),

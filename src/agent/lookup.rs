@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::scope::TaskScope;
-use super::tags::glob;
+use crate::program::tags::glob;
 use crate::program::{File, Map, Value};
 use crate::template::{Error, Result};
 

@@ -29,7 +29,6 @@ pub mod session;
 mod signals;
 mod sources;
 pub mod state;
-pub mod tags;
 mod task;
 pub mod worker;
 

@@ -9,7 +9,7 @@ use super::frame::{Answer, CallMode, Ends, Event, ItemResult, Question, Status};
 use super::item::{Item, ItemRun, is_read};
 use super::port::Ended;
 use super::predictions::Prediction;
-use crate::program::{Key, Loop, Map, Position, Strategy, Task, Tree, Value};
+use crate::program::{Key, Loop, Map, Position, Strategy, Task, Tree, Value, tags};
 use crate::template::{Error, Result};
 
 /// The items of a loop, or why there are none yet.
@@ -41,7 +41,7 @@ impl Executor {
                 Ok(false) => return Flow::Next,
                 Err(error) => return self.report_error(task, &context, at, &error),
             }
-            if !self.has_started(task.name.as_ref(), &context, at) {
+            if !self.has_started(task.name.as_ref(), &task.module_as_written, &context) {
                 return Flow::Next;
             }
         }
@@ -189,9 +189,7 @@ impl Executor {
             None => (Vec::new(), 0),
         };
         if items.is_empty() {
-            let run = ItemRun::skipped(crate::map! {
-                "changed" => false, "skipped" => true, "skipped_reason" => "No items in the list", "results" => Vec::<Value>::new(),
-            });
+            let run = ItemRun::without_items();
             self.conclude(task, context, at, &run, true);
             let value = run.value.clone();
             return (self.after(task, context, at, value.clone(), &[run]), value);
@@ -250,7 +248,7 @@ impl Executor {
     }
 
     /// Counts, registers, notifies; answers how the task ended.
-    fn after(&mut self, task: &Task, context: &Context<'_>, at: &Position, value: Value, runs: &[ItemRun]) -> Flow {
+    pub fn after(&mut self, task: &Task, context: &Context<'_>, at: &Position, value: Value, runs: &[ItemRun]) -> Flow {
         if self.resume.as_ref().is_some_and(|resume| resume.position == *at) {
             self.resume = None;
         }
@@ -323,7 +321,7 @@ impl Executor {
     }
 
     /// The item's event, and its place in the plan.
-    fn conclude(&mut self, task: &Task, context: &Context<'_>, at: &Position, run: &ItemRun, last: bool) {
+    pub fn conclude(&mut self, task: &Task, context: &Context<'_>, at: &Position, run: &ItemRun, last: bool) {
         if self.pass == Pass::Plan {
             let prediction = match &run.status {
                 Status::Unknown(cause) => Prediction::Unknown(Arc::clone(cause)),
@@ -433,22 +431,16 @@ impl Executor {
                 tags.extend(text.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty()));
             }
         }
-        Ok(super::tags::takes(&tags, &settings.tags, &settings.skip_tags))
+        Ok(tags::takes(&tags, &settings.tags, &settings.skip_tags))
     }
 
-    /// `--start-at-task`.
-    pub fn has_started(&mut self, name: Option<&Tree>, context: &Context<'_>, at: &Position) -> bool {
-        if self.state.started {
-            return true;
+    /// Whether `--start-at-task` has been reached.
+    pub fn has_started(&mut self, name: Option<&Tree>, module: &str, context: &Context<'_>) -> bool {
+        if !self.state.started {
+            let wanted = self.program.settings.start_at_task.as_deref();
+            let role = context.role().map(|role| &*role.name);
+            self.state.started = wanted.is_none_or(|wanted| tags::is_named(wanted, name, module, role));
         }
-        let Some(wanted) = self.program.settings.start_at_task.clone() else {
-            self.state.started = true;
-            return true;
-        };
-        let name = name.and_then(|name| self.text_of(name, context, &Map::new(), at).ok().flatten());
-        let full = |name: &str| context.role().map(|role| format!("{} : {name}", role.name));
-        self.state.started =
-            name.is_some_and(|name| super::tags::glob(&wanted, &name) || full(&name).is_some_and(|full| super::tags::glob(&wanted, &full)));
         self.state.started
     }
 
@@ -464,12 +456,9 @@ impl Executor {
         match &looping.with {
             None => match value {
                 Value::List(items) | Value::Tuple(items) => Ok(items.to_vec()),
-                other => Err(Error::failed(format!(
-                    "Invalid data passed to 'loop', it requires a list, got this instead: {}",
-                    self.masker.mask(&format!("{:?}", other.to_json(false).to_string()))
-                ))
-                .at(looping.span)
-                .hint("give a list, or use `query('…')`, or `| list`")),
+                other => Err(Error::failed(format!("The `loop` value must resolve to a 'list', not '{}'.", other.type_name()))
+                    .at(looping.span)
+                    .hint("give a list, or use `query('…')`, or `| list`")),
             },
             Some(plugin) => {
                 // As Ansible: `with_x: one` is a list of one term; `with_items` and most take the list as the terms.
@@ -600,7 +589,7 @@ impl LoopControl {
 }
 
 /// The registered value of a loop.
-fn summarise(results: &[Value], runs: &[ItemRun]) -> Value {
+pub fn summarise(results: &[Value], runs: &[ItemRun]) -> Value {
     let any = |is: fn(&ItemRun) -> bool| runs.iter().any(is);
     let flag = |value: &Value, name: &str| value.get(name).is_some_and(Value::is_truthy);
     let failed = results.iter().any(|result| flag(result, "failed"));

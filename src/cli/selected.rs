@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use crate::agent::tags::glob;
-use crate::playbook::Compiled;
+use crate::playbook::{Compiled, start};
+use crate::program::tags::{self, glob};
 use crate::program::{Keywords, Program, Settings, Step, Tree, Value};
 use crate::source::{Diagnostic, Diagnostics};
 
 /// Tags that are always there.
 const SPECIAL: [&str; 5] = ["all", "always", "never", "tagged", "untagged"];
 
-/// A tag that nothing has is a warning (Ansible says nothing); a task that nobody named is a mistake (Ansible says it after the run).
+/// A tag that nothing has is a warning (Ansible says nothing); a task to start at that no play has
+/// is a mistake (Ansible says it after the run).
 pub fn check(compiled: &Compiled, settings: &Settings, diagnostics: &mut Diagnostics) {
     if settings.tags.is_empty() && settings.skip_tags.is_empty() && settings.start_at_task.is_none() {
         return;
@@ -32,13 +33,16 @@ pub fn check(compiled: &Compiled, settings: &Settings, diagnostics: &mut Diagnos
         }
     }
     if let Some(wanted) = settings.start_at_task.as_deref()
-        && !words.open_names
         && !compiled.programs.is_empty()
-        && !words.names.iter().any(|name| glob(wanted, name))
+        && !compiled.plays.iter().any(|play| start::is_in(&play.play, settings))
     {
         let mistake = Diagnostic::nowhere(format!("--start-at-task {wanted}: no task is named `{wanted}`"));
-        let mistake = mistake.suggest(wanted, words.names.iter().map(String::as_str));
-        diagnostics.push(if mistake.label.is_none() { mistake.hint("`provision playbook --list-tasks FILE` lists them") } else { mistake });
+        diagnostics.push(if words.included.iter().any(|name| glob(wanted, name)) {
+            mistake.hint("it stands in what is included at run time, where no run can begin: name the include, or write import_tasks")
+        } else {
+            let mistake = mistake.suggest(wanted, words.names.iter().map(String::as_str));
+            if mistake.label.is_none() { mistake.hint("`provision playbook --list-tasks FILE` lists them") } else { mistake }
+        });
     }
 }
 
@@ -47,8 +51,9 @@ pub fn check(compiled: &Compiled, settings: &Settings, diagnostics: &mut Diagnos
 struct Words {
     tags: BTreeSet<String>,
     names: BTreeSet<String>,
+    /// Names in what is included at run time.
+    included: BTreeSet<String>,
     open_tags: bool,
-    open_names: bool,
 }
 
 impl Words {
@@ -59,11 +64,9 @@ impl Words {
                 self.steps(section, None);
             }
         }
-        program.fragments.tasks.iter().for_each(|(key, steps)| {
-            // `…/roles/NAME/tasks/…`: the name with its role is a name too.
-            let role = key.split_once("/roles/").and_then(|(_, rest)| rest.split('/').next());
-            self.steps(steps, role);
-        });
+        let names = std::mem::take(&mut self.names);
+        program.fragments.tasks.values().for_each(|steps| self.steps(steps, None));
+        self.included.append(&mut std::mem::replace(&mut self.names, names));
         program.fragments.roles.values().for_each(|role| self.steps(&role.dependencies, None));
     }
 
@@ -98,15 +101,9 @@ impl Words {
     }
 
     fn name(&mut self, name: Option<&Tree>, role: Option<&str>) {
-        match name {
-            None => {}
-            Some(tree) => match tree.literal().and_then(Value::as_str) {
-                Some(name) => {
-                    self.names.extend(role.map(|role| format!("{role} : {name}")));
-                    self.names.insert(name.to_owned());
-                }
-                None => self.open_names = true,
-            },
+        if let Some(name) = name.and_then(tags::written) {
+            self.names.extend(role.map(|role| format!("{role} : {name}")));
+            self.names.insert(name.to_owned());
         }
     }
 }

@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use super::{Context, Diff, Entry, Module, Outcome, Plan};
+use super::{Context, Diff, Entry, Mode, Module, Outcome, Plan};
 use crate::map;
 use crate::program::{Bytes, Value};
-use crate::system::{Action, Content, Error, Ownership, Result};
+use crate::system::{Action, Content, Error, Ownership, Result, System};
 
 /// The registry's entry.
 pub static MODULE: Entry = Entry::system::<Hostname>(&["hostname", "ansible.builtin.hostname"]);
 
 const FILE: &str = "/etc/hostname";
+
+/// systemd's name for people (machine-info(5)), which Ansible sets with the other.
+const PRETTY_FILE: &str = "/etc/machine-info";
 
 arguments! {
     /// Set the host name; the file and the running kernel agree afterwards. Arguments and results as in
@@ -70,11 +73,27 @@ impl Module for Hostname {
                 validate: None,
             });
         }
+        if file.trim() != self.name && self.is_by_systemd(system)? {
+            let before = system.read(Path::new(PRETTY_FILE))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+            let after = with_pretty_name(&before, &self.name);
+            if before != after {
+                actions.push(Action::WriteFile {
+                    path: PRETTY_FILE.into(),
+                    content: Content::Inline(Bytes(after.into_bytes().into())),
+                    ownership: Ownership::default(),
+                    backup: false,
+                    unsafe_writes: true,
+                    validate: None,
+                });
+            }
+        }
         if running != self.name {
             actions.push(Action::SetKernelHostname { name: self.name.clone() });
         }
         let hosts = system.read(Path::new("/etc/hosts"))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-        let full = crate::system::names::full_name(&self.name, &hosts);
+        // The kernel is asked for it, which has the old name still in check mode.
+        let asked = if context.mode == Mode::Check { &running } else { &self.name };
+        let full = crate::system::names::full_name(asked, &hosts);
         let short = self.name.split('.').next().unwrap_or_default();
         let domain = full.split_once('.').map_or("", |(_, domain)| domain).to_owned();
         let mut outcome = Outcome { changed: !actions.is_empty(), ..Outcome::ok() }.with("name", self.name.as_str());
@@ -90,4 +109,24 @@ impl Module for Hostname {
         }
         Ok(Plan::act(actions, outcome))
     }
+}
+
+impl Hostname {
+    fn is_by_systemd(&self, system: &dyn System) -> Result<bool> {
+        match self.method {
+            None => Ok(system.init()? == "systemd"),
+            Some(method) => Ok(matches!(method, Method::Debian | Method::Systemd)),
+        }
+    }
+}
+
+/// The file with this `PRETTY_HOSTNAME`; its other lines stay.
+fn with_pretty_name(file: &str, name: &str) -> String {
+    let line = format!("PRETTY_HOSTNAME={name}");
+    let mut lines: Vec<&str> = file.lines().collect();
+    match lines.iter_mut().find(|line| line.starts_with("PRETTY_HOSTNAME=")) {
+        Some(old) => *old = &line,
+        None => lines.push(&line),
+    }
+    lines.join("\n") + "\n"
 }

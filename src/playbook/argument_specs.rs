@@ -38,7 +38,11 @@ pub fn validation(loader: &mut Loader, specification: &Node, entry_point: &str) 
         module: "assert".into(),
         module_as_written: "ansible.builtin.validate_argument_spec".into(),
         arguments: Arguments {
-            named: vec![argument("that", Tree::List(that)), argument("quiet", Tree::Literal(true.into()))],
+            named: vec![
+                argument("that", Tree::List(that)),
+                argument("quiet", Tree::Literal(true.into())),
+                argument("success_msg", text_value("The arg spec validation passed")),
+            ],
             ..Arguments::default()
         },
         digest: digest(specification),

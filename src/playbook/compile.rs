@@ -151,6 +151,13 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     }
     let order: HashMap<&Arc<str>, usize> = context.inventory.hosts.keys().enumerate().map(|(index, name)| (name, index)).collect();
     everyone.sort_by_key(|host| order.get(host).copied().unwrap_or(usize::MAX));
+    let has = |play: &PlaySummary| play.batches.iter().any(|batch| !batch.is_empty()) && super::start::is_in(&play.play, &options.settings);
+    let begins = compiled.plays.iter().position(has);
+    if let Some(begins) = begins {
+        // Plays before it have nobody.
+        compiled.plays[..begins].iter_mut().for_each(|play| play.batches.clear());
+        everyone.retain(|host| compiled.plays.iter().any(|play| play.batches.iter().any(|batch| batch.contains(host))));
+    }
     let mut shared: HashMap<(usize, usize), Arc<Play>> = HashMap::new();
     for host in everyone {
         let mut program = context.program(&host, &folders);
@@ -185,6 +192,9 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
             let play = shared.entry((index, batch)).or_insert_with(|| {
                 let mut play = (*summary.play).clone();
                 play.batch = batch as u32;
+                // Further batches are run as a whole, as Ansible does.
+                play.begins = begins == Some(index) && batch == 0;
+                play.waits = compiled.plays[..index].iter().any(|play| play.batches.len() > 1 || play.play.is_ended_by_failures());
                 play.batch_hosts = Arc::new(summary.batches[batch].clone());
                 Arc::new(play)
             });

@@ -23,6 +23,7 @@ pub mod modules;
 pub mod play;
 pub mod possible;
 pub mod role;
+pub mod start;
 pub mod task;
 pub mod walk;
 

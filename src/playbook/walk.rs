@@ -155,7 +155,6 @@ impl<'p> Found<'p> {
             "service_facts" => self.defined.extend([Arc::from("services")]),
             // What else would define is not known (see `absent`).
             name if name.ends_with("_facts") => self.open |= &*task.module == "fail",
-            "getent" => self.patterns.push(Pattern::literal("getent_").followed_by_anything()),
             _ => {}
         }
         match &*task.module {

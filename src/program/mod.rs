@@ -4,6 +4,7 @@
 
 pub mod play;
 pub mod position;
+pub mod tags;
 pub mod tree;
 pub mod value;
 pub mod zone;

@@ -77,8 +77,14 @@ pub trait Recompile: Send {
     /// `false`: the host was there with these groups and variables.
     fn add_host(&mut self, name: &str, groups: &[Arc<str>], variables: &Map) -> bool;
     fn group_by(&mut self, host: &str, group: &str, parents: &[Arc<str>]) -> bool;
-    /// All programs as they are now.
-    fn programs(&mut self) -> Result<Vec<(Arc<str>, Program)>, String>;
+    /// Everything as it is now.
+    fn again(&mut self) -> Result<Again, String>;
+}
+
+/// A run's inventory and programs after a change.
+pub struct Again {
+    pub programs: Vec<(Arc<str>, Program)>,
+    pub inventory: BTreeMap<Arc<str>, HostVariables>,
 }
 
 /// What happens, in the order in which it is known here.

@@ -14,9 +14,9 @@ use super::reach::{Connections, Reach, Reached};
 use super::{Contents, HostVariables, Inputs, Recompile};
 use crate::agent::frame::{RunIdentity, RunMode};
 use crate::playbook::again::Again;
-use crate::playbook::compile::{Compiled, PlaySummary};
+use crate::playbook::compile::{Compiled, PlaySummary, Variables};
 use crate::playbook::file::Content;
-use crate::program::{Bytes, Map, Program, Value};
+use crate::program::{Bytes, Map, Value};
 use crate::ssh::{AgentBinaries, Ask, Connector, Keyring, Patience, Surroundings};
 
 /// A run that may begin.
@@ -89,11 +89,7 @@ pub fn prepare(
         become_passwords,
         ask,
         forks,
-        inventory: compiled
-            .variables
-            .into_iter()
-            .map(|(host, variables)| (host, HostVariables { in_folders: variables.in_folders, magic: variables.magic }))
-            .collect(),
+        inventory: inventory(compiled.variables),
         recompile: Some(Box::new(Anew { again, connections })),
         programs: compiled.programs.into_iter().collect(),
     };
@@ -115,13 +111,18 @@ impl Recompile for Anew {
         self.again.group_by(host, group, parents)
     }
 
-    fn programs(&mut self) -> Result<Vec<(Arc<str>, Program)>, String> {
+    fn again(&mut self) -> Result<super::Again, String> {
         let compiled = self.again.compile()?;
         if let Ok(mut connections) = self.connections.write() {
             *connections = compiled.connections;
         }
-        Ok(compiled.programs.into_iter().collect())
+        Ok(super::Again { programs: compiled.programs.into_iter().collect(), inventory: inventory(compiled.variables) })
     }
+}
+
+fn inventory(variables: BTreeMap<Arc<str>, Variables>) -> BTreeMap<Arc<str>, HostVariables> {
+    let of_host = |variables: Variables| HostVariables { in_folders: variables.in_folders, magic: variables.magic };
+    variables.into_iter().map(|(host, variables)| (host, of_host(variables))).collect()
 }
 
 /// Who runs: for the one who comes second.

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 
+use crate::published::told::{recaps_of_ours, recaps_of_theirs};
+
 /// A project's folder.
 pub struct Project {
     folder: tempfile::TempDir,
@@ -18,6 +20,8 @@ pub struct Ran {
     pub code: i32,
     /// Task and status, by host, in order; an include is none of them.
     pub told: BTreeMap<String, Vec<String>>,
+    /// Counts of the end, a line a host.
+    pub recaps: Vec<String>,
     /// Files below its own root.
     pub files: BTreeMap<String, String>,
 }
@@ -87,8 +91,9 @@ impl Project {
         }
         let mut files = BTreeMap::new();
         read(&root, &root, &mut files);
+        let recaps = if program == self.ansible { recaps_of_theirs(&stdout) } else { recaps_of_ours(&stdout) };
         let said = stdout + &String::from_utf8_lossy(&output.stderr);
-        (Ran { code: output.status.code().unwrap_or(-1), told, files }, said)
+        (Ran { code: output.status.code().unwrap_or(-1), told, recaps, files }, said)
     }
 }
 

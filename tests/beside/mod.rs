@@ -3,6 +3,8 @@
 
 #[cfg(feature = "controller")]
 mod accounts;
+#[cfg(feature = "controller")]
+mod added;
 mod arguments;
 mod engine;
 #[cfg(feature = "controller")]
@@ -15,6 +17,8 @@ mod hostvars;
 #[cfg(feature = "controller")]
 mod implicit;
 #[cfg(feature = "controller")]
+mod includes;
+#[cfg(feature = "controller")]
 mod local;
 #[cfg(feature = "controller")]
 mod notify;
@@ -22,6 +26,8 @@ mod notify;
 mod precedence;
 #[cfg(feature = "controller")]
 mod published;
+#[cfg(feature = "controller")]
+mod start;
 #[cfg(feature = "controller")]
 mod templates;
 #[cfg(feature = "controller")]

@@ -285,6 +285,11 @@ impl Coordinator {
     }
 
     pub(super) fn delegate(&mut self, asker: &Arc<str>, asked: u64, on: &Arc<str>, request: Box<Perform>) {
+        if let Some(failure) = self.hosts.get(on).and_then(|host| host.stands_in.as_ref()) {
+            let reason = format!("delegated to {on}: {}", failure.message);
+            self.answer(asker, asked, Answer::Unreachable(reason.into()));
+            return;
+        }
         self.next += 1;
         let id = self.next;
         self.performs.insert(id, Performing { asker: Arc::clone(asker), asked, on: Arc::clone(on) });

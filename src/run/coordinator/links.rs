@@ -50,6 +50,20 @@ impl Coordinator {
         self.connect(name, patience);
     }
 
+    /// As `add_host` makes one to keep variables in: Ansible never connects to it.
+    pub(super) fn is_only_a_name(&self, name: &Arc<str>) -> bool {
+        let host = self.hosts.get(name).filter(|host| host.added && host.stands_in.is_none() && host.is_live());
+        host.and_then(|host| host.program.as_ref()).is_some_and(|program| program.is_without_machine())
+    }
+
+    /// Its tasks are run on the controller; nothing is delegated to it.
+    pub(super) fn stand_in(&mut self, name: &Arc<str>, failure: Failure) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.stands_in = Some(failure);
+        }
+        self.connect(name, Patience::StandIn);
+    }
+
     pub(super) fn try_again(&mut self, name: &Arc<str>) {
         self.next += 1;
         let session = self.next;

@@ -52,6 +52,10 @@ struct Host {
     published: Told,
     /// Variables that other hosts have set for it.
     told: Told,
+    /// It came by `add_host`.
+    added: bool,
+    /// A name without a machine, whose tasks need none: why it was not reached.
+    stands_in: Option<Failure>,
     /// Sent before the session was there.
     queued: Vec<Down>,
     /// The attempt to reach it.
@@ -75,6 +79,8 @@ impl Host {
             suspended: None,
             published: Told::default(),
             told: Told::default(),
+            added: false,
+            stands_in: None,
             queued: Vec::new(),
             connecting: None,
         }
@@ -221,7 +227,7 @@ impl Coordinator {
         let session = self.next;
         if let Some(host) = self.hosts.get_mut(name) {
             host.session = session;
-            if host.suspended.is_none() {
+            if host.suspended.is_none() && host.stands_in.is_none() {
                 self.tell(Happening::Connecting { host: Arc::clone(name) });
             }
         }
@@ -284,6 +290,8 @@ impl Coordinator {
                     self.try_again(&host);
                 } else if self.is_awaited(&host) {
                     self.give_up(&host, GivenUp::Gone(error.message));
+                } else if self.is_only_a_name(&host) {
+                    self.stand_in(&host, Failure { message: error.message, hint: error.hint });
                 } else {
                     self.unreachable(&host, Failure { message: error.message, hint: error.hint });
                 }

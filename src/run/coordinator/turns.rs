@@ -170,8 +170,11 @@ impl Coordinator {
             return None;
         }
         let Some(recompile) = &mut self.inputs.recompile else { return Some(Answer::Done) };
-        let programs = match recompile.programs() {
-            Ok(programs) => programs,
+        let programs = match recompile.again() {
+            Ok(again) => {
+                self.inventory = again.inventory;
+                again.programs
+            }
             Err(message) => return Some(Answer::Error { message, hint: None }),
         };
         let mut own = None;
@@ -187,7 +190,7 @@ impl Coordinator {
                     let mut later = (*program).clone();
                     later.plays.retain(|play| play.index >= from_play);
                     self.order.push(Arc::clone(&name));
-                    self.hosts.insert(Arc::clone(&name), Host::new(Some(Arc::new(later))));
+                    self.hosts.insert(Arc::clone(&name), Host { added: true, ..Host::new(Some(Arc::new(later))) });
                     added.push(name);
                 }
             }

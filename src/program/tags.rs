@@ -1,6 +1,8 @@
-//! `--tags`, `--skip-tags`, and shell patterns.
+//! `--tags`, `--skip-tags`, `--start-at-task`, and shell patterns.
 
 use std::sync::Arc;
+
+use super::{Tree, Value};
 
 /// Ansible's rule: which tasks a choice of tags takes.
 pub fn takes(tags: &[String], only: &[Arc<str>], skip: &[Arc<str>]) -> bool {
@@ -16,6 +18,24 @@ pub fn takes(tags: &[String], only: &[Arc<str>], skip: &[Arc<str>]) -> bool {
         return has("always") && !in_list(skip, "always");
     }
     !(shares(skip) || (in_list(skip, "tagged") && !tags.is_empty()))
+}
+
+/// A name as it is written, templates unevaluated.
+pub fn written(name: &Tree) -> Option<&str> {
+    match name {
+        Tree::Template(template) | Tree::Expression(template) => Some(&*template.source),
+        name => name.literal().and_then(Value::as_str),
+    }
+}
+
+/// Whether `--start-at-task` means the task: its name as it is written, or what Ansible calls a task without one, its module.
+pub fn is_named(wanted: &str, name: Option<&Tree>, module: &str, role: Option<&str>) -> bool {
+    let is = |name: &str| wanted == name || glob(wanted, name);
+    let name = name.and_then(written);
+    match role {
+        Some(role) => name.is_some_and(is) || is(&format!("{role} : {}", name.unwrap_or(module))),
+        None => is(name.unwrap_or(module)),
+    }
 }
 
 /// fnmatch(3) over `*`, `?` and `[…]`.
