@@ -83,6 +83,8 @@ pub struct Executor {
     pub handling: bool,
     /// Blocks around the task in hand whose `rescue` would take a failure.
     pub rescues: u32,
+    /// What modules' results warned of, each told once.
+    pub warned: BTreeSet<String>,
 }
 
 /// Sections of a play, in positions.
@@ -122,6 +124,7 @@ impl Executor {
             grows: false,
             ordered,
             resume: None,
+            warned: BTreeSet::new(),
             given_up: None,
             suspended_play: None,
             lock: None,

@@ -348,6 +348,17 @@ impl Executor {
         } else {
             result
         };
+        if self.pass != Pass::Plan && !run.no_log {
+            let warnings = match run.value.get("warnings") {
+                Some(Value::List(warnings)) => warnings.to_vec(),
+                _ => Vec::new(),
+            };
+            for warning in warnings.iter().filter_map(Value::as_str) {
+                if self.warned.insert(warning.to_owned()) {
+                    self.warn(warning);
+                }
+            }
+        }
         let hidden = |text: &String| if run.no_log { "(hidden by no_log)".to_owned() } else { self.masker.mask(text) };
         self.port.event(Event::Item(ItemResult {
             position: at.clone(),

@@ -10,8 +10,25 @@ pub fn full_name(nodename: &str, hosts: &str) -> String {
     names.iter().find(|name| name.contains('.')).or(names.first()).map_or(nodename, |name| name).to_owned()
 }
 
-/// fnmatch(3) as Python has it: `*`, `?`, `[abc]`, `[!abc]`.
+/// fnmatch(3) as Python has it: `*`, `?`, `[abc]`, `[!abc]`. For many names: a [`Pattern`].
 pub fn matches(pattern: &str, name: &str) -> bool {
+    Pattern::new(pattern).matches(name)
+}
+
+/// Such a pattern, made once for many names.
+pub struct Pattern(Option<fancy_regex::Regex>);
+
+impl Pattern {
+    pub fn new(pattern: &str) -> Self {
+        Self(fancy_regex::Regex::new(&regex_of(pattern)).ok())
+    }
+
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.as_ref().is_some_and(|regex| regex.is_match(name).unwrap_or(false))
+    }
+}
+
+fn regex_of(pattern: &str) -> String {
     let mut regex = String::from("^(?s:");
     let mut letters = pattern.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -38,7 +55,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
         }
     }
     regex.push_str(")$");
-    fancy_regex::Regex::new(&regex).is_ok_and(|regex| regex.is_match(name).unwrap_or(false))
+    regex
 }
 
 #[cfg(test)]

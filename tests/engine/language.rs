@@ -43,6 +43,28 @@ fn data_of_one_host_is_used_by_another() {
     hosts_and_groups_are_added_in_mid_run(&lab);
     run_once_serves_all(&lab);
     modules_that_are_not_there_fail_where_they_are_reached(&lab);
+    what_a_result_warns_of_is_told_once(&lab);
+}
+
+fn what_a_result_warns_of_is_told_once(lab: &Lab) {
+    lab.write(
+        "warned.yaml",
+        r#"
+- hosts: a
+  gather_facts: false
+  tasks:
+    - cron: {name: one, job: "true", user: root, cron_file: /root/jobs.sh}
+    - cron: {name: two, job: "true", user: root, cron_file: /root/jobs.sh}
+      loop: [1, 2]
+    - cron: {name: three, job: "true", user: root, cron_file: /root/of.secret}
+      no_log: true
+"#,
+    );
+    let said = lab.play(&["warned.yaml"]).expect(0);
+    let warnings = said.events("warning");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let message = warnings[0]["message"].as_str().expect("a text");
+    assert!(message.starts_with("Filename portion of cron_file (\"jobs.sh\") should consist solely"), "{message}");
 }
 
 /// Roles for many systems have them behind conditions.

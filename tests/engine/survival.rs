@@ -413,7 +413,7 @@ fn order(lab: &Lab, name: &str, command: &str) {
 #[test]
 fn two_runs_never_work_at_once() {
     let Some(lab) = Lab::new(&["a"]) else { return };
-    order(&lab, "first.yaml", "sleep 6; echo first >> /root/log");
+    order(&lab, "first.yaml", "sleep 15; echo first >> /root/log");
     order(&lab, "second.yaml", "echo second >> /root/log");
     let first = lab.start(&["first.yaml"]);
     wait_on(&lab, "a", "pgrep -x sleep");

@@ -53,6 +53,7 @@ fn prerequisites_of_a_cluster_are_what_ansible_makes_of_them() {
 }
 
 #[test]
+#[ignore = "minutes of Ansible: cargo test --test main published:: -- --ignored"]
 fn a_web_tier_with_its_database_is_what_ansible_makes_of_it() {
     run(
         "web",
@@ -66,6 +67,7 @@ fn a_web_tier_with_its_database_is_what_ansible_makes_of_it() {
 }
 
 #[test]
+#[ignore = "minutes of Ansible: cargo test --test main published:: -- --ignored"]
 fn a_hardened_system_is_what_ansible_makes_of_it() {
     run("hardening", &["bastion", "internal"], &[&["site.yml"], &["site.yml", "--diff"]]);
 }
@@ -80,6 +82,7 @@ fn exporters_as_units_are_what_ansible_makes_of_them() {
 }
 
 #[test]
+#[ignore = "minutes of Ansible: cargo test --test main published:: -- --ignored"]
 fn a_rolling_deploy_is_what_ansible_makes_of_it() {
     run(
         "deploy",
@@ -89,6 +92,7 @@ fn a_rolling_deploy_is_what_ansible_makes_of_it() {
 }
 
 #[test]
+#[ignore = "minutes of Ansible: cargo test --test main published:: -- --ignored"]
 fn a_playbook_in_the_old_style_is_what_ansible_makes_of_it() {
     run(
         "runner",

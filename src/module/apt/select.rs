@@ -72,7 +72,8 @@ pub(super) fn expanded(texts: &[String], system: &dyn System) -> Result<Vec<Spec
         };
         let before = specs.len();
         let native = !spec.name.contains(':');
-        let matching = names.iter().filter(|name| !(native && name.contains(':')) && crate::system::names::matches(&spec.name, name));
+        let pattern = crate::system::names::Pattern::new(&spec.name);
+        let matching = names.iter().filter(|name| !(native && name.contains(':')) && pattern.matches(name));
         specs.extend(matching.map(|name| Spec { name: name.clone(), wanted: Wanted::Any }));
         if specs.len() == before {
             return Err(Error::failed(format!("No package(s) matching '{}' available", spec.name)));

@@ -18,6 +18,7 @@ mod virtualization;
 use std::path::Path;
 
 use crate::program::{Key, Map, Value};
+use crate::system::names::Pattern;
 use crate::system::{FactRequest, Result, traceless};
 
 /// The facts of the request's subsets whose names match its filter, prefixed with `ansible_`.
@@ -84,14 +85,13 @@ fn filtered(facts: Map, patterns: &[String]) -> Map {
     if patterns.is_empty() || patterns == ["*"] {
         return facts;
     }
-    let fits = |name: &str| {
-        patterns.iter().any(|pattern| {
-            let prefixed = ["ansible_", "facter", "ohai"].iter().any(|prefix| pattern.starts_with(prefix));
-            pattern.is_empty()
-                || crate::system::names::matches(pattern, name)
-                || (!prefixed && crate::system::names::matches(&format!("ansible_{pattern}"), name))
-        })
-    };
+    if patterns.iter().any(String::is_empty) {
+        return facts;
+    }
+    let mut wanted: Vec<Pattern> = patterns.iter().map(|pattern| Pattern::new(pattern)).collect();
+    let bare = patterns.iter().filter(|pattern| !["ansible_", "facter", "ohai"].iter().any(|prefix| pattern.starts_with(prefix)));
+    wanted.extend(bare.map(|pattern| Pattern::new(&format!("ansible_{pattern}"))));
+    let fits = |name: &str| wanted.iter().any(|pattern| pattern.matches(name));
     facts.into_iter().filter(|(name, _)| fits(&name.text())).collect()
 }
 
