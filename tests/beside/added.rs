@@ -21,6 +21,10 @@ const SITE: &str = r#"
   gather_facts: false
   tasks:
     - {name: of all, set_fact: {own: "{{ inventory_hostname }}"}}
+    - name: order
+      copy: {content: "{{ groups.all | join(' ') }} {{ ansible_play_hosts | join(' ') }}\n", dest: "{{ root }}/order"}
+      delegate_to: one
+      run_once: true
     - name: table
       copy: {content: "{{ groups.all | map('extract', hostvars, 'own') | sort | join(' ') }}\n", dest: "{{ root }}/table"}
       delegate_to: one

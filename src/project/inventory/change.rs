@@ -21,7 +21,11 @@ impl Inventory {
         if !self.hosts.contains_key(&name) {
             let host = Host { name: Arc::clone(&name), span: NOWHERE, groups: Vec::new(), vars: Vec::new(), source: None, implicit: false };
             self.hosts.insert(Arc::clone(&name), host);
-            self.member("all", &name);
+            // Ansible puts it into `all` itself, before what comes from other groups.
+            if let Some(all) = self.groups.get_mut("all") {
+                all.hosts.insert(self.first_of_all.min(all.hosts.len()), Arc::clone(&name));
+                self.first_of_all += 1;
+            }
             if groups.is_empty() {
                 self.member("ungrouped", &name);
             }

@@ -214,7 +214,8 @@ impl Graph {
             };
             (key, group)
         });
-        (Inventory { hosts: hosts.collect(), groups: groups.collect(), ..Inventory::default() }, warnings)
+        let first_of_all = self.groups["all"].hosts.len();
+        (Inventory { hosts: hosts.collect(), groups: groups.collect(), first_of_all, ..Inventory::default() }, warnings)
     }
 
     /// The longest way from `all` to each group.

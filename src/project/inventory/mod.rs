@@ -39,6 +39,8 @@ pub struct Inventory {
     source_folders: Vec<PathBuf>,
     /// Beside playbooks, by the playbook's folder.
     beside_playbooks: BTreeMap<PathBuf, Adjacent>,
+    /// So many hosts of `all` are its own, not those of groups below: they come first.
+    first_of_all: usize,
 }
 
 #[derive(Clone, Debug)]

@@ -126,10 +126,10 @@ impl Coordinator {
             Question::Prompt { text, echo } => self.prompt(name, id, &text, echo),
             Question::Delegate { host, request } => self.delegate(name, id, &host, request),
             Question::RanOnce { position, result, facts, failed, ends } => {
-                if let Some(play) = position.play().filter(|_| ends == Ends::Play) {
-                    self.ended_plays.insert(play);
-                }
                 let batch = self.hosts.get(name).map_or(0, |host| host.batch(&position));
+                if let Some(play) = position.play().filter(|_| ends == Ends::Play) {
+                    self.ended_plays.entry(play).or_insert(batch);
+                }
                 self.ran_once.insert((position, batch), Answer::RunOnce { result, facts, failed, ends });
                 self.answer(name, id, Answer::Done);
             }
@@ -140,7 +140,9 @@ impl Coordinator {
                 self.answer(name, id, Answer::Done);
             }
             Question::PlayEnded { play } => {
-                let ended = self.ended_plays.contains(&play);
+                // A host of the same batch that comes later still does what stands before the end.
+                let batch = self.hosts.get(name).map_or(0, |host| host.batch(&Position(vec![play])));
+                let ended = self.ended_plays.get(&play).is_some_and(|by| *by < batch);
                 self.answer(name, id, Answer::Changed(ended));
             }
             Question::SetHostFacts { host, facts } => {

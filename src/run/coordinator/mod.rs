@@ -130,8 +130,8 @@ pub struct Coordinator {
     runners: HashMap<(Position, u32), Arc<str>>,
     /// Who runs a task that only so many run at once.
     turns: HashMap<Position, BTreeSet<Arc<str>>>,
-    /// Plays that `meta: end_play` ended, for their further batches.
-    ended_plays: BTreeSet<u32>,
+    /// Plays that `meta: end_play` ended, for the batches behind the one that it stands here with.
+    ended_plays: BTreeMap<u32, u32>,
     /// Requests performed for others, by our id.
     performs: HashMap<u64, Performing>,
     next: u64,
@@ -166,7 +166,7 @@ impl Coordinator {
             ran_once: HashMap::new(),
             runners: HashMap::new(),
             turns: HashMap::new(),
-            ended_plays: BTreeSet::new(),
+            ended_plays: BTreeMap::new(),
             performs: HashMap::new(),
             next: 0,
             waiters: Vec::new(),
