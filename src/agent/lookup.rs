@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::scope::TaskScope;
-use crate::program::tags::glob;
+use crate::program::glob::glob;
 use crate::program::{File, Map, Value};
 use crate::template::{Error, Result};
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::playbook::{Compiled, start};
-use crate::program::tags::{self, glob};
+use crate::program::glob::glob;
+use crate::program::tags;
 use crate::program::{Keywords, Program, Settings, Step, Tree, Value};
 use crate::source::{Diagnostic, Diagnostics};
 

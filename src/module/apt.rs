@@ -149,7 +149,7 @@ impl Module for Apt {
             if due {
                 first.push(lists::read_lists());
                 let mut plan = Plan::act(first, progress.on(Outcome::changed()));
-                plan.predicted.result.insert("cache_update_time".into(), Value::unknown("the package lists are read anew"));
+                plan.predicted.result.insert("cache_update_time".into(), Value::unknown("the package lists, read anew"));
                 return Ok(plan.then(move |outcomes, system| apt.after_lists(read_at, 1, outcomes, system)));
             }
             let (mode, diff) = (context.mode, context.diff);
@@ -165,13 +165,13 @@ impl Module for Apt {
             // What the old lists lack, the new ones may have.
             Err(error) if due => {
                 let mut outcome = Outcome::changed();
-                outcome.result.insert("stdout".into(), Value::unknown(format!("the package lists are read anew first ({})", error.message)));
+                outcome.result.insert("stdout".into(), Value::unknown(format!("the package lists, read anew first ({})", error.message)));
                 Plan::act(Vec::new(), outcome)
             }
             Err(error) => return Err(error),
         };
         if due {
-            plan.predicted.result.insert("cache_update_time".into(), Value::unknown("the package lists are read anew"));
+            plan.predicted.result.insert("cache_update_time".into(), Value::unknown("the package lists, read anew"));
         }
         plan.always &= first.is_empty();
         plan.actions.splice(0..0, first);
@@ -319,7 +319,7 @@ impl Apt {
         let present = names.into_iter().map(|name| (name, None)).collect();
         let command = self.apt_get(label, &options, &verb, &[]).effect(Effect::Packages { present, absent: Vec::new() });
         let mut plan = self.acting(self.guarded(command, system)?, progress.on(Outcome::changed()));
-        plan.predicted.result.insert("msg".into(), Value::unknown("apt-get says it"));
+        plan.predicted.result.insert("msg".into(), Value::unknown("what apt-get says"));
         Ok(plan.with_message())
     }
 
@@ -333,7 +333,7 @@ impl Apt {
         ask.repair = None;
         let act = self.apt_get(label.to_owned(), &options, verb, names).effect(Effect::Opaque);
         let mut predicted = progress.on(Outcome::changed());
-        predicted.result.insert("stdout".into(), Value::unknown("apt-get is asked first"));
+        predicted.result.insert("stdout".into(), Value::unknown("what apt-get says"));
         let apt = self.clone();
         let mut plan = Plan::act(vec![Action::Run(ask)], predicted).then(move |outcomes, system| {
             let said = call(outcomes).map(|outcome| text(&outcome.stdout)).unwrap_or_default();
@@ -350,8 +350,8 @@ impl Apt {
     fn acting(&self, actions: Vec<Action>, mut outcome: Outcome) -> Plan {
         let judged = self.policy_rc_d.is_some();
         let known = outcome.clone();
-        outcome.result.insert("stdout".into(), Value::unknown("apt-get says it"));
-        outcome.result.insert("stderr".into(), Value::unknown("apt-get says it"));
+        outcome.result.insert("stdout".into(), Value::unknown("what apt-get says"));
+        outcome.result.insert("stderr".into(), Value::unknown("what apt-get says"));
         let label = actions.iter().find_map(|action| match action {
             Action::Run(command) => Some(command.clone()),
             _ => None,

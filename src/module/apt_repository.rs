@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::apt::{newest_error, read_lists};
 use super::file_arguments::{Draft, FileArguments, followed, fresh};
-use super::{Context, Entry, Module, Next, Outcome, Plan};
-use crate::program::{Bytes, Value};
-use crate::system::{Action, Content, Error, FileKind, Ownership, Result, System};
+use super::{Context, Entry, Module, Next, Outcome, Plan, State};
+use crate::program::Value;
+use crate::system::{Action, Error, FileKind, Ownership, Result, System};
 use sources::{List, file_name, parse};
 
 /// The registry's entry.
@@ -46,16 +46,6 @@ arguments! {
         codename: Option<String>,
         /// Nothing is needed here.
         install_python_apt: bool [default("yes")],
-    }
-}
-
-choices! {
-    /// Whether the line is there.
-    pub enum State {
-        /// It is not.
-        Absent = "absent",
-        /// It is.
-        Present = "present",
     }
 }
 
@@ -169,18 +159,13 @@ impl AptRepository {
         } else if change.former.is_none() {
             ownership.mode = Some(fresh(FileKind::File).mode);
         }
-        Ok(write(path, content.as_bytes().to_vec(), ownership))
+        Ok(Action::write(path, content.clone().into(), ownership))
     }
-}
-
-fn write(path: PathBuf, content: Vec<u8>, ownership: Ownership) -> Action {
-    let content = Content::Inline(Bytes(content.into()));
-    Action::WriteFile { path, content, ownership, backup: false, unsafe_writes: false, validate: None }
 }
 
 fn restored(path: PathBuf, former: Option<Vec<u8>>) -> Action {
     match former {
-        Some(content) => write(path, content, Ownership::default()),
+        Some(content) => Action::write(path, content.into(), Ownership::default()),
         None => Action::Remove { path },
     }
 }

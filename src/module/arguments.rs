@@ -704,3 +704,13 @@ macro_rules! choices {
         }
     };
 }
+
+choices! {
+    /// Whether what a module keeps is there.
+    pub enum State {
+        /// It is not.
+        Absent = "absent",
+        /// It is.
+        Present = "present",
+    }
+}

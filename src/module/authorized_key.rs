@@ -6,10 +6,11 @@ mod keys;
 
 use std::path::{Path, PathBuf};
 
+use super::curl::{Answer, Connection, Redirects, Request, mask};
 use super::file_arguments::{Draft, FileArguments, followed};
-use super::{Context, Entry, Mode, Module, Next, Outcome, PathText, Plan};
-use crate::program::{Bytes, Value};
-use crate::system::{Accept, Action, Command, Content, Effect, Error, Ownership, Result, System, User};
+use super::{Context, Entry, Mode, Module, Next, Outcome, PathText, Plan, State};
+use crate::program::{Map, Value};
+use crate::system::{Action, Effect, Error, Ownership, Result, System, User};
 use keys::{Key, Lines};
 
 /// The registry's entry.
@@ -41,38 +42,37 @@ arguments! {
     }
 }
 
-choices! {
-    /// Whether the keys are there.
-    pub enum State {
-        /// They are not.
-        Absent = "absent",
-        /// They are.
-        Present = "present",
-    }
-}
-
 impl Module for AuthorizedKey {
     fn plan(&self, context: &Context<'_>) -> Result<Plan> {
         if !self.key.starts_with("http") {
             return self.decide(&self.key, context.mode, context.system);
         }
-        if context.system.executable("curl")?.is_none() {
-            return Err(Error::failed(format!("Error getting key from: {}", self.key)).hint("curl fetches it: `package: {name: curl}`"));
-        }
-        let mut words = vec!["curl", "--disable", "--fail", "--silent", "--show-error", "--location", "--max-time", "30"];
-        words.extend((!self.validate_certs).then_some("--insecure"));
-        words.extend(["--", &self.key]);
-        let mut ask = Command::new(format!("fetch {}", self.key), words).effect(Effect::None);
-        ask.accept = Accept::Any;
-        let predicted = Outcome { changed: true, ..Outcome::ok() }.with("keyfile", Value::unknown("the keys are fetched first"));
+        let (url, connection) = (self.key.as_str(), Connection { validate_certs: self.validate_certs, ..Connection::usual()? });
+        let request = Request {
+            url,
+            method: "GET",
+            connection: &connection,
+            user: None,
+            password: None,
+            headers: Map::new(),
+            timeout: 10,
+            redirects: Redirects::Followed,
+            more: Vec::new(),
+            since: None,
+            output: None,
+        };
+        let ask = request.command(format!("fetch {}", mask(url)), context.system)?.effect(Effect::None);
+        let unknown = || Value::unknown("the keys that the server gives");
+        let predicted = Outcome::changed().with("changed", unknown()).with("keyfile", unknown());
         let (module, mode) = (self.clone(), context.mode);
         let mut plan = Plan::act(vec![Action::Run(ask)], predicted).then(move |outcomes, system| {
-            let said = outcomes.first().filter(|outcome| outcome.rc == Some(0));
-            let Some(said) = said else {
-                let why = outcomes.first().map(|outcome| String::from_utf8_lossy(&outcome.stderr.0).trim().to_owned()).unwrap_or_default();
-                return Err(Error::failed(format!("Error getting key from: {}", module.key)).detail("stderr", why));
-            };
-            let plan = module.decide(&String::from_utf8_lossy(&said.stdout.0), mode, system)?;
+            let answer = Answer::of(outcomes.first(), &module.key);
+            if answer.status != 200 {
+                let why = answer.message();
+                return Err(Error::failed(format!("Error getting key from: {}", mask(&module.key))).detail("response", why));
+            }
+            let keys = outcomes.first().map(|done| String::from_utf8_lossy(&done.stdout.0).into_owned()).unwrap_or_default();
+            let plan = module.decide(&keys, mode, system)?;
             Ok(if plan.actions.is_empty() { Next::Done(plan.predicted) } else { Next::Again(plan) })
         });
         plan.always = true;
@@ -84,14 +84,15 @@ impl AuthorizedKey {
     fn decide(&self, given: &str, mode: Mode, system: &dyn System) -> Result<Plan> {
         let wanted = self.wanted(given)?;
         let check = mode == Mode::Check;
-        let user = match (&self.path, check) {
-            (Some(_), true) => None,
-            _ => Some(self.account(check, system)?),
-        };
-        let path = match (&self.path, &user) {
-            (Some(path), _) => path.path().to_owned(),
-            (None, Some(user)) => user.home.join(".ssh/authorized_keys"),
-            (None, None) => return Err(Error::failed(format!("there is no user {}", self.user))),
+        let (user, path) = match &self.path {
+            // Ansible's check mode does not ask for whom.
+            Some(path) if check => (None, path.path().to_owned()),
+            Some(path) => (Some(self.account(check, system)?), path.path().to_owned()),
+            None => {
+                let user = self.account(check, system)?;
+                let path = user.home.join(".ssh/authorized_keys");
+                (Some(user), path)
+            }
         };
         let written = if self.follow { system.canonical(&path)? } else { path.clone() };
         let former = if followed(&path, system)?.is_some() { system.read(&path)? } else { None };
@@ -105,14 +106,13 @@ impl AuthorizedKey {
         if !changed {
             return self.finish(draft, outcome, path, check);
         }
-        let mut ownership = Ownership { mode: Some(0o600), ..Ownership::default() };
+        let mut ownership = Ownership::mode(0o600);
         if let Some(user) = &user {
             let group = draft.system.group(&user.gid.to_string())?.map_or_else(|| user.gid.to_string(), |group| group.name);
             (ownership.owner, ownership.group) = (Some(user.name.clone()), Some(group));
             self.make_folder(&written, &path, &ownership, &mut draft)?;
         }
-        let content = Content::Inline(Bytes(lines.text().into_bytes().into()));
-        draft.push(Action::WriteFile { path: written, content, ownership, backup: false, unsafe_writes: false, validate: None });
+        draft.push(Action::write(written, lines.text().into(), ownership));
         self.finish(draft, outcome, path, check)
     }
 

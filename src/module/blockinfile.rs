@@ -3,7 +3,7 @@
 use super::file_arguments::FileArguments;
 use super::octets::{check, compile, decode, encode};
 use super::text_file::{self, Edit, check_validate, with_backup};
-use super::{Context, Entry, Module, Outcome, PathText, Plan};
+use super::{Context, Entry, Module, Outcome, PathText, Plan, State};
 use crate::system::{Error, Result};
 
 /// The registry's entry.
@@ -42,16 +42,6 @@ arguments! {
         file: FileArguments,
     }
     rules { mutually_exclusive(&["insertbefore", "insertafter"]) }
-}
-
-choices! {
-    /// Whether the block is there.
-    pub enum State {
-        /// It is not.
-        Absent = "absent",
-        /// It is.
-        Present = "present",
-    }
 }
 
 impl Module for Blockinfile {

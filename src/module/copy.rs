@@ -178,9 +178,7 @@ impl Copy {
         };
         if differs && mode == Mode::Check && !self.remote_src {
             // Ansible's check mode looks no further: the folder and the owner may be what an earlier task would have made.
-            let content = bits.content.clone();
-            let ownership = Ownership::default();
-            draft.push(Action::WriteFile { path: path.clone(), content, ownership, backup: false, unsafe_writes: false, validate: None });
+            draft.push(Action::write(&path, bits.content.clone(), Ownership::default()));
             return Ok(Placed { path, written: Some(true), backup: None, md5: None, sha1: None });
         }
         let wanted = self.with_mode_of(bits);

@@ -5,9 +5,9 @@ mod crontab;
 use std::path::{Path, PathBuf};
 
 use super::file_arguments::fresh;
-use super::{Context, Diff, Entry, Mode, Module, Next, Outcome, PathText, Plan};
+use super::{Context, Diff, Entry, Mode, Module, Next, Outcome, PathText, Plan, State};
 use crate::program::{Bytes, Value};
-use crate::system::{Accept, Action, Command, Content, Effect, Error, FileKind, Ownership, Result, System};
+use crate::system::{Accept, Action, Command, Effect, Error, FileKind, Ownership, Result, System};
 use crontab::Crontab;
 
 /// The registry's entry.
@@ -53,16 +53,6 @@ arguments! {
         insertbefore: Option<String>,
     }
     rules { mutually_exclusive(&["insertafter", "insertbefore"]) }
-}
-
-choices! {
-    /// Whether it is there.
-    pub enum State {
-        /// It is not.
-        Absent = "absent",
-        /// It is.
-        Present = "present",
-    }
 }
 
 choices! {
@@ -172,7 +162,8 @@ impl Cron {
         let mut ask = Command::new("read the crontab", ["crontab", "-l"]).effect(Effect::None);
         // Without jobs it says so and ends with 1.
         ask.accept = Accept::Codes(vec![0, 1]);
-        let predicted = Outcome::changed().with("jobs", Value::unknown("crontab is asked first")).with("envs", Value::unknown("crontab is asked first"));
+        let unknown = || Value::unknown("what crontab says");
+        let predicted = Outcome::changed().with("changed", unknown()).with("jobs", unknown()).with("envs", unknown());
         let (cron, mode, diff) = (self.clone(), context.mode, context.diff);
         let mut plan = Plan::act(vec![Action::Run(ask)], predicted).then(move |outcomes, system| {
             let said = outcomes.first().filter(|outcome| outcome.rc == Some(0)).map(|outcome| outcome.stdout.0.to_vec()).unwrap_or_default();
@@ -186,7 +177,7 @@ impl Cron {
 
     fn decide(&self, mut crontab: Crontab, place: &Place, mode: Mode, diff: bool, system: &dyn System) -> Result<Plan> {
         let before = crontab.text.clone();
-        let backup = crontab.render();
+        let former = crontab.render();
         let mut outcome = Outcome::ok();
         let is_file = matches!(place, Place::File(_));
         if let Some(name) = self.cron_file.as_ref().and_then(|file| file.0.rsplit('/').next())
@@ -239,18 +230,19 @@ impl Cron {
         }
         let mut actions = Vec::new();
         if self.backup && mode != Mode::Check {
-            let seconds = system.now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
-            let path = PathBuf::from(format!("/tmp/crontab{seconds:x}"));
-            outcome = outcome.with("backup_file", if mode == Mode::Apply { Value::text(path.to_string_lossy()) } else { Value::unknown("it is not kept yet") });
-            actions.push(write(path, backup, Some(0o600)));
+            // Named by what it holds: the apply keeps the very file that its plan said.
+            let path = format!("/tmp/crontab{}", &crate::system::describe::sha256(former.as_bytes())[..12]);
+            outcome = outcome.with("backup_file", path.as_str());
+            actions.push(Action::write(path, former.into(), Ownership::mode(0o600)));
         }
         actions.push(match place {
             Place::File(file) => {
-                let mode = if system.metadata(file)?.is_some() { None } else { Some(fresh(FileKind::File).mode) };
-                write(system.canonical(file)?, content, mode)
+                let is_new = system.metadata(file)?.is_none();
+                let ownership = if is_new { Ownership::mode(fresh(FileKind::File).mode) } else { Ownership::default() };
+                Action::write(system.canonical(file)?, content.into(), ownership)
             }
             Place::Spool { user, file } => {
-                let effect = Effect::Leaves(vec![write(file.clone(), content.clone(), Some(0o600))]);
+                let effect = Effect::Leaves(vec![Action::write(file, content.clone().into(), Ownership::mode(0o600))]);
                 Action::Run(install(user.as_deref(), content).effect(effect))
             }
             Place::Own => Action::Run(install(None, content).effect(Effect::None)),
@@ -286,9 +278,4 @@ fn install(user: Option<&str>, content: String) -> Command {
     let mut command = Command::new(user.map_or("write the crontab".to_owned(), |user| format!("write the crontab of {user}")), words);
     command.stdin = Some(Bytes(content.into_bytes().into()));
     command
-}
-
-fn write(path: PathBuf, content: String, mode: Option<u32>) -> Action {
-    let content = Content::Inline(Bytes(content.into_bytes().into()));
-    Action::WriteFile { path, content, ownership: Ownership { mode, ..Ownership::default() }, backup: false, unsafe_writes: false, validate: None }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::{PathText, arguments::text};
+use super::{Arguments, PathText, arguments::text};
 use crate::program::{Bytes, Map, Value};
 use crate::system::{Accept, ActionOutcome, Command, Error, Result, System};
 
@@ -44,6 +44,13 @@ arguments! {
         ciphers: Option<Vec<String>>,
         /// Passwords of ~/.netrc.
         use_netrc: bool [default("yes")],
+    }
+}
+
+impl Connection {
+    /// As it is where nothing is said.
+    pub fn usual() -> Result<Self> {
+        Self::construct(&mut super::Raw::new()).map_err(|error| Error::failed(error.to_string()))
     }
 }
 

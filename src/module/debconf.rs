@@ -5,11 +5,11 @@
 
 mod database;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Context, Entry, Module, Outcome, Plan};
 use crate::program::{Bytes, Map, Value};
-use crate::system::{Action, Command, Content, Effect, Error, Ownership, Result, System};
+use crate::system::{Action, Command, Effect, Error, Ownership, Result, System};
 use database::Database;
 
 /// The registry's entry.
@@ -97,7 +97,7 @@ impl Module for Debconf {
         let effect = match kind {
             Type::Password => Effect::Unsure(vec![PASSWORDS.into()]),
             Type::Seen => Effect::None,
-            _ => Effect::Leaves(vec![write(database.with(&self.name, question, &answer))]),
+            _ => Effect::Leaves(vec![Action::write(ANSWERS, database.with(&self.name, question, &answer).into(), Ownership::default())]),
         };
         let mut command = Command::new(format!("answer {question} for {}", self.name), words).effect(effect);
         command.stdin = Some(Bytes(format!("{} {question} {} {answer}", self.name, super::Choice::word(kind)).into_bytes().into()));
@@ -138,15 +138,4 @@ fn answer(kind: Type, value: &Value, former: Option<&str>, password: Option<&str
 /// A file of debconf's; nothing where there is none.
 fn text(path: &str, system: &dyn System) -> Result<String> {
     Ok(system.read(Path::new(path))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
-}
-
-fn write(content: String) -> Action {
-    Action::WriteFile {
-        path: PathBuf::from(ANSWERS),
-        content: Content::Inline(Bytes(content.into_bytes().into())),
-        ownership: Ownership::default(),
-        backup: false,
-        unsafe_writes: false,
-        validate: None,
-    }
 }

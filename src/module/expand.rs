@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::program::glob::glob;
 use crate::system::{FileKind, Result, System};
 
 /// Both expansions, variables first, with the task's environment before the process's own.
@@ -70,7 +71,7 @@ pub fn any_match(pattern: &Path, system: &dyn System) -> Result<bool> {
             if part.contains(['*', '?', '[']) {
                 let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
                 for name in system.list(listed)?.unwrap_or_default() {
-                    if matches(&part, &name) && (part.starts_with('.') || !name.starts_with('.')) {
+                    if glob(&part, &name) && (part.starts_with('.') || !name.starts_with('.')) {
                         next.push(folder.join(name));
                     }
                 }
@@ -93,43 +94,6 @@ pub fn any_match(pattern: &Path, system: &dyn System) -> Result<bool> {
 
 fn is_directory(path: &Path, system: &dyn System) -> Result<bool> {
     Ok(system.metadata(&system.canonical(path)?)?.is_some_and(|found| found.kind == FileKind::Directory))
-}
-
-/// Python's `fnmatch`, with case.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.chars().collect();
-    matches_from(&pattern, &name)
-}
-
-fn matches_from(pattern: &[char], name: &[char]) -> bool {
-    match pattern.first() {
-        None => name.is_empty(),
-        Some('*') => (0..=name.len()).any(|skipped| matches_from(&pattern[1..], &name[skipped..])),
-        Some('?') => !name.is_empty() && matches_from(&pattern[1..], &name[1..]),
-        Some('[') => {
-            let negated = pattern.get(1) == Some(&'!');
-            let start = if negated { 2 } else { 1 };
-            // A closing bracket right at the start is a member.
-            let end = (start + 1..pattern.len()).find(|index| pattern[*index] == ']');
-            let Some(end) = end else { return name.first() == Some(&'[') && matches_from(&pattern[1..], &name[1..]) };
-            let Some(letter) = name.first() else { return false };
-            let members = &pattern[start..end];
-            let mut index = 0;
-            let mut found = false;
-            while index < members.len() {
-                if index + 2 < members.len() && members[index + 1] == '-' {
-                    found |= (members[index]..=members[index + 2]).contains(letter);
-                    index += 3;
-                } else {
-                    found |= members[index] == *letter;
-                    index += 1;
-                }
-            }
-            found != negated && matches_from(&pattern[end + 1..], &name[1..])
-        }
-        Some(letter) => name.first() == Some(letter) && matches_from(&pattern[1..], &name[1..]),
-    }
 }
 
 #[cfg(test)]

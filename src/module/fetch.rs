@@ -66,7 +66,7 @@ impl Fetch {
         }
         let outcome = Outcome::changed().with("dest", dest).with("remote_checksum", there).with("remote_md5sum", Value::Null);
         if !engine.act(format!("fetch {source} to {}", known.path))? {
-            let md5 = Value::unknown("the file is not here yet");
+            let md5 = Value::unknown("the file, not here yet");
             return Ok(outcome.with("checksum", there).with("md5sum", md5));
         }
         let mut offset = 0;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::arguments::PathText;
 use super::copy::plain;
 use super::encoding::Encoding;
-use super::expand::matches;
+use crate::program::glob::glob;
 use super::file_arguments::{followed, fresh, is_directory, resolve_mode, text};
 use super::stat::{Algorithm, known, lstat};
 use super::{Context, Entry, Module, Outcome, Plan};
@@ -281,7 +281,7 @@ impl Search<'_> {
                 let fits = if self.find.use_regex {
                     regex::matches(name, pattern, false, false, "match").map_err(|error| Error::failed(error.message))?
                 } else {
-                    matches(pattern, name)
+                    glob(pattern, name)
                 };
                 if fits {
                     return Ok(true);

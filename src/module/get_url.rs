@@ -283,10 +283,7 @@ impl GetUrl {
         let mut draft = Draft::new(system);
         if !came {
             // curl writes no file for an empty body.
-            let content = Content::Inline(crate::program::Bytes::default());
-            let ownership = crate::system::Ownership::default();
-            let path = place.to_owned();
-            draft.push(Action::WriteFile { path, content, ownership, backup: false, unsafe_writes: false, validate: None });
+            draft.push(Action::write(place, Vec::new().into(), crate::system::Ownership::default()));
         }
         let dest = self.destination(&answer, system)?;
         let sum = |path: &Path, digest: Digest| -> Result<Option<String>> {

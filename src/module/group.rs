@@ -1,6 +1,6 @@
 //! `group`: groups of users.
 
-use super::{Context, Entry, Mode, Module, Outcome, Plan};
+use super::{Context, Entry, Mode, Module, Outcome, Plan, State};
 use crate::program::{Bytes, Value};
 use crate::system::overlay::FIRST_UNKNOWN_ID;
 use crate::system::{Action, ActionOutcome, Command, Effect, Error, Result, System};
@@ -32,16 +32,6 @@ arguments! {
         gid_max: Option<i64>,
     }
     rules { required_if("non_unique", "true", &["gid"]) }
-}
-
-choices! {
-    /// Whether something is there.
-    pub enum State {
-        /// It is not.
-        Absent = "absent",
-        /// It is.
-        Present = "present",
-    }
 }
 
 impl Module for Group {

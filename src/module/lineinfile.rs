@@ -2,7 +2,7 @@
 
 use super::octets::{check, compile, decode, encode};
 use super::text_file::{self, Edit, check_validate};
-use super::{Context, Entry, Module, Outcome, PathText, Plan};
+use super::{Context, Entry, Module, Outcome, PathText, Plan, State};
 use super::file_arguments::FileArguments;
 use crate::program::Value;
 use crate::system::{Error, Result};
@@ -47,16 +47,6 @@ arguments! {
         required_if("state", "present", &["line"]),
         required_if("backrefs", "True", &["regexp"]),
         required_if_any("state", "absent", &["line", "search_string", "regexp"]),
-    }
-}
-
-choices! {
-    /// Whether the line is there.
-    pub enum State {
-        /// It is not.
-        Absent = "absent",
-        /// It is.
-        Present = "present",
     }
 }
 

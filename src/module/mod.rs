@@ -20,7 +20,7 @@ mod text_file;
 
 use std::sync::OnceLock;
 
-pub use arguments::{ArgumentError, Arguments, Choice, Field, FieldType, Kind, PathText, Raw, Rest, Rule, Spec};
+pub use arguments::{ArgumentError, Arguments, Choice, Field, FieldType, Kind, PathText, Raw, Rest, Rule, Spec, State};
 pub use engine::{Controlled, Engine};
 pub use outcome::{Diff, Next, Outcome, Plan};
 
@@ -122,6 +122,11 @@ impl Entry {
     /// Argument names, kinds, choices, rules and documentation.
     pub fn spec(&self) -> &Spec {
         self.cached.get_or_init(self.spec)
+    }
+
+    /// Whether a task with it is done without the host's machine: modules of the run, but those that read or write there.
+    pub fn is_of_the_run(&self) -> bool {
+        matches!(self.action, ActionKind::Engine(_)) && !matches!(self.name(), "fetch" | "template" | "wait_for_connection")
     }
 
     /// The canonical short name.

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Context, Entry, Module, Outcome, Plan};
-use crate::program::Bytes;
-use crate::system::{Action, Content, Error, FileKind, KernelModule, Ownership, Result, System};
+use super::{Context, Entry, Module, Outcome, Plan, State};
+use crate::system::{Action, Error, FileKind, KernelModule, Ownership, Result, System};
 
 /// The registry's entry.
 pub static MODULE: Entry = Entry::system::<Modprobe>(&["modprobe", "community.general.modprobe"]);
@@ -23,16 +22,6 @@ arguments! {
         params: String [default("")],
         /// Whether files say that it is loaded at boot, with these parameters.
         persistent: Persistent [default("disabled")],
-    }
-}
-
-choices! {
-    /// Whether the module is loaded now.
-    pub enum State {
-        /// Unloaded.
-        Absent = "absent",
-        /// Loaded.
-        Present = "present",
     }
 }
 
@@ -132,7 +121,7 @@ fn comment_out(folder: &str, is_it: &dyn Fn(&str) -> bool, system: &dyn System, 
     for (path, text) in files(folder, system)? {
         if text.lines().any(is_it) {
             let text: String = text.lines().map(|line| if is_it(line) { format!("#{line}\n") } else { format!("{line}\n") }).collect();
-            actions.push(write_file(path, text));
+            actions.push(Action::write(path, text.into(), Ownership::default()));
         }
     }
     Ok(())
@@ -142,11 +131,6 @@ fn write(folder: &str, name: &str, text: &str, system: &dyn System, actions: &mu
     if system.metadata(Path::new(folder))?.is_none() {
         actions.push(Action::MakeDirectory { path: folder.into(), ownership: Ownership::default() });
     }
-    actions.push(write_file(Path::new(folder).join(format!("{name}.conf")), text.to_owned()));
+    actions.push(Action::write(Path::new(folder).join(format!("{name}.conf")), text.to_owned().into(), Ownership::default()));
     Ok(())
-}
-
-fn write_file(path: PathBuf, text: String) -> Action {
-    let content = Content::Inline(Bytes(text.into_bytes().into()));
-    Action::WriteFile { path, content, ownership: Ownership::default(), backup: false, unsafe_writes: false, validate: None }
 }

@@ -48,7 +48,7 @@ impl Module for Reboot {
         if self.post_reboot_delay > 0 {
             actions.push(Action::Sleep { duration: seconds(self.post_reboot_delay) });
         }
-        let predicted = Outcome::changed().with("rebooted", true).with("elapsed", Value::unknown("the machine restarts first"));
+        let predicted = Outcome::changed().with("rebooted", true).with("elapsed", Value::unknown("the machine's restart"));
         Ok(Plan::act(actions, predicted).reporting(|outcomes| {
             let span = outcomes.first().zip(outcomes.last()).map_or(0.0, |(first, last)| last.ended - first.started);
             Ok(Outcome::changed().with("rebooted", true).with("elapsed", span.max(0.0) as i64))

@@ -57,10 +57,9 @@ impl Module for Script {
         command.accept = Accept::Any;
         command.directory = self.chdir.as_ref().map(PathBuf::from);
         let content = Content::Digest { sha256: sha256.clone(), size: *size };
-        let ownership = Ownership { mode: Some(0o700), ..Ownership::default() };
         let because = command.label.clone();
         let actions = vec![
-            Action::WriteFile { path: place.clone(), content, ownership, backup: false, unsafe_writes: false, validate: None },
+            Action::write(&place, content, Ownership::mode(0o700)),
             Action::Run(command),
             Action::Remove { path: place },
         ];

@@ -2,7 +2,7 @@
 
 use super::arguments::PathText;
 use super::file_arguments::{FileArguments, fresh};
-use super::{Context, Entry, Module, Outcome, Plan};
+use super::{Context, Entry, Module, Outcome, Plan, State};
 use crate::program::Bytes;
 use crate::system::{Action, Content, Error, FileKind, Ownership, Result, System};
 
@@ -29,16 +29,6 @@ arguments! {
         file: FileArguments,
     }
     rules { required_if("state", "present", &["value"]) }
-}
-
-choices! {
-    /// Whether the file has the parameter.
-    pub enum State {
-        /// It has.
-        Present = "present",
-        /// It has not.
-        Absent = "absent",
-    }
 }
 
 impl Module for Sysctl {

@@ -88,7 +88,7 @@ impl Module for Systemd {
         if unit.load_state == "not-found" && !first.is_empty() && context.mode != Mode::Check {
             let (again, mode) = (self.clone(), context.mode);
             let mut predicted = Outcome::changed().with("name", name);
-            predicted.result.insert("status".into(), Value::unknown("unit files are read again first"));
+            predicted.result.insert("status".into(), Value::unknown("the unit files, read again first"));
             return Ok(Plan::act(first, predicted).then(move |_, system| {
                 let context = Context { system, mode, diff: false, source: None, environment: &[] };
                 Systemd { daemon_reload: false, daemon_reexec: false, ..again }.plan(&context).map(Next::Again)

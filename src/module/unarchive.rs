@@ -243,14 +243,8 @@ impl Job<'_> {
         command.environment = ["LANG", "LC_ALL", "LC_MESSAGES", "LANGUAGE"].map(|name| (name.to_owned(), "C.UTF-8".to_owned())).to_vec();
         let mut actions = Vec::new();
         if let Source::Bytes(bytes) = &self.packed.source {
-            actions.push(Action::WriteFile {
-                path: self.packed.path.clone(),
-                content: Content::Inline(Bytes(bytes.0.clone())),
-                ownership: Ownership { mode: Some(0o600), ..Ownership::default() },
-                backup: false,
-                unsafe_writes: false,
-                validate: None,
-            });
+            let content = Content::Inline(Bytes(bytes.0.clone()));
+            actions.push(Action::write(&self.packed.path, content, Ownership::mode(0o600)));
         }
         actions.push(Action::Run(command));
         if matches!(self.packed.source, Source::Bytes(_)) {

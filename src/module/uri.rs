@@ -418,8 +418,7 @@ fn cookie_jar(headers: &[String]) -> (Map, String) {
 /// A file with these bytes on the node, which nobody else reads; it is removed after the request.
 fn pushed(content: Content, name: &str, draft: &mut Draft<'_>) -> PathBuf {
     let path = temporary(Path::new("/tmp"), name);
-    let ownership = Ownership { mode: Some(0o600), ..Ownership::default() };
-    draft.push(Action::WriteFile { path: path.clone(), content, ownership, backup: false, unsafe_writes: false, validate: None });
+    draft.push(Action::write(&path, content, Ownership::mode(0o600)));
     path
 }
 

@@ -6,8 +6,8 @@ mod home;
 mod ssh_key;
 
 use super::file_arguments::Draft;
-use super::group::{State, number, said};
-use super::{Context, Entry, Mode, Module, Next, Outcome, PathText, Plan};
+use super::group::{number, said};
+use super::{Context, Entry, Mode, Module, Next, Outcome, PathText, Plan, State};
 use crate::system::{Action, ActionOutcome, Error, Result, System};
 
 /// The registry's entry.

@@ -91,7 +91,7 @@ pub fn variable(artifacts: &Artifacts) -> Value {
             let digest = artifact
                 .digest
                 .as_deref()
-                .map_or_else(|| Value::unknown(format!("the artifact {name} is not in the cache yet")), Value::text);
+                .map_or_else(|| Value::unknown(format!("the artifact {name}, not in the cache yet")), Value::text);
             map.insert("digest".into(), digest);
         }
         Value::from(map)

@@ -28,11 +28,6 @@ impl Pattern {
     }
 
     #[must_use]
-    pub fn followed_by_anything(&self) -> Self {
-        self.joined(&Self::hole())
-    }
-
-    #[must_use]
     pub fn guessed(self) -> Self {
         Self { guess: true, ..self }
     }

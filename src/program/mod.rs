@@ -2,6 +2,7 @@
 //!
 //! Everything here is data: no I/O, no evaluation. The controller builds it (`playbook`), the agent runs it.
 
+pub mod glob;
 pub mod play;
 pub mod position;
 pub mod tags;

@@ -52,21 +52,6 @@ impl Program {
         indices.iter().filter_map(|index| self.inventory.get(*index as usize))
     }
 
-    /// Whether nothing is done on the host's machine: no facts are gathered, tasks are those of the run or delegated.
-    pub fn is_without_machine(&self) -> bool {
-        const OF_THE_RUN: [&str; 8] = ["add_host", "assert", "debug", "fail", "group_by", "include_vars", "meta", "set_fact"];
-        fn all(steps: &[Step]) -> bool {
-            steps.iter().all(|step| match step {
-                Step::Task(task) => task.keywords.delegate_to.is_some() || OF_THE_RUN.contains(&&*task.module),
-                Step::Block(block) => [&block.block, &block.rescue, &block.always].into_iter().all(|steps| all(steps)),
-                Step::Include(_) => true,
-            })
-        }
-        let gathers = |play: &Arc<Play>| !matches!(&play.gather_facts, Some(Tree::Literal(value)) if !value.is_truthy());
-        let plays = self.plays.iter().flat_map(|play| [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks, &play.handlers]);
-        !self.plays.iter().any(gathers) && plays.chain(self.fragments.tasks.values().map(|steps| &**steps)).all(|steps| all(steps))
-    }
-
     /// Whether any task may add hosts or groups.
     pub fn changes_inventory(&self) -> bool {
         fn any(steps: &[Step]) -> bool {

@@ -96,7 +96,7 @@ pub fn result(host: &str, result: &ItemResult, verbosity: u8, sources: &[Arc<str
         Status::Failed => text.push_str(": FAILED!"),
         Status::Unreachable => text.push_str(": UNREACHABLE!"),
         Status::Unknown(cause) => {
-            let _ = write!(text, " (because of: {cause})");
+            let _ = write!(text, " (because of {cause})");
         }
         _ => {}
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::module::{ActionKind, find};
+use crate::module::{Entry, find};
 use crate::program::{Program, Step, Task, Value};
 
 /// The wait of a `wait_for_connection` that comes before anything else is asked of the host.
@@ -56,8 +56,5 @@ fn of_task(task: &Task) -> First {
         };
         return First::Waits(Duration::from_secs(number("delay", 0).saturating_add(number("timeout", 600))));
     }
-    match find(&task.module).map(|entry| &entry.action) {
-        Some(ActionKind::Engine(_)) if !matches!(&*task.module, "template" | "fetch") => First::Nothing,
-        _ => First::Acts,
-    }
+    if find(&task.module).is_some_and(Entry::is_of_the_run) { First::Nothing } else { First::Acts }
 }

@@ -88,6 +88,32 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Put this there, and nothing more.
+    pub fn write(path: impl Into<PathBuf>, content: Content, ownership: Ownership) -> Self {
+        Self::WriteFile { path: path.into(), content, ownership, backup: false, unsafe_writes: false, validate: None }
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Inline(Bytes(bytes.into()))
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl Ownership {
+    /// The mode alone.
+    pub fn mode(bits: u32) -> Self {
+        Self { mode: Some(bits), ..Self::default() }
+    }
+}
+
 /// Where a file's bytes come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Content {

@@ -43,6 +43,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             let sum = provision::system::describe::sha256(&text);
             ("200 OK", none(), format!("{}  other\n{sum}  file\n", "0".repeat(64)).into_bytes())
         }
+        "/keys" => ("200 OK", none(), b"ssh-ed25519 AAAA bob\n".to_vec()),
         "/moved" => ("302 Found", "Location: /file\r\n".to_owned(), Vec::new()),
         "/astray" => ("302 Found", "Location: /none\r\n".to_owned(), Vec::new()),
         "/greeted" => ("302 Found", "Location: /echo\r\nSet-Cookie: way=1; Path=/\r\n".to_owned(), Vec::new()),

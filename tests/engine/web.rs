@@ -9,6 +9,7 @@ const CHECKED: &str = r#"
   tasks:
     - {name: checked, get_url: {url: "{{ at }}/file", dest: /srv/checked, checksum: "sha256:{{ sum }}", mode: '0640'}}
     - {name: after, file: {path: /srv/checked, owner: root}}
+    - {name: job, cron: {name: j, user: root, cron_file: /srv/jobs, job: "true", minute: "{{ minute }}", backup: true}}
 "#;
 
 const ASKED: &str = r#"
@@ -17,6 +18,7 @@ const ASKED: &str = r#"
   tasks:
     - {name: usual, get_url: {url: "{{ at }}/moved", dest: /srv/usual}}
     - {name: asked, uri: {url: "{{ at }}/secret", user: u, password: sesame, return_content: true}, register: asked}
+    - {name: keys, authorized_key: {user: root, key: "{{ at }}/keys", path: /srv/keys, manage_dir: false}}
     - name: sent
       uri: {url: "{{ at }}/echo", method: POST, body_format: form-multipart, body: {f: {filename: part.txt}}}
       register: sent
@@ -30,7 +32,7 @@ fn a_node_fetches_once_and_keeps_nothing_that_is_wrong() {
     let Some(lab) = Lab::new(&["a"]) else { return };
     let own = lab.nodes.ssh("a", "echo -n ${SSH_CLIENT%% *}");
     let sum = provision::system::describe::sha256(b"the file\n");
-    let variables = format!("at: http://{own}:{}\nsum: {sum}\n", serve(&own));
+    let variables = format!("at: http://{own}:{}\nsum: {sum}\nminute: 0\n", serve(&own));
     lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
     lab.write("playbooks/site.yaml", CHECKED);
     lab.write("playbooks/asked.yaml", ASKED);
@@ -42,16 +44,26 @@ fn a_node_fetches_once_and_keeps_nothing_that_is_wrong() {
     assert_eq!(lab.nodes.ssh("a", "ls /srv"), "", "a plan fetches nothing");
     lab.provision(&["up", "--yes"]).expect(0);
     assert_eq!(lab.nodes.ssh("a", "stat -c %a /srv/checked; cat /srv/checked"), "640\nthe file\n");
-    let again = lab.provision(&["up"]).expect(0);
+    // What an apply keeps of the former is named as the plan named it.
+    let other = lab.provision(&["up", "--yes", "-e", "minute=5"]).expect(0);
+    assert_eq!(
+        lab.nodes.ssh("a", "cat /tmp/crontab*; cat /srv/jobs"),
+        "#Ansible: j\n0 * * * * root true\n#Ansible: j\n5 * * * * root true\n",
+        "{}",
+        other.stdout
+    );
+    let again = lab.provision(&["up", "-e", "minute=5"]).expect(0);
     assert!(again.stderr.contains("No changes"), "{}\n{}", again.stdout, again.stderr);
 
-    for (changed, first) in [(1, "changed"), (0, "ok")] {
+    for (changed, first) in [(2, "changed"), (0, "ok")] {
         let said = lab.play(&["playbooks/asked.yaml"]).expect(0);
         assert_eq!((said.count("a", "changed"), said.count("a", "ignored")), (changed, 2), "{}", said.stdout);
         assert_eq!(said.statuses("a", "usual"), [first], "{}", said.stdout);
+        assert_eq!(said.statuses("a", "keys"), [first], "{}", said.stdout);
         assert_eq!(said.statuses("a", "wrong"), ["failed"], "{}", said.stdout);
     }
-    assert_eq!(lab.nodes.ssh("a", "ls -A /srv"), "checked\nusual\n", "nothing else is left");
+    assert_eq!(lab.nodes.ssh("a", "cat /srv/keys"), "ssh-ed25519 AAAA bob\n");
+    assert_eq!(lab.nodes.ssh("a", "ls -A /srv"), "checked\njobs\nkeys\nusual\n", "nothing else is left");
 
     lab.nodes.ssh("a", "chmod -x $(readlink -f $(command -v curl))");
     let said = lab.play(&["playbooks/asked.yaml"]).expect(2);

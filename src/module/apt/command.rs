@@ -2,7 +2,7 @@
 
 use super::Apt;
 use crate::program::Bytes;
-use crate::system::{Accept, Action, ActionOutcome, Command, Content, Effect, Ownership, Result, System};
+use crate::system::{Accept, Action, ActionOutcome, Command, Effect, Ownership, Result, System};
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -61,14 +61,7 @@ impl Apt {
         command.accept = Accept::Any;
         let path = std::path::Path::new(POLICY);
         let former = system.read(path)?.zip(system.metadata(path)?.map(|found| found.mode));
-        let write = |content: Vec<u8>, mode: u32| Action::WriteFile {
-            path: POLICY.into(),
-            content: Content::Inline(Bytes(content.into())),
-            ownership: Ownership { mode: Some(mode), ..Ownership::default() },
-            backup: false,
-            unsafe_writes: false,
-            validate: None,
-        };
+        let write = |content: Vec<u8>, mode: u32| Action::write(POLICY, content.into(), Ownership::mode(mode));
         let restore = match former {
             Some((content, mode)) => write(content, mode),
             None => Action::Remove { path: POLICY.into() },

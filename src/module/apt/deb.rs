@@ -41,7 +41,7 @@ impl Apt {
             actions.push(Action::Run(command));
         }
         let mut predicted = progress.on(Outcome::changed());
-        predicted.result.insert("stdout".into(), Value::unknown("the package file is read first"));
+        predicted.result.insert("stdout".into(), Value::unknown("what the package file holds"));
         let apt = self.clone();
         let mut plan = Plan::act(actions, predicted).then(move |outcomes, system| apt.after_asking(&paths, &fetched, progress, outcomes, system));
         plan.always = true;

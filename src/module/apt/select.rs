@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::version;
+use crate::program::glob::glob;
 use crate::system::{Error, Package, Result, System};
 
 /// A package as a playbook names it: `nginx`, `nginx=1.22*`, `nginx>=1.22`, `nginx/bookworm-backports`.
@@ -72,8 +73,7 @@ pub(super) fn expanded(texts: &[String], system: &dyn System) -> Result<Vec<Spec
         };
         let before = specs.len();
         let native = !spec.name.contains(':');
-        let pattern = crate::system::names::Pattern::new(&spec.name);
-        let matching = names.iter().filter(|name| !(native && name.contains(':')) && pattern.matches(name));
+        let matching = names.iter().filter(|name| !(native && name.contains(':')) && glob(&spec.name, name));
         specs.extend(matching.map(|name| Spec { name: name.clone(), wanted: Wanted::Any }));
         if specs.len() == before {
             return Err(Error::failed(format!("No package(s) matching '{}' available", spec.name)));
@@ -132,8 +132,8 @@ fn one(spec: &Spec, installed: Option<Package>, how: How<'_>, system: &dyn Syste
     let now = installed.as_ref().map(|package| package.version.as_str());
     match &spec.wanted {
         Wanted::Exactly(pattern) => {
-            let fits = now.is_some_and(|now| crate::system::names::matches(pattern, now));
-            let best = system.package_versions(&spec.name)?.into_iter().find(|version| crate::system::names::matches(pattern, version));
+            let fits = now.is_some_and(|now| glob(pattern, now));
+            let best = system.package_versions(&spec.name)?.into_iter().find(|version| glob(pattern, version));
             match best {
                 None if fits => Ok(None),
                 None => none(),
@@ -198,7 +198,7 @@ pub(super) fn removed(specs: &[Spec], purge: bool, system: &dyn System) -> Resul
         let installed = system.package(&spec.name)?;
         let fits = installed.as_ref().is_some_and(|package| match &spec.wanted {
             Wanted::Any | Wanted::Release(_) => true,
-            Wanted::Exactly(pattern) => crate::system::names::matches(pattern, &package.version),
+            Wanted::Exactly(pattern) => glob(pattern, &package.version),
             Wanted::AtLeast(least) => version::compare(&package.version, least) != Ordering::Less,
         });
         if fits || (installed.is_none() && purge && system.package_residue(&spec.name)?) {

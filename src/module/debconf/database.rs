@@ -29,7 +29,7 @@ fn records(text: &str) -> impl Iterator<Item = HashMap<String, &str>> {
 impl Database {
     /// `templates` has the defaults.
     pub fn read(text: &str, templates: &str) -> Self {
-        let default = |record: HashMap<String, &str>| Some((record.get("name")?.to_owned().to_owned(), decoded(record.get("default")?)));
+        let default = |record: HashMap<String, &str>| Some(((*record.get("name")?).to_owned(), decoded(record.get("default")?)));
         let defaults: HashMap<String, String> = records(templates).filter_map(default).collect();
         let question = |record: HashMap<String, &str>| {
             let name = *record.get("name")?;
@@ -56,17 +56,14 @@ impl Database {
         self.questions.get(question)?.value.as_deref()
     }
 
-    /// The database's text with another answer, as far as it is read here.
+    /// The database's text with another answer: of two records with one name the last counts here.
     pub fn with(&self, package: &str, question: &str, answer: &str) -> String {
-        let is_it = |record: &&str| record.lines().any(|line| line.strip_prefix("Name: ") == Some(question));
         let mut owners = self.questions.get(question).map(|question| question.owners.clone()).unwrap_or_default();
         if !owners.iter().any(|owner| owner == package) {
             owners.push(package.to_owned());
         }
-        let others: String =
-            self.text.split("\n\n").filter(|record| !is_it(record) && !record.is_empty()).map(|record| format!("{}\n\n", record.trim_end())).collect();
         let answer = answer.replace('\n', "\\n");
-        format!("{others}Name: {question}\nTemplate: {question}\nValue: {answer}\nOwners: {}\nFlags: seen\n\n", owners.join(", "))
+        format!("{}\n\nName: {question}\nTemplate: {question}\nValue: {answer}\nOwners: {}\nFlags: seen\n\n", self.text.trim_end(), owners.join(", "))
     }
 }
 

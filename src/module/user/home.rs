@@ -91,7 +91,7 @@ fn copies(from: &Path, to: &Path, owner: Option<&Owner>, system: &dyn System, ac
             }
             FileKind::File => {
                 let content = Content::Node(source);
-                actions.push(Action::WriteFile { path, content, ownership, backup: false, unsafe_writes: false, validate: None });
+                actions.push(Action::write(path, content, ownership));
             }
             _ => {}
         }

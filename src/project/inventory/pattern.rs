@@ -7,6 +7,7 @@ use fancy_regex::Regex;
 use indexmap::IndexSet;
 
 use super::{Inventory, LOCALHOST, address};
+use crate::program::glob::glob;
 use crate::source::{Diagnostic, Diagnostics, suggest};
 
 /// The hosts of a pattern, and its parts that name nothing.
@@ -205,6 +206,7 @@ fn subscript(part: &str) -> (&str, Option<Subscript>) {
 
 enum Matcher {
     Exact(String),
+    Glob(String),
     Regex(Regex),
 }
 
@@ -215,7 +217,7 @@ impl Matcher {
         match pattern.strip_prefix('~') {
             // Python's `match`: from the start.
             Some(inner) => regex(&format!("^(?:{inner})")),
-            None if pattern.contains(['*', '?', '[']) => regex(&glob(pattern)),
+            None if pattern.contains(['*', '?', '[']) => Ok(Self::Glob(pattern.to_owned())),
             None => Ok(Self::Exact(pattern.to_owned())),
         }
     }
@@ -223,34 +225,8 @@ impl Matcher {
     fn matches(&self, name: &str) -> bool {
         match self {
             Self::Exact(pattern) => pattern == name,
+            Self::Glob(pattern) => glob(pattern, name),
             Self::Regex(regex) => regex.is_match(name).unwrap_or(false),
         }
     }
-}
-
-/// A shell pattern as a regular expression.
-fn glob(pattern: &str) -> String {
-    let mut out = "(?s)^".to_owned();
-    let mut rest = pattern;
-    while let Some(letter) = rest.chars().next() {
-        rest = &rest[letter.len_utf8()..];
-        match letter {
-            '*' => out.push_str(".*"),
-            '?' => out.push('.'),
-            // A `]` that comes first is one of the set.
-            '[' => match rest.char_indices().skip(1).find(|(_, letter)| *letter == ']').map(|(end, _)| end) {
-                Some(end) => {
-                    let set = &rest[..end];
-                    let (not, set) = set.strip_prefix('!').map_or(("", set), |set| ("^", set));
-                    let set = set.replace('\\', "\\\\").replace('[', "\\[");
-                    out.extend(["[", not, &set, "]"]);
-                    rest = &rest[end + 1..];
-                }
-                None => out.push_str("\\["),
-            },
-            letter => out.push_str(&fancy_regex::escape(&letter.to_string())),
-        }
-    }
-    out.push('$');
-    out
 }

@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 
 use super::{Coordinator, Performing, RETURN_INTERVAL};
 use crate::agent::frame::{Answer, Down, GivenUp, Summary};
+use crate::module::{Entry, find};
+use crate::program::{Play, Program, Step, Tree};
 use crate::run::host::{self, Patience};
 use crate::run::{Failure, Happening, HostResult};
 
@@ -53,7 +55,7 @@ impl Coordinator {
     /// As `add_host` makes one to keep variables in: Ansible never connects to it.
     pub(super) fn is_only_a_name(&self, name: &Arc<str>) -> bool {
         let host = self.hosts.get(name).filter(|host| host.added && host.stands_in.is_none() && host.is_live());
-        host.and_then(|host| host.program.as_ref()).is_some_and(|program| program.is_without_machine())
+        host.and_then(|host| host.program.as_ref()).is_some_and(|program| is_without_machine(program))
     }
 
     /// Its tasks are run on the controller; nothing is delegated to it.
@@ -159,4 +161,18 @@ impl Coordinator {
             self.count_failure(name, play, batch, &position);
         }
     }
+}
+
+/// Whether nothing is done on the host's machine: no facts are gathered, tasks are those of the run or delegated.
+fn is_without_machine(program: &Program) -> bool {
+    fn all(steps: &[Step]) -> bool {
+        steps.iter().all(|step| match step {
+            Step::Task(task) => task.keywords.delegate_to.is_some() || find(&task.module).is_some_and(Entry::is_of_the_run),
+            Step::Block(block) => [&block.block, &block.rescue, &block.always].into_iter().all(|steps| all(steps)),
+            Step::Include(_) => true,
+        })
+    }
+    let gathers = |play: &Arc<Play>| !matches!(&play.gather_facts, Some(Tree::Literal(value)) if !value.is_truthy());
+    let plays = program.plays.iter().flat_map(|play| [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks, &play.handlers]);
+    !program.plays.iter().any(gathers) && plays.chain(program.fragments.tasks.values().map(|steps| &**steps)).all(|steps| all(steps))
 }

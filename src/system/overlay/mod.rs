@@ -700,7 +700,7 @@ impl System for Overlay<'_> {
                 }
             }
             if let Some(known) = facts.get_mut("ansible_fqdn") {
-                *known = crate::program::Value::unknown(format!("the host name becomes {name}"));
+                *known = crate::program::Value::unknown(format!("the new host name {name}"));
             }
         }
         Ok(facts)

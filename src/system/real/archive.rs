@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use super::files::executable;
 use super::zip;
+use crate::program::glob::glob;
 use crate::system::archive::{Archive, Format, Member, Question, Source};
-use crate::system::names::Pattern;
 use crate::system::{Error, Result};
 
 /// Its first bytes tell the format.
@@ -26,8 +26,7 @@ pub(super) fn archive(question: &Question) -> Result<Archive> {
     let program = tar(&path)?;
     let (listed, said) = run(&question.tar(&program, "--list", format, &path))?;
     let listed = listed.ok_or_else(|| cannot(&path, &format!("Command \"{program}\" could not handle archive: {}", said.trim())))?;
-    let exclude: Vec<Pattern> = question.exclude.iter().map(|pattern| Pattern::new(pattern)).collect();
-    let members: Vec<Member> = listed.lines().filter_map(|line| member(line, &exclude)).collect();
+    let members: Vec<Member> = listed.lines().filter_map(|line| member(line, question)).collect();
     if members.is_empty() {
         return Err(cannot(&path, &format!("Command \"{program}\" found no files in archive. Empty archive files are not supported.")));
     }
@@ -78,10 +77,10 @@ pub(super) fn cannot(path: &str, why: &str) -> Error {
 }
 
 /// A line of `tar --list`, where tar writes letters that are no text as octal escapes.
-fn member(line: &str, exclude: &[Pattern]) -> Option<Member> {
+fn member(line: &str, question: &Question) -> Option<Member> {
     let name = unescaped(line);
     let name = name.strip_prefix('/').unwrap_or(&name).to_owned();
-    let out = exclude.iter().any(|pattern| pattern.matches(&name));
+    let out = question.exclude.iter().any(|pattern| glob(pattern, &name));
     (!out).then_some(Member { name, details: None })
 }
 

@@ -17,8 +17,8 @@ mod virtualization;
 
 use std::path::Path;
 
+use crate::program::glob::glob;
 use crate::program::{Key, Map, Value};
-use crate::system::names::Pattern;
 use crate::system::{FactRequest, Result, traceless};
 
 /// The facts of the request's subsets whose names match its filter, prefixed with `ansible_`.
@@ -82,16 +82,12 @@ fn collectors() -> [(&'static str, Collect); 24] {
 
 /// The names that match one of the shell patterns, with or without the prefix; all if there is none.
 fn filtered(facts: Map, patterns: &[String]) -> Map {
-    if patterns.is_empty() || patterns == ["*"] {
+    if patterns.is_empty() || patterns == ["*"] || patterns.iter().any(String::is_empty) {
         return facts;
     }
-    if patterns.iter().any(String::is_empty) {
-        return facts;
-    }
-    let mut wanted: Vec<Pattern> = patterns.iter().map(|pattern| Pattern::new(pattern)).collect();
     let bare = patterns.iter().filter(|pattern| !["ansible_", "facter", "ohai"].iter().any(|prefix| pattern.starts_with(prefix)));
-    wanted.extend(bare.map(|pattern| Pattern::new(&format!("ansible_{pattern}"))));
-    let fits = |name: &str| wanted.iter().any(|pattern| pattern.matches(name));
+    let wanted: Vec<String> = patterns.iter().cloned().chain(bare.map(|pattern| format!("ansible_{pattern}"))).collect();
+    let fits = |name: &str| wanted.iter().any(|pattern| glob(pattern, name));
     facts.into_iter().filter(|(name, _)| fits(&name.text())).collect()
 }
 

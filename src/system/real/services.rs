@@ -91,19 +91,32 @@ fn states(others: Vec<(String, String)>, found: &mut Services) -> Result<()> {
         return Ok(());
     }
     let arguments: Vec<&str> =
-        ["show", "--property=ActiveState", "--"].into_iter().chain(units.iter().map(|(name, _)| name.as_str())).collect();
+        ["show", "--property=Names,ActiveState", "--"].into_iter().chain(units.iter().map(|(name, _)| name.as_str())).collect();
     let said = said("systemctl", &arguments)?;
-    let mut states = said.lines().filter_map(|line| line.strip_prefix("ActiveState="));
     for (name, status) in units {
-        let state = states.next().unwrap_or("unknown");
-        found.insert(name, (state.to_owned(), Some(status), "systemd"));
+        let state = state(&said, &name).to_owned();
+        found.insert(name, (state, Some(status), "systemd"));
     }
     Ok(())
 }
 
+/// A unit's state among blocks of `Names=` and `ActiveState=`, aliases among the names. What systemd cannot load has no block.
+fn state<'text>(said: &'text str, name: &str) -> &'text str {
+    let property = |block: &'text str, property: &str| block.lines().find_map(|line| line.strip_prefix(property));
+    let is_its = |block: &&'text str| property(block, "Names=").is_some_and(|names| names.split(' ').any(|other| other == name));
+    said.split("\n\n").find(is_its).and_then(|block| property(block, "ActiveState=")).unwrap_or("unknown")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Services, scripts, unit_files, units};
+    use super::{Services, scripts, state, unit_files, units};
+
+    #[test]
+    fn states_are_found_by_every_name() {
+        let said = "Names=b.service alias.service\nActiveState=active\n\nActiveState=inactive\nNames=a.service\n";
+        let names = ["a.service", "alias.service", "b.service", "gone.service"];
+        assert_eq!(names.map(|name| state(said, name)), ["inactive", "active", "active", "unknown"]);
+    }
 
     #[test]
     fn columns_become_states() {

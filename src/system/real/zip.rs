@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::archive::cannot;
+use crate::program::glob::glob;
 use crate::system::archive::{Details, Member, Question};
-use crate::system::names::Pattern;
 use crate::system::{Error, Result, clock};
 
 /// The end record is within this many last bytes: 22 and the longest comment.
@@ -19,12 +19,10 @@ pub(super) fn members(file: &mut File, path: &str, question: &Question) -> Resul
     let directory = directory.ok_or_else(|| cannot(path, "File is not a zip file"))?;
     let mut members = Vec::new();
     let mut rest = directory.as_slice();
-    let compiled = |patterns: &[String]| -> Vec<Pattern> { patterns.iter().map(|pattern| Pattern::new(pattern)).collect() };
-    let (include, exclude) = (compiled(&question.include), compiled(&question.exclude));
     while let Some((member, next)) = entry(rest) {
         rest = next;
-        let fits = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&member.name));
-        let taken = if include.is_empty() { !fits(&exclude) } else { fits(&include) };
+        let fits = |patterns: &[String]| patterns.iter().any(|pattern| glob(pattern, &member.name));
+        let taken = if question.include.is_empty() { !fits(&question.exclude) } else { fits(&question.include) };
         if taken {
             members.push(member);
         }
