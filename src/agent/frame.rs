@@ -422,6 +422,15 @@ pub enum Perform {
     Read { path: Arc<str>, offset: u64, become_: Option<Become> },
 }
 
+/// A job that nobody waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Background {
+    /// How long it may take.
+    pub limit: Duration,
+    /// What its result on the disk does not hold: the secrets among the call's arguments.
+    pub secrets: Vec<Arc<str>>,
+}
+
 /// A module and its evaluated arguments.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Call {
@@ -441,6 +450,8 @@ pub struct Call {
     pub really: bool,
     /// From its apply on.
     pub timeout: Option<Duration>,
+    /// Its apply is a job that goes on by itself.
+    pub background: Option<Background>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

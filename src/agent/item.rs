@@ -214,6 +214,8 @@ pub struct Settings {
     pub environment: Vec<(String, String)>,
     pub target: Target,
     timeout: Option<Duration>,
+    /// Not waited for: for so long at most.
+    background: Option<Duration>,
 }
 
 impl Executor {
@@ -455,20 +457,27 @@ impl Executor {
     fn settings(&self, item: &Item<'_>) -> Result<Settings> {
         let (context, locals, at) = (item.context, item.locals, item.at);
         let flag = |get: fn(&crate::program::Keywords) -> Option<&Tree>| self.keyword_flag(get, context, locals, at);
-        let reads = is_read(item.task);
+        let number = |name: &str, text: Arc<str>| {
+            let seconds = text.trim().parse::<u64>();
+            seconds.map_err(|_| Error::failed(format!("`{name}` must be a number of seconds, found `{text}`")))
+        };
+        let background = item.task.background.as_ref().map_or(Ok(None), |tree| self.text_of(tree, context, locals, at))?;
+        let background = background.map(|text| number("async", text)).transpose()?.map(Duration::from_secs);
+        let reads = is_read(item.task) && background.is_none();
         let never_check = context.keyword(|keywords| keywords.check_mode.as_ref()).is_some() && !self.is_check(context, at);
         let mode = self.call_mode(context, at);
         let delegate = self.keyword_text(|keywords| keywords.delegate_to.as_ref(), context, locals, at)?;
         let delegate = delegate.filter(|host| **host != *self.program.host);
         let become_ = self.become_of(item, delegate.is_some())?;
         let timeout = self.keyword_text(|keywords| keywords.timeout.as_ref(), context, locals, at)?;
-        let timeout = timeout.map(|text| {
-            let seconds = text.trim().parse::<u64>();
-            seconds.map_err(|_| Error::failed(format!("`timeout` must be a number of seconds, found `{text}`")))
-        });
-        let timeout = timeout.transpose()?.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        let timeout = timeout.map(|text| number("timeout", text)).transpose()?.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        let mut environment = self.environment(item)?;
+        if let Some(folder) = self.variable_text("ansible_async_dir", context, locals, at)? {
+            environment.push((crate::module::async_status::VARIABLE.to_owned(), folder.to_string()));
+        }
         Ok(Settings {
             timeout,
+            background,
             no_log: flag(|keywords| keywords.no_log.as_ref())?,
             ignore_errors: flag(|keywords| keywords.ignore_errors.as_ref())?,
             ignore_unreachable: flag(|keywords| keywords.ignore_unreachable.as_ref())?,
@@ -479,7 +488,7 @@ impl Executor {
             reads,
             mode,
             really: mode == CallMode::Plan && (reads || never_check),
-            environment: self.environment(item)?,
+            environment,
             target: match (delegate, become_) {
                 (Some(host), _) => Target::Host(host),
                 (None, Some(user)) => Target::User(user),
@@ -635,7 +644,10 @@ impl Executor {
         results: &[Value],
     ) -> std::result::Result<Attempt, Stop> {
         match entry.action {
-            ActionKind::System(_) => self.attempt_system(item, entry.name(), arguments, settings, results),
+            ActionKind::System(_) => match self.idle_job(entry, &arguments) {
+                Some(outcome) => Ok(outcome.into()),
+                None => self.attempt_system(item, entry.name(), arguments, settings, results),
+            },
             ActionKind::Engine(run) => {
                 if let Some(cause) = arguments.values().find_map(Value::first_unknown)
                     && entry.name() != "debug"
@@ -737,7 +749,14 @@ impl Executor {
             label: self.task_name(item),
             really: settings.really,
             timeout: settings.timeout,
+            background: None,
         };
+        let background = settings.background.map(|limit| {
+            let environment = call.environment.iter().map(|(_, value)| Value::text(value.as_str()));
+            let given = environment.chain([Value::map(call.arguments.clone())]).collect();
+            super::frame::Background { limit, secrets: self.masker.within(&Value::list(given)) }
+        });
+        let call = Call { background, ..call };
         let digest = self.journal().digest(&item.task.digest, &call);
         let planned = match self.performers.perform(&settings.target, Perform::Plan(Box::new(call)))? {
             PerformReply::Planned(planned) => *planned,
@@ -748,7 +767,10 @@ impl Executor {
             }
         };
         self.learn_facts(item, &planned.outcome)?;
-        let Some(handle) = planned.handle else { return Ok(self.recalled(planned, &digest)) };
+        let Some(handle) = planned.handle else {
+            let attempt = self.recalled(planned, &digest);
+            return Ok(if settings.background.is_some() { self.idle(attempt) } else { attempt });
+        };
         if settings.mode == CallMode::Plan && !settings.really {
             return Ok(self.predicted(planned, settings));
         }
@@ -781,8 +803,8 @@ impl Executor {
         }
         self.may_act(item, settings, handle)?;
         let mut attempt = self.apply(item, settings, &planned, handle, &digest, quiet)?;
-        // The apply runs it once more: what comes after it may then be otherwise.
-        if settings.really && !settings.reads {
+        // The apply runs it once more, or goes on with it: what comes after it may then be otherwise.
+        if (settings.really && !settings.reads) || settings.background.is_some() {
             attempt.opaque = planned.sentences.first().cloned();
         }
         Ok(attempt)
@@ -900,17 +922,39 @@ impl Executor {
         if !quiet && !settings.reads {
             self.state.dirty = true;
         }
-        let mut attempt = Attempt::from(planned.outcome);
+        let begun = || super::job::begun(Value::unknown("the job that is begun"), Value::unknown("the job that is begun"));
+        let outcome = if settings.background.is_some() { begun() } else { planned.outcome };
+        let mut attempt = Attempt::from(outcome);
         attempt.sentences = planned.sentences;
         attempt.digests = planned.digests;
         attempt.diff = planned.diff;
-        if planned.actions.iter().any(|action| matches!(action, Action::Run(command) if command.effect == Effect::Opaque)) {
+        // Whatever comes next may find it half done.
+        if settings.background.is_some()
+            || planned.actions.iter().any(|action| matches!(action, Action::Run(command) if command.effect == Effect::Opaque))
+        {
             attempt.opaque = attempt.sentences.first().cloned();
         }
         if let Some(cause) = attempt.outcome.result.get("changed").and_then(Value::first_unknown) {
             attempt.unknown = Some(Arc::clone(cause));
         }
         attempt
+    }
+
+    /// A background job that has nothing to do is none: its result is kept for whoever asks.
+    fn idle(&mut self, mut attempt: Attempt) -> Attempt {
+        let id = format!("j{}.0", self.state.idle_jobs.len());
+        self.state.idle_jobs.insert(Key::from(&*id), attempt.outcome.value());
+        for (name, value) in [("started", Value::from(true)), ("finished", Value::from(true)), ("ansible_job_id", Value::from(id))] {
+            attempt.outcome.result.insert(name.into(), value);
+        }
+        attempt
+    }
+
+    /// What `async_status` finds of such a job.
+    fn idle_job(&self, entry: &Entry, arguments: &Map) -> Option<Outcome> {
+        let id = arguments.get("jid").filter(|_| entry.name() == crate::module::async_status::MODULE.name())?.as_str()?;
+        let done = self.state.idle_jobs.get(id)?.as_map()?;
+        Some(crate::module::async_status::status(id, "", done.clone()))
     }
 
     fn drop_plan(&mut self, settings: &Settings, handle: u64) {

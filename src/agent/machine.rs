@@ -250,6 +250,12 @@ impl Machine {
         let Some(Pending { plan, call }) = self.pending.remove(&handle) else {
             return PerformReply::Failed { outcome: Outcome::failed("the plan to apply is not here any more"), interrupted: false };
         };
+        if call.background.is_some() && call.mode == CallMode::Apply {
+            return match super::job::begin(&call) {
+                Ok(outcome) => PerformReply::Applied { outcome, sentences: plan.actions.iter().map(Action::describe).collect() },
+                Err(message) => PerformReply::Failed { outcome: Outcome::failed(message), interrupted: false },
+            };
+        }
         let mut sentences = Vec::new();
         let mut plan = plan;
         let mut stages = 0;

@@ -113,6 +113,19 @@ impl Masker {
         self.secrets.read().is_ok_and(|secrets| secrets.iter().any(|secret| text.contains(&**secret)))
     }
 
+    /// The secrets that stand in texts of the value.
+    pub fn within(&self, value: &Value) -> Vec<Arc<str>> {
+        fn stands(secret: &str, value: &Value) -> bool {
+            match value {
+                Value::Text(text) => text.as_str().contains(secret),
+                Value::List(items) | Value::Tuple(items) => items.iter().any(|item| stands(secret, item)),
+                Value::Map(entries) => entries.values().any(|item| stands(secret, item)),
+                _ => false,
+            }
+        }
+        self.secrets.read().map(|secrets| secrets.iter().filter(|secret| stands(secret, value)).cloned().collect()).unwrap_or_default()
+    }
+
     /// Whether a value is or holds a secret, by mark or by content.
     pub fn finds_in(&self, value: &Value) -> bool {
         match value {

@@ -31,6 +31,8 @@ pub struct State {
     pub dirty: bool,
     /// `--start-at-task` was reached.
     pub started: bool,
+    /// Results of background jobs that had nothing to do, by their ids: none was begun.
+    pub idle_jobs: Map,
     /// Groups added by `group_by` in this run.
     pub groups: Vec<Arc<str>>,
 }

@@ -158,6 +158,7 @@ modules! {
     artifact
     assemble
     assert
+    async_status
     authorized_key
     blockinfile
     command

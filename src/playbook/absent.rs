@@ -17,7 +17,6 @@ use crate::source::{Diagnostic, Node, NodeKind};
 /// Modules of `ansible.builtin` that are not there, with what to do instead.
 const ABSENT: &[(&str, &str)] = &[
     ("apt_key", "put the key below /etc/apt/keyrings with `copy` and name it in `signed-by`; apt-key is gone from Debian 12"),
-    ("async_status", "there are no background jobs (`async`): a long task holds no connection open"),
     ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
     ("dnf", "`package` installs with whatever package manager the host has, where it is supported"),
     ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),

@@ -10,6 +10,24 @@ use crate::program::{Keywords, Tree, Value};
 use crate::source::{Diagnostic, Node, NodeKind};
 use crate::template::reads::{self, Form};
 
+/// What `async` and `poll` say of a task, with the seconds that it may take.
+pub enum Async {
+    /// It is waited for.
+    Waits(Tree),
+    /// The tasks after it begin at once (`poll: 0`).
+    GoesOn(Tree),
+}
+
+/// Whether a module's task may go on by itself: Ansible's way for `async` too, but for what its controller does.
+fn goes_on(module: &str) -> bool {
+    // The module in the place of one that is not here fails wherever it is reached.
+    if module == crate::module::fail::MODULE.name() {
+        return true;
+    }
+    let by_controller = matches!(module, "assemble" | "async_status" | "copy" | "raw" | "reboot" | "script" | "unarchive");
+    !by_controller && crate::module::find(module).is_some_and(|entry| matches!(entry.action, crate::module::ActionKind::System(_)))
+}
+
 impl Loader<'_> {
     /// Reads one shared keyword. False: it is none of them.
     pub fn shared_keyword(&mut self, keywords: &mut Keywords, key: &Node, value: &Node, secret: bool, origin: &str) -> bool {
@@ -86,8 +104,8 @@ impl Loader<'_> {
         true
     }
 
-    /// `async` and `poll`: a task that is waited for is one whose time is limited.
-    pub fn waited_for(&mut self, entries: &[(Node, Node)], context: &Context) -> Option<Tree> {
+    /// `async` and `poll`.
+    pub fn asynchronous(&mut self, module: &str, entries: &[(Node, Node)], context: &Context) -> Option<Async> {
         let find = |name: &str| entries.iter().find(|(key, _)| key.text() == Some(name));
         let (key, value) = find("async")?;
         let seconds = self.typed(key, value, &Kind::Int, context.secret)?;
@@ -105,11 +123,12 @@ impl Loader<'_> {
         // 15 seconds are Ansible's own.
         let waits = poll.as_ref().map_or(Some(15), |poll| number(self, poll));
         match waits {
-            Some(0) => self
-                .mistake(Diagnostic::at(key, "a task that nobody waits for (`poll: 0`) is not supported").hint(
-                    "a task holds no connection open: leave `poll` out and wait for it, or make a service of what goes on by itself",
-                )),
-            Some(_) => return Some(seconds),
+            Some(0) if goes_on(module) => return Some(Async::GoesOn(seconds)),
+            Some(0) => self.mistake(
+                Diagnostic::at(key, format!("`{module}` cannot go on by itself (`poll: 0`)"))
+                    .hint("leave `async` and `poll` out: a task holds no connection open, however long it takes"),
+            ),
+            Some(_) => return Some(Async::Waits(seconds)),
             None => self.mistake(
                 Diagnostic::at(key, "whether this task is waited for must be known before the run")
                     .hint("write `poll` as a number, or as a variable of the play, the role or `-e`"),

@@ -83,7 +83,9 @@ pub const KEYWORDS: &[Keyword] = &[
     with(
         "async",
         TASKS,
-        Support::Partly("the task may take so many seconds, as with `timeout`; `poll: 0`, which goes on beside it, is refused"),
+        Support::Partly(
+            "the task may take so many seconds, as with `timeout`; with `poll: 0` it goes on by itself, also after the run, until they are over",
+        ),
     ),
     yes("become", EVERYWHERE),
     yes("become_exe", EVERYWHERE),
@@ -132,7 +134,11 @@ pub const KEYWORDS: &[Keyword] = &[
     yes("no_log", EVERYWHERE),
     yes("notify", &[Block, Task, Handler]),
     yes("order", &[Play]),
-    with("poll", TASKS, Support::Partly("there is nothing to ask for: a task's end is told when it comes; `0` beside `async` is refused")),
+    with(
+        "poll",
+        TASKS,
+        Support::Partly("there is nothing to ask for: a task's end is told when it comes; `0` beside `async`: nobody waits for it"),
+    ),
     yes("port", EVERYWHERE),
     yes("post_tasks", &[Play]),
     yes("pre_tasks", &[Play]),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::absent::may_be_left_out;
 use super::action::Action;
+use super::inherit::Async;
 use super::keyword::{self, Place};
 use super::loader::{Loader, digest};
 use super::modules::{is_known, short};
@@ -228,8 +229,10 @@ impl Loader<'_> {
                 _ => {}
             }
         }
-        if let Some(seconds) = self.waited_for(entries, context) {
-            task.keywords.timeout.get_or_insert(seconds);
+        match self.asynchronous(&task.module, entries, context) {
+            Some(Async::Waits(seconds)) => _ = task.keywords.timeout.get_or_insert(seconds),
+            Some(Async::GoesOn(seconds)) => task.background = Some(seconds),
+            None => {}
         }
         if self.absent.len() > noted {
             // Nothing makes a success of a task that cannot be done.

@@ -332,6 +332,8 @@ pub struct Task {
     pub retries: Option<Tree>,
     /// Seconds; default 5.
     pub delay: Option<Tree>,
+    /// `async` with `poll: 0`: the task goes on by itself, so many seconds at most.
+    pub background: Option<Tree>,
     /// For a handler.
     pub listen: Vec<Tree>,
     /// Digest of the task's source text, for the journal.

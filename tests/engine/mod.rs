@@ -2,6 +2,7 @@
 
 mod accounts;
 mod fetch;
+mod jobs;
 mod lab;
 mod language;
 mod plan;

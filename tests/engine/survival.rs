@@ -20,7 +20,7 @@ fn fault(lab: &Lab, node: &str, point: &str, task: &str) {
 
 /// Waits until a command succeeds on the node.
 #[track_caller]
-fn wait_on(lab: &Lab, node: &str, command: &str) {
+pub fn wait_on(lab: &Lab, node: &str, command: &str) {
     let until = Instant::now() + Duration::from_secs(40);
     while !lab.nodes.ssh_output(node, command).status.success() {
         assert!(Instant::now() < until, "`{command}` never succeeded on {node}");
@@ -41,11 +41,11 @@ fn read(lab: &Lab, node: &str, path: &str) -> String {
 }
 
 /// Journals of runs that have not ended in order.
-fn journals(lab: &Lab, node: &str) -> String {
+pub fn journals(lab: &Lab, node: &str) -> String {
     lab.nodes.ssh(node, "find / -xdev -name '*.journal' -path '*state/provision*' 2>/dev/null || true")
 }
 
-fn played(lab: &Lab, name: &str, text: &str, arguments: &[&str]) -> Said {
+pub fn played(lab: &Lab, name: &str, text: &str, arguments: &[&str]) -> Said {
     lab.write(name, text);
     let mut all = vec![name];
     all.extend(arguments);
@@ -589,7 +589,7 @@ fn listing(lab: &Lab) -> std::collections::BTreeSet<String> {
 }
 
 /// A text as vault data, as a YAML value of this indentation.
-fn vaulted(text: &str, indentation: usize) -> String {
+pub fn vaulted(text: &str, indentation: usize) -> String {
     let sealed = Vault::with_password("vault password").seal(text.as_bytes(), None, &[7; 32]).expect("sealed");
     sealed.lines().map(|line| format!("{}{line}\n", " ".repeat(indentation))).collect()
 }
