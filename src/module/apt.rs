@@ -367,7 +367,7 @@ impl Apt {
 
     /// apt-get would refuse it, after it had asked for everything else.
     fn refuse_held(&self, chosen: &[Chosen]) -> Result<()> {
-        let held = chosen.iter().find(|one| one.before.as_ref().is_some_and(|package| package.held));
+        let held = chosen.iter().find(|one| one.before.as_ref().is_some_and(|package| package.selection == "hold"));
         match held.filter(|_| !self.allow_change_held_packages && !self.force) {
             Some(held) => Err(Error::failed(format!("{} is held at {}", held.name, held.before.as_ref().map_or("", |package| &package.version)))
                 .hint("`allow_change_held_packages: true`, or `apt-mark unhold` first")),

@@ -6,10 +6,10 @@ mod keys;
 
 use std::path::{Path, PathBuf};
 
-use super::curl::{Answer, Connection, Redirects, Request, mask};
+use super::curl::{Answer, Connection, Request, mask};
 use super::file_arguments::{Draft, FileArguments, followed};
 use super::{Context, Entry, Mode, Module, Next, Outcome, PathText, Plan, State};
-use crate::program::{Map, Value};
+use crate::program::Value;
 use crate::system::{Action, Effect, Error, Ownership, Result, System, User};
 use keys::{Key, Lines};
 
@@ -48,20 +48,7 @@ impl Module for AuthorizedKey {
             return self.decide(&self.key, context.mode, context.system);
         }
         let (url, connection) = (self.key.as_str(), Connection { validate_certs: self.validate_certs, ..Connection::usual()? });
-        let request = Request {
-            url,
-            method: "GET",
-            connection: &connection,
-            user: None,
-            password: None,
-            headers: Map::new(),
-            timeout: 10,
-            redirects: Redirects::Followed,
-            more: Vec::new(),
-            since: None,
-            output: None,
-        };
-        let ask = request.command(format!("fetch {}", mask(url)), context.system)?.effect(Effect::None);
+        let ask = Request::get(url, &connection).command(format!("fetch {}", mask(url)), context.system)?.effect(Effect::None);
         let unknown = || Value::unknown("the keys that the server gives");
         let predicted = Outcome::changed().with("changed", unknown()).with("keyfile", unknown());
         let (module, mode) = (self.clone(), context.mode);

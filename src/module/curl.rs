@@ -87,7 +87,24 @@ fn not_sent_on(header: &str) -> std::result::Result<(), String> {
     Err(format!("`unredirected_headers`: {header} goes where a redirect leads; only Authorization and Cookie do not, to another host"))
 }
 
-impl Request<'_> {
+impl<'run> Request<'run> {
+    /// A plain GET, as Ansible's modules make them.
+    pub fn get(url: &'run str, connection: &'run Connection) -> Self {
+        Self {
+            url,
+            method: "GET",
+            connection,
+            user: None,
+            password: None,
+            headers: Map::new(),
+            timeout: 10,
+            redirects: Redirects::Followed,
+            more: Vec::new(),
+            since: None,
+            output: None,
+        }
+    }
+
     /// The call; `label` is the sentence beside it.
     pub fn command(&self, label: String, system: &dyn System) -> Result<Command> {
         if system.executable("curl")?.is_none() {

@@ -154,6 +154,7 @@ macro_rules! modules {
 modules! {
     add_host
     apt
+    apt_key
     apt_repository
     artifact
     assemble
@@ -166,6 +167,7 @@ modules! {
     cron
     debconf
     debug
+    dpkg_selections
     fail
     fetch
     file

@@ -16,11 +16,9 @@ use crate::source::{Diagnostic, Node, NodeKind};
 
 /// Modules of `ansible.builtin` that are not there, with what to do instead.
 const ABSENT: &[(&str, &str)] = &[
-    ("apt_key", "put the key below /etc/apt/keyrings with `copy` and name it in `signed-by`; apt-key is gone from Debian 12"),
     ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
     ("dnf", "`package` installs with whatever package manager the host has, where it is supported"),
     ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
-    ("dpkg_selections", "run apt-mark with `command`"),
     ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
     ("git", "run git with `command` and `creates`"),
     ("iptables", "run iptables with `command`, its `-C` in `when`"),

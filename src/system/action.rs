@@ -188,6 +188,11 @@ pub enum Effect {
     },
     /// These packages count as wanted by the user from now on.
     PackagesManual(Vec<String>),
+    /// What dpkg is to do with an installed package.
+    PackageSelection {
+        name: String,
+        selection: String,
+    },
     /// The package lists were refreshed: candidates are unknown.
     PackageLists,
     /// A unit's state, as far as given.

@@ -242,7 +242,8 @@ pub enum KernelModule {
 pub struct Package {
     /// `1:2.36-9+deb12u1`.
     pub version: String,
-    pub held: bool,
+    /// What dpkg is to do with it: `install`, `hold`, `deinstall`, `purge` (dpkg(1), "Package selection states").
+    pub selection: String,
     /// Marked as installed automatically.
     pub automatic: bool,
 }

@@ -114,6 +114,72 @@ fn crontabs_and_package_sources_are_ansibles() {
     compared(&tasks);
 }
 
+/// Ids that apt trusts, by apt-key; Ansible keeps them in a keyring of all, we in files of their own.
+fn trusted() -> String {
+    let script = "for ring in '' '--keyring /etc/apt/trusted.gpg.d/own.gpg'; do apt-key $ring adv --list-keys --with-colons 2>/dev/null | grep '^fpr' | sort; echo; done";
+    let output = Command::new("sh").arg("-c").arg(script).output().expect("sh runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Results list keys in the order of keyrings.
+fn sorted(result: &Json) -> Json {
+    let mut result = result.clone();
+    for name in ["before", "after"] {
+        if let Some(list) = result.get_mut(name).and_then(Json::as_array_mut) {
+            list.sort_by_key(Json::to_string);
+        }
+    }
+    result
+}
+
+#[test]
+#[ignore = "half a minute of Ansible: cargo test --test main keys_that_apt_trusts -- --ignored"]
+fn keys_that_apt_trusts_are_ansibles() {
+    if !crate::support::nodes::root_or_skip() {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let script = "cd $0; chmod 700 .; export GNUPGHOME=$0; for kind in rsa2048 ed25519 nistp256; do \
+        gpg --batch --quiet --passphrase '' --no-auto-check-trustdb --quick-gen-key \"$kind <$kind@example.org>\" $kind default 1y; \
+        gpg --export $kind@example.org > $kind.gpg; gpg --armor --export $kind@example.org > $kind.asc; \
+        gpg --list-keys --with-colons $kind@example.org | awk -F: '/^fpr/ { print $10; exit }' > $kind.id; done; \
+        gpg --armor --export > all.asc; gpgconf --kill all";
+    assert!(Command::new("sh").args(["-c", script]).arg(home.path()).status().expect("sh runs").success());
+    let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();
+    let text = |name: &str| std::fs::read_to_string(home.path().join(name)).expect("gpg wrote it").trim().to_owned();
+    let [rsa, ed, nist] = ["rsa2048.id", "ed25519.id", "nistp256.id"].map(text);
+    let own = "/etc/apt/trusted.gpg.d/own.gpg";
+    let key = |arguments: Json| task("apt_key", arguments);
+    let tasks: Vec<Task> = vec![
+        checked("apt_key", json!({"data": text("rsa2048.asc")})),
+        key(json!({"data": text("rsa2048.asc")})),
+        key(json!({"data": text("rsa2048.asc")})),
+        key(json!({"id": rsa, "url": "http://127.0.0.1:9/nobody"})),
+        key(json!({"id": rsa[32..], "url": "http://127.0.0.1:9/nobody"})),
+        checked("apt_key", json!({"id": ed, "url": "http://127.0.0.1:9/nobody"})),
+        key(json!({"id": format!("0x{}", ed.to_lowercase()), "file": path("ed25519.gpg")})),
+        key(json!({"id": ed, "file": path("ed25519.gpg"), "keyring": own})),
+        key(json!({"id": ed, "state": "absent", "keyring": own})),
+        key(json!({"file": path("nistp256.gpg"), "keyring": own})),
+        key(json!({"file": path("nistp256.gpg"), "keyring": own})),
+        key(json!({"id": rsa[24..], "state": "absent"})),
+        key(json!({"id": rsa[24..], "state": "absent"})),
+        key(json!({"id": nist, "file": path("all.asc")})),
+        key(json!({"id": rsa, "file": path("all.asc")})),
+    ];
+    let base = tempfile::tempdir().expect("a folder");
+    drop(copy(Path::new("/etc"), base.path()));
+    let Some((theirs, their_keys)) = privately(&["/etc"], base.path(), || Some((super::theirs(&json!({}), &[], &tasks)?.0, trusted())))
+    else {
+        return;
+    };
+    let (ours, our_keys) = privately(&["/etc"], base.path(), || (tasks.iter().map(done).collect::<Vec<_>>(), trusted()));
+    let pairs = tasks.iter().zip(theirs.iter().map(sorted).zip(ours.iter().map(sorted)));
+    let different: Vec<String> = pairs.filter_map(|(task, (theirs, ours))| compare(task, &theirs, &ours, &[])).collect();
+    assert_eq!((different.join("\n").as_str(), &their_keys), ("", &our_keys));
+    assert!(our_keys.contains(&ed) && our_keys.contains(&rsa), "{our_keys}");
+}
+
 #[test]
 #[ignore = "wants the collection ansible.posix: ANSIBLE_COLLECTIONS_PATH=… cargo test --test main authorized_keys_are -- --ignored"]
 fn authorized_keys_are_ansibles() {

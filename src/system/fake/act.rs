@@ -213,10 +213,17 @@ impl Fake {
             Effect::PackagesManual(names) => {
                 for name in names {
                     if let Some(Some(package @ PackageScript::Full { .. })) = self.script.packages.get_mut(name)
-                        && let PackageScript::Full { version, held, .. } = package.clone()
+                        && let PackageScript::Full { version, selection, .. } = package.clone()
                     {
-                        *package = PackageScript::Full { version, held, automatic: false };
+                        *package = PackageScript::Full { version, selection, automatic: false };
                     }
+                }
+            }
+            Effect::PackageSelection { name, selection } => {
+                if let Some(package) = self.package(name)? {
+                    let (version, selection) = (package.version, Some(selection.clone()));
+                    let package = PackageScript::Full { version, selection, automatic: package.automatic };
+                    self.script.packages.insert(name.clone(), Some(package));
                 }
             }
             Effect::Packages { present, absent } => {

@@ -279,8 +279,10 @@ impl System for Fake {
     fn package(&self, name: &str) -> Result<Option<Package>> {
         match self.script.packages.get(name) {
             Some(package) => Ok(package.as_ref().map(|package| match package.clone() {
-                PackageScript::Version(version) => Package { version, held: false, automatic: false },
-                PackageScript::Full { version, held, automatic } => Package { version, held, automatic },
+                PackageScript::Version(version) => Package { version, selection: "install".into(), automatic: false },
+                PackageScript::Full { version, selection, automatic } => {
+                    Package { version, selection: selection.unwrap_or_else(|| "install".into()), automatic }
+                }
             })),
             None => unscripted("the package", "packages", name),
         }

@@ -40,7 +40,7 @@ pub struct Script {
     pub environment: BTreeMap<String, String>,
     /// `lsattr: /usr/bin/lsattr`.
     pub executables: Maybe<String>,
-    /// `nginx: '1.22.1-9'` or `{version, held, automatic}`.
+    /// `nginx: '1.22.1-9'` or `{version, selection, automatic}`.
     pub packages: Maybe<PackageScript>,
     /// `nginx: '1.22.1-9'`; with a release preferred: `nginx@bookworm-backports: '1.26'`.
     pub candidates: Maybe<String>,
@@ -147,8 +147,9 @@ pub enum PackageScript {
     Version(String),
     Full {
         version: String,
+        /// Default `install`.
         #[serde(default)]
-        held: bool,
+        selection: Option<String>,
         #[serde(default)]
         automatic: bool,
     },

@@ -114,6 +114,7 @@ impl Overlay<'_> {
                 clouds.insert(folder, (self.step, Arc::clone(cause)));
             }
             Effect::PackagesManual(names) => self.manual.extend(names.iter().cloned()),
+            Effect::PackageSelection { name, selection } => _ = self.selections.insert(name.clone(), selection.clone()),
             Effect::PackageLists => {
                 self.lists = Some(Arc::clone(cause));
                 self.touch_lists(cause);

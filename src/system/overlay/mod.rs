@@ -46,6 +46,8 @@ pub struct Overlay<'base> {
     packages: BTreeMap<String, Option<String>>,
     /// Marked as wanted by the user.
     manual: std::collections::BTreeSet<String>,
+    /// dpkg's selections.
+    selections: BTreeMap<String, String>,
     /// The package lists were refreshed by this.
     lists: Option<Arc<str>>,
     units: BTreeMap<String, KnownUnit>,
@@ -127,6 +129,7 @@ impl<'base> Overlay<'base> {
             accounts: accounts::Accounts::default(),
             packages: BTreeMap::new(),
             manual: std::collections::BTreeSet::new(),
+            selections: BTreeMap::new(),
             lists: None,
             units: BTreeMap::new(),
             sysctl: BTreeMap::new(),
@@ -518,12 +521,16 @@ impl System for Overlay<'_> {
                 } else {
                     version.clone()
                 };
-                Ok(Some(Package { version, held: former.is_some_and(|former| former.held), automatic: false }))
+                let selected = self.selections.get(name).cloned().or_else(|| former.map(|former| former.selection));
+                Ok(Some(Package { version, selection: selected.unwrap_or_else(|| "install".to_owned()), automatic: false }))
             }
             None => {
                 let mut package = self.based(self.base.package(name))?;
                 if let Some(package) = package.as_mut().filter(|_| self.manual.contains(name)) {
                     package.automatic = false;
+                }
+                if let (Some(package), Some(selection)) = (&mut package, self.selections.get(name)) {
+                    package.selection.clone_from(selection);
                 }
                 Ok(package)
             }

@@ -65,7 +65,7 @@ fn status() -> Result<Arc<Status>> {
 pub(super) fn package(name: &str) -> Result<Option<Package>> {
     let status = status()?;
     let entry = status.entry(name).filter(|entry| entry.state == "installed");
-    Ok(entry.map(|entry| Package { version: entry.version.clone(), held: entry.want == "hold", automatic: status.is_automatic(name) }))
+    Ok(entry.map(|entry| Package { version: entry.version.clone(), selection: entry.want.clone(), automatic: status.is_automatic(name) }))
 }
 
 /// Whether a removed package left configuration files, or an installation stopped half way.
