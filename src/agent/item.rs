@@ -778,7 +778,7 @@ impl Executor {
             self.drop_plan(settings, handle);
             let mut attempt = Attempt::from(without_unknowns(planned.outcome));
             attempt.diff = planned.diff;
-            return Ok(attempt);
+            return Ok(if settings.background.is_some() { self.idle(attempt) } else { attempt });
         }
         if let Some(Action::Reboot { delay, test_command, timeout, .. }) =
             planned.actions.iter().find(|action| matches!(action, Action::Reboot { .. }))
@@ -940,7 +940,7 @@ impl Executor {
         attempt
     }
 
-    /// A background job that has nothing to do is none: its result is kept for whoever asks.
+    /// A background job that has nothing to do, or only says what it would do, is none: its result is kept for whoever asks.
     fn idle(&mut self, mut attempt: Attempt) -> Attempt {
         let id = format!("j{}.0", self.state.idle_jobs.len());
         self.state.idle_jobs.insert(Key::from(&*id), attempt.outcome.value());

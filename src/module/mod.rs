@@ -191,6 +191,7 @@ modules! {
     service
     service_facts
     set_fact
+    set_stats
     setup
     shell
     slurp

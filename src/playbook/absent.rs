@@ -27,7 +27,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("package_facts", "use `command` with the package manager's list"),
     ("pip", "run pip with `command`"),
     ("rpm_key", "run rpm --import with `command`"),
-    ("set_stats", "there are no custom statistics; `set_fact` keeps values over plays"),
     ("subversion", "run svn with `command`"),
     ("sysvinit", "use `service`"),
     ("validate_argument_spec", "a role's meta/argument_specs.yml is checked where the role is called"),

@@ -174,6 +174,8 @@ fn modules_of_the_run_give_what_ansibles_give() {
         (task("fail", json!({"msg": ["x", 1]})), &[]),
         (task("set_fact", json!({"x": 1, "dyn_{{ a }}": true, "s": "{{ a }}", "cacheable": true})), &[]),
         (task("set_fact", json!({"cacheable": true})), &[]),
+        (task("set_stats", json!({"data": {"done": "{{ a }}"}})), &[]),
+        (task("set_stats", json!({"data": {"done": 2}, "per_host": "yes", "aggregate": false})), &[]),
         (task("set_fact", json!({"bad-name": true})), &["msg"]),
         (task("include_vars", json!({"file": "v.yml"})), &[]),
         (task("include_vars", json!({"file": "v.yml", "name": "pre"})), &[]),

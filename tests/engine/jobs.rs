@@ -47,6 +47,13 @@ fn a_job_is_planned_begun_once_and_keeps_no_secret() {
         "/home/worker:\n.profile\n\n/srv:\n"
     );
 
+    let checked = lab.play(&["playbooks/site.yaml", "--check", "--vault-password-file", "secret/vault"]).expect(0);
+    assert_eq!(
+        (checked.statuses("a", "begun"), checked.statuses("a", "waited for")),
+        (vec!["changed".to_owned()], vec!["changed".to_owned()])
+    );
+    assert_eq!(lab.nodes.ssh("a", "ls /srv"), "", "check mode begins nothing");
+
     let said = with(&["up", "--yes", "--json"]).expect(0);
     assert_eq!(said.statuses("a", "waited for"), ["changed"], "{}", said.stdout);
     assert_eq!((said.statuses("a", "beside"), said.statuses("a", "heard")), (vec!["ok".to_owned()], vec!["changed".to_owned()]));
