@@ -171,6 +171,7 @@ modules! {
     find
     get_url
     getent
+    git
     group
     group_by
     hostname

@@ -23,7 +23,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
     ("dpkg_selections", "run apt-mark with `command`"),
     ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
-    ("git", "run git with `command` and `creates`"),
     ("iptables", "run iptables with `command`, its `-C` in `when`"),
     ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),
     ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),

@@ -5,6 +5,7 @@ pub mod account;
 pub mod action;
 pub mod apply;
 pub mod archive;
+pub mod checkout;
 pub mod clock;
 pub mod describe;
 pub mod diff;
@@ -66,6 +67,9 @@ pub trait System {
 
     /// What an archive holds, and what its folder has not of it.
     fn archive(&self, question: &archive::Question) -> Result<archive::Archive>;
+
+    /// What git says of a checkout, without the network.
+    fn checkout(&self, question: &checkout::Question) -> Result<checkout::Checkout>;
 
     fn user(&self, name_or_uid: &str) -> Result<Option<User>>;
     fn group(&self, name_or_gid: &str) -> Result<Option<Group>>;

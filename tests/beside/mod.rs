@@ -11,6 +11,8 @@ mod engine;
 mod fetch;
 mod files_of_the_system;
 #[cfg(feature = "controller")]
+mod git;
+#[cfg(feature = "controller")]
 mod handlers;
 #[cfg(feature = "controller")]
 mod hostvars;

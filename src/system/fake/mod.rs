@@ -206,6 +206,12 @@ impl System for Fake {
         Ok(Archive { format: script.format()?, members, differences })
     }
 
+    fn checkout(&self, question: &super::checkout::Question) -> Result<super::checkout::Checkout> {
+        let folder = question.folder.to_string_lossy();
+        let known = self.script.checkouts.get(&*folder).cloned();
+        known.map_or_else(|| unscripted("the checkout", "checkouts", &folder), Ok)
+    }
+
     fn user(&self, name_or_uid: &str) -> Result<Option<User>> {
         let by_name = self.users.iter().find(|user| user.name == name_or_uid);
         Ok(by_name.or_else(|| self.users.iter().find(|user| user.uid.to_string() == name_or_uid)).cloned())

@@ -27,6 +27,8 @@ pub struct Script {
     pub mime: BTreeMap<String, String>,
     /// `/x.tgz: {format: gzip, members: [{name: a}]}`; the controller's is `controller`. What of it is not in the folder differs.
     pub archives: BTreeMap<String, ArchiveScript>,
+    /// `/srv/app: {head: 5f…, url: 'https://…'}`: what git says.
+    pub checkouts: BTreeMap<String, crate::system::checkout::Checkout>,
     /// Paths whose reading is denied.
     pub denied: Vec<String>,
     /// `bob: {uid: 1000}`; root is always there.

@@ -434,6 +434,19 @@ impl System for Overlay<'_> {
         }
     }
 
+    fn checkout(&self, question: &super::checkout::Question) -> Result<super::checkout::Checkout> {
+        let folder = self.resolved(&question.folder, Last::Followed)?;
+        // What is not known of the folder's files is not known of the checkout.
+        let cloud = self.below.iter().find(|(below, _)| folder.starts_with(below) || below.starts_with(&folder));
+        if let Some((_, (_, cause))) = cloud {
+            return Err(Error::unknown(Arc::clone(cause)));
+        }
+        match self.entries.keys().find(|path| path.starts_with(&folder) && **path != folder) {
+            Some(path) => Err(Error::unknown(format!("{} is changed before", path.display()))),
+            None => self.base.checkout(&super::checkout::Question { folder, ..question.clone() }),
+        }
+    }
+
     fn user(&self, name_or_uid: &str) -> Result<Option<User>> {
         self.user_by(name_or_uid)
     }

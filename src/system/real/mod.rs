@@ -2,6 +2,7 @@
 
 mod accounts;
 mod archive;
+mod checkout;
 mod facts;
 mod files;
 mod kernel;
@@ -88,6 +89,10 @@ impl System for Real {
 
     fn archive(&self, question: &super::archive::Question) -> Result<super::archive::Archive> {
         archive::archive(question)
+    }
+
+    fn checkout(&self, question: &super::checkout::Question) -> Result<super::checkout::Checkout> {
+        checkout::checkout(question)
     }
 
     fn user(&self, name_or_uid: &str) -> Result<Option<User>> {
