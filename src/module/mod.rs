@@ -180,6 +180,7 @@ modules! {
     meta
     modprobe
     package
+    package_facts
     pause
     ping
     raw

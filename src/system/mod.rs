@@ -108,6 +108,8 @@ pub trait System {
     }
     /// Every package name that is installed or could be, sorted.
     fn package_names(&self) -> Result<Vec<String>>;
+    /// Every installed package by its name: [`package_facts`](crate::module::package_facts).
+    fn inventory(&self) -> Result<crate::program::Map>;
     /// Installed packages that provide a virtual one.
     fn package_providers(&self, name: &str) -> Result<Vec<String>>;
     /// Whether the package lists know the name only as something that others provide.

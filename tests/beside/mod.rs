@@ -25,6 +25,8 @@ mod local;
 #[cfg(feature = "controller")]
 mod notify;
 #[cfg(feature = "controller")]
+mod packages;
+#[cfg(feature = "controller")]
 mod precedence;
 #[cfg(feature = "controller")]
 mod published;

@@ -318,6 +318,11 @@ impl System for Fake {
         Ok(names)
     }
 
+    fn inventory(&self) -> Result<Map> {
+        let inventory = self.script.inventory.clone().ok_or_else(|| Error::failed("the case does not script `inventory`"))?;
+        Ok(Value::from(serde_json::Value::Object(inventory)).as_map().cloned().unwrap_or_default())
+    }
+
     fn package_providers(&self, name: &str) -> Result<Vec<String>> {
         Ok(self.script.providers.get(name).cloned().unwrap_or_default())
     }

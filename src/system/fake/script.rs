@@ -48,6 +48,8 @@ pub struct Script {
     pub candidates: Maybe<String>,
     /// All that could be installed, newest first; default: the candidate.
     pub versions: BTreeMap<String, Vec<String>>,
+    /// `{nginx: [{name: nginx, version: '1.22', source: apt}]}`: every installed package.
+    pub inventory: Option<serde_json::Map<String, serde_json::Value>>,
     /// Installed packages by the virtual ones they provide.
     pub providers: BTreeMap<String, Vec<String>>,
     /// Names that only others provide.

@@ -571,6 +571,16 @@ impl System for Overlay<'_> {
         }
     }
 
+    fn inventory(&self) -> Result<Map> {
+        if let Some(cause) = self.opaque.as_ref().map(|(_, cause)| cause).or(self.lists.as_ref()) {
+            return Err(Error::unknown(Arc::clone(cause)));
+        }
+        match self.packages.keys().next() {
+            Some(name) => Err(Error::unknown(format!("{name} is installed or removed before"))),
+            None => self.base.inventory(),
+        }
+    }
+
     fn package_providers(&self, name: &str) -> Result<Vec<String>> {
         let mut providers = self.base.package_providers(name)?;
         providers.retain(|provider| self.packages.get(provider) != Some(&None));
@@ -820,6 +830,7 @@ mod tests {
         overlay.absorb(&run(Effect::Packages { present: vec![("nginx".into(), None)], absent: vec!["here".into()] }), "install nginx");
         assert_eq!(overlay.package("nginx").expect("is known").map(|package| package.version).as_deref(), Some("2"));
         assert_eq!(overlay.package("here").expect("is known"), None);
+        assert_eq!(cause(overlay.inventory()), "install nginx");
         assert_eq!(cause(overlay.unit("new.service", UnitScope::System)), "install nginx");
         overlay.absorb(&run(Effect::PackageLists), "update");
         assert_eq!(cause(overlay.package_candidate("nginx")), "update");

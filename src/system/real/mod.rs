@@ -163,6 +163,10 @@ impl System for Real {
         packages::names()
     }
 
+    fn inventory(&self) -> Result<Map> {
+        packages::inventory()
+    }
+
     fn package_providers(&self, name: &str) -> Result<Vec<String>> {
         packages::providers(name)
     }
