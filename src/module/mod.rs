@@ -163,6 +163,7 @@ modules! {
     command
     copy
     cron
+    deb822_repository
     debconf
     debug
     fail

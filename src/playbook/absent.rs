@@ -18,7 +18,6 @@ use crate::source::{Diagnostic, Node, NodeKind};
 const ABSENT: &[(&str, &str)] = &[
     ("apt_key", "put the key below /etc/apt/keyrings with `copy` and name it in `signed-by`; apt-key is gone from Debian 12"),
     ("async_status", "there are no background jobs (`async`): a long task holds no connection open"),
-    ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
     ("dnf", "`package` installs with whatever package manager the host has, where it is supported"),
     ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
     ("dpkg_selections", "run apt-mark with `command`"),
