@@ -177,6 +177,7 @@ modules! {
     group_by
     hostname
     include_vars
+    known_hosts
     lineinfile
     meta
     modprobe

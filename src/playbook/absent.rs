@@ -23,7 +23,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("dpkg_selections", "run apt-mark with `command`"),
     ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
     ("iptables", "run iptables with `command`, its `-C` in `when`"),
-    ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),
     ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),
     ("pip", "run pip with `command`"),
     ("rpm_key", "run rpm --import with `command`"),

@@ -85,3 +85,65 @@ fn sources_of_deb822_are_ansibles() {
     ];
     compared(&tasks);
 }
+
+#[test]
+#[ignore = "half a minute of Ansible: cargo test --workspace --test main hosts_of_ssh_are_ansibles -- --ignored"]
+fn hosts_of_ssh_are_ansibles() {
+    let known = |more: Json| {
+        let mut arguments = json!({"name": "a.example.org", "path": "/etc/hosts-of-ssh/known"});
+        arguments.as_object_mut().expect("a mapping").extend(more.as_object().cloned().unwrap_or_default());
+        task("known_hosts", arguments)
+    };
+    let absent = |more: Json| {
+        let mut task = known(more);
+        task.arguments["state"] = json!("absent");
+        task
+    };
+    let line = |text: &str| task("shell", json!({"cmd": format!("echo '{text}' >> /etc/hosts-of-ssh/known")}));
+    let hash = "ssh-keygen -q -H -f /etc/hosts-of-ssh/known; rm -f /etc/hosts-of-ssh/known.old";
+    let rsa = |host: &str, key: &str| json!({"key": format!("{host} ssh-rsa {key}")});
+    let tasks: Vec<(Task, &[&str])> = vec![
+        (Task { check: true, ..known(rsa("a.example.org", "AAAA")) }, &[]),
+        (known(rsa("a.example.org", "AAAA")), &[]),
+        (known(rsa("a.example.org", "AAAA me@there")), &[]),
+        (known(rsa("a.example.org", "BBBB")), &[]),
+        (known(json!({"key": "a.example.org ssh-ed25519 CCCC"})), &[]),
+        (known(json!({"name": "A.Example.org", "key": "a.example.org ssh-ed25519 CCCC"})), &[]),
+        (known(json!({"name": "[a.example.org]:2222", "key": "[a.example.org]:2222 ssh-rsa DDDD"})), &[]),
+        (known(json!({"name": "[a.example.org]:2222", "key": "a.example.org ssh-rsa DDDD"})), &[]),
+        (known(json!({"key": "@cert-authority *.example.org ssh-rsa EEEE"})), &[]),
+        (known(json!({"key": "@cert-authority *.example.org ssh-rsa EEEE"})), &[]),
+        (known(json!({"key": "@revoked a.example.org ecdsa-sha2-nistp256 FFFF"})), &[]),
+        (known(json!({"key": "@revoked a.example.org ecdsa-sha2-nistp256 FFFF"})), &[]),
+        (known(rsa("a.example.org,10.0.0.1", "BBBB")), &[]),
+        (known(json!({"name": "10.0.0.1", "key": "a.example.org,10.0.0.1 ssh-rsa BBBB"})), &[]),
+        (known(json!({"name": "b", "key": "b ssh-rsa GGGG", "hash_host": true})), &[]),
+        (known(json!({"name": "b", "key": "b ssh-rsa GGGG", "hash_host": true})), &[]),
+        (known(json!({"name": "b", "key": "b ssh-rsa HHHH", "hash_host": true})), &[]),
+        (known(json!({"name": "b", "key": "b ssh-rsa HHHH"})), &[]),
+        (known(json!({"name": "c", "key": "c ssh-rsa IIII"})), &[]),
+        (task("shell", json!({"cmd": hash})), &[]),
+        (known(json!({"name": "c", "key": "c ssh-rsa IIII", "hash_host": true})), &[]),
+        (line("# a comment"), &[]),
+        (line("no-key-at-all"), &[]),
+        (line("*.pattern.org,!no.pattern.org ssh-rsa JJJJ"), &[]),
+        (known(json!({"name": "x.pattern.org", "key": "x.pattern.org ssh-rsa KKKK"})), &[]),
+        (line("*.pattern.org,!no.pattern.org ssh-rsa JJJJ"), &[]),
+        (absent(json!({"name": "no.pattern.org"})), &[]),
+        // ssh-keygen takes nothing away from a file with a line that it cannot read; here that line stays, and no more.
+        (task("shell", json!({"cmd": "sed -i /no-key-at-all/d /etc/hosts-of-ssh/known"})), &[]),
+        (absent(json!({"name": "yes.pattern.org"})), &[]),
+        (Task { check: true, ..absent(json!({"name": "c"})) }, &[]),
+        (absent(json!({"name": "c"})), &[]),
+        (absent(json!({"name": "c"})), &[]),
+        (absent(json!({"key": "a.example.org ssh-dss LLLL"})), &[]),
+        (absent(json!({"key": "a.example.org ssh-ed25519 CCCC"})), &[]),
+        (absent(json!({"name": "b", "key": "b ssh-rsa OTHER"})), &[]),
+        (known(json!({})), &[]),
+        (known(json!({"key": "z ssh-rsa AAAA"})), &[]),
+        (known(json!({"name": "a, b", "key": "a ssh-rsa AAAA"})), &[]),
+        // What Ansible adds is Python's.
+        (known(json!({"path": "/etc/none/known", "key": "a.example.org ssh-rsa AAAA"})), &["msg"]),
+    ];
+    compared(&tasks);
+}
