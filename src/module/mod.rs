@@ -165,6 +165,7 @@ modules! {
     command
     copy
     cron
+    deb822_repository
     debconf
     debug
     dpkg_selections
@@ -174,14 +175,17 @@ modules! {
     find
     get_url
     getent
+    git
     group
     group_by
     hostname
     include_vars
+    known_hosts
     lineinfile
     meta
     modprobe
     package
+    package_facts
     pause
     ping
     raw

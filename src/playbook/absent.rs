@@ -16,15 +16,11 @@ use crate::source::{Diagnostic, Node, NodeKind};
 
 /// Modules of `ansible.builtin` that are not there, with what to do instead.
 const ABSENT: &[(&str, &str)] = &[
-    ("deb822_repository", "write the .sources file below /etc/apt/sources.list.d with `copy`"),
     ("dnf", "`package` installs with whatever package manager the host has, where it is supported"),
     ("dnf5", "`package` installs with whatever package manager the host has, where it is supported"),
     ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
-    ("git", "run git with `command` and `creates`"),
     ("iptables", "run iptables with `command`, its `-C` in `when`"),
-    ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),
     ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),
-    ("package_facts", "use `command` with the package manager's list"),
     ("pip", "run pip with `command`"),
     ("rpm_key", "run rpm --import with `command`"),
     ("subversion", "run svn with `command`"),

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, ErrorKind, Result, plain};
-use super::known_hosts::glob;
+use crate::program::host_names::glob;
 
 /// Keywords and their arguments, strongest first.
 #[derive(Clone, Debug, Default)]

@@ -8,12 +8,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use super::error::{Error, ErrorKind, Result, plain};
+use crate::program::host_names::{glob, names};
 
 /// Which keys a host may show.
 #[derive(Clone, Debug)]
@@ -252,53 +251,6 @@ fn lines(file: &Path, text: &str, name: &str, exact: bool) -> Vec<Line> {
         }
     }
     found
-}
-
-/// Whether a line's first field names the host.
-fn names(patterns: &str, name: &str) -> bool {
-    if let Some(hashed) = patterns.strip_prefix("|1|") {
-        return hashed_name(hashed, name).unwrap_or(false);
-    }
-    let mut matched = false;
-    for pattern in patterns.split(',') {
-        let pattern = pattern.to_lowercase();
-        match pattern.strip_prefix('!') {
-            Some(pattern) if glob(pattern, name) => return false,
-            Some(_) => {}
-            None => matched |= glob(&pattern, name),
-        }
-    }
-    matched
-}
-
-/// `SALT|HASH`, both base64: HASH is HMAC-SHA1 of the name under SALT.
-fn hashed_name(text: &str, name: &str) -> Option<bool> {
-    let (salt, hash) = text.split_once('|')?;
-    let decode = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).ok();
-    let code = Hmac::<sha1::Sha1>::new_from_slice(&decode(salt)?).ok()?;
-    Some(code.chain_update(name).verify_slice(&decode(hash)?).is_ok())
-}
-
-/// `*` and `?` as ssh_config(5) PATTERNS has them; `[` is a plain character.
-pub(crate) fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        if p < pattern.len() && pattern[p] == '*' {
-            star = Some((p, t));
-            p += 1;
-        } else if p < pattern.len() && (pattern[p] == '?' || pattern[p] == text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some((at, from)) = star {
-            p = at + 1;
-            t = from + 1;
-            star = Some((at, from + 1));
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|&letter| letter == '*')
 }
 
 /// Adds a line, with the folder and the file made for the owner alone.

@@ -5,6 +5,7 @@ pub mod account;
 pub mod action;
 pub mod apply;
 pub mod archive;
+pub mod checkout;
 pub mod clock;
 pub mod describe;
 pub mod diff;
@@ -67,6 +68,9 @@ pub trait System {
     /// What an archive holds, and what its folder has not of it.
     fn archive(&self, question: &archive::Question) -> Result<archive::Archive>;
 
+    /// What git says of a checkout, without the network.
+    fn checkout(&self, question: &checkout::Question) -> Result<checkout::Checkout>;
+
     fn user(&self, name_or_uid: &str) -> Result<Option<User>>;
     fn group(&self, name_or_gid: &str) -> Result<Option<Group>>;
     /// Every user of /etc/passwd, in its order.
@@ -104,6 +108,8 @@ pub trait System {
     }
     /// Every package name that is installed or could be, sorted.
     fn package_names(&self) -> Result<Vec<String>>;
+    /// Every installed package by its name: [`package_facts`](crate::module::package_facts).
+    fn inventory(&self) -> Result<crate::program::Map>;
     /// Installed packages that provide a virtual one.
     fn package_providers(&self, name: &str) -> Result<Vec<String>>;
     /// Whether the package lists know the name only as something that others provide.

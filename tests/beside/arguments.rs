@@ -35,6 +35,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("copy.src", "a path on the controller; the plan expands it where `remote_src` makes it one of the node"),
     ("debug mutually exclusive: msg var", "the plugin checks it, not a specification"),
     ("debug.msg", "any value: the plugin prints it"),
+    ("deb822_repository.install_python_debian", "of ansible-core 2.20; nothing is needed here"),
     ("fail.msg", "any value: the plugin prints it"),
     ("file._diff_peek", "between plugins only"),
     ("hostname.use", "ways of other systems than Linux; refused before the first connection"),
@@ -204,7 +205,10 @@ fn our_kind(kind: &Kind) -> (String, BTreeSet<String>) {
         Kind::Float => plain("float"),
         Kind::Dict => plain("dict"),
         Kind::Raw => plain("raw"),
-        Kind::List(inner) => (format!("list of {}", our_kind(inner).0), BTreeSet::new()),
+        Kind::List(inner) => {
+            let (kind, choices) = our_kind(inner);
+            (format!("list of {kind}"), choices)
+        }
         Kind::Choice(words) => ("str".to_owned(), words.iter().map(|word| (*word).to_owned()).collect()),
     }
 }

@@ -11,6 +11,8 @@ mod engine;
 mod fetch;
 mod files_of_the_system;
 #[cfg(feature = "controller")]
+mod git;
+#[cfg(feature = "controller")]
 mod handlers;
 #[cfg(feature = "controller")]
 mod hostvars;
@@ -19,9 +21,13 @@ mod implicit;
 #[cfg(feature = "controller")]
 mod includes;
 #[cfg(feature = "controller")]
+mod keys_and_sources;
+#[cfg(feature = "controller")]
 mod local;
 #[cfg(feature = "controller")]
 mod notify;
+#[cfg(feature = "controller")]
+mod packages;
 #[cfg(feature = "controller")]
 mod precedence;
 #[cfg(feature = "controller")]

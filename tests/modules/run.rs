@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 use super::case::{After, AfterDetails, AfterFile, Case, SourceCase, SourceFile};
 
 /// As the engine bounds them.
-const MOST_STAGES: usize = 8;
+const MOST_STAGES: usize = 64;
 
 /// The controller's files of a case.
 #[derive(Default)]

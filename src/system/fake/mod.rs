@@ -206,6 +206,12 @@ impl System for Fake {
         Ok(Archive { format: script.format()?, members, differences })
     }
 
+    fn checkout(&self, question: &super::checkout::Question) -> Result<super::checkout::Checkout> {
+        let folder = question.folder.to_string_lossy();
+        let known = self.script.checkouts.get(&*folder).cloned();
+        known.map_or_else(|| unscripted("the checkout", "checkouts", &folder), Ok)
+    }
+
     fn user(&self, name_or_uid: &str) -> Result<Option<User>> {
         let by_name = self.users.iter().find(|user| user.name == name_or_uid);
         Ok(by_name.or_else(|| self.users.iter().find(|user| user.uid.to_string() == name_or_uid)).cloned())
@@ -312,6 +318,11 @@ impl System for Fake {
         names.sort();
         names.dedup();
         Ok(names)
+    }
+
+    fn inventory(&self) -> Result<Map> {
+        let inventory = self.script.inventory.clone().ok_or_else(|| Error::failed("the case does not script `inventory`"))?;
+        Ok(Value::from(serde_json::Value::Object(inventory)).as_map().cloned().unwrap_or_default())
     }
 
     fn package_providers(&self, name: &str) -> Result<Vec<String>> {

@@ -27,6 +27,8 @@ pub struct Script {
     pub mime: BTreeMap<String, String>,
     /// `/x.tgz: {format: gzip, members: [{name: a}]}`; the controller's is `controller`. What of it is not in the folder differs.
     pub archives: BTreeMap<String, ArchiveScript>,
+    /// `/srv/app: {head: 5f…, url: 'https://…'}`: what git says.
+    pub checkouts: BTreeMap<String, crate::system::checkout::Checkout>,
     /// Paths whose reading is denied.
     pub denied: Vec<String>,
     /// `bob: {uid: 1000}`; root is always there.
@@ -46,6 +48,8 @@ pub struct Script {
     pub candidates: Maybe<String>,
     /// All that could be installed, newest first; default: the candidate.
     pub versions: BTreeMap<String, Vec<String>>,
+    /// `{nginx: [{name: nginx, version: '1.22', source: apt}]}`: every installed package.
+    pub inventory: Option<serde_json::Map<String, serde_json::Value>>,
     /// Installed packages by the virtual ones they provide.
     pub providers: BTreeMap<String, Vec<String>>,
     /// Names that only others provide.

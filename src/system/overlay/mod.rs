@@ -437,6 +437,19 @@ impl System for Overlay<'_> {
         }
     }
 
+    fn checkout(&self, question: &super::checkout::Question) -> Result<super::checkout::Checkout> {
+        let folder = self.resolved(&question.folder, Last::Followed)?;
+        // What is not known of the folder's files is not known of the checkout.
+        let cloud = self.below.iter().find(|(below, _)| folder.starts_with(below) || below.starts_with(&folder));
+        if let Some((_, (_, cause))) = cloud {
+            return Err(Error::unknown(Arc::clone(cause)));
+        }
+        match self.entries.keys().find(|path| path.starts_with(&folder) && **path != folder) {
+            Some(path) => Err(Error::unknown(format!("{} is changed before", path.display()))),
+            None => self.base.checkout(&super::checkout::Question { folder, ..question.clone() }),
+        }
+    }
+
     fn user(&self, name_or_uid: &str) -> Result<Option<User>> {
         self.user_by(name_or_uid)
     }
@@ -562,6 +575,16 @@ impl System for Overlay<'_> {
         match self.lists.as_ref().or(self.opaque.as_ref().map(|(_, cause)| cause)) {
             Some(cause) => Err(Error::unknown(Arc::clone(cause))),
             None => self.base.package_names(),
+        }
+    }
+
+    fn inventory(&self) -> Result<Map> {
+        if let Some(cause) = self.opaque.as_ref().map(|(_, cause)| cause).or(self.lists.as_ref()) {
+            return Err(Error::unknown(Arc::clone(cause)));
+        }
+        match self.packages.keys().next() {
+            Some(name) => Err(Error::unknown(format!("{name} is installed or removed before"))),
+            None => self.base.inventory(),
         }
     }
 
@@ -814,6 +837,7 @@ mod tests {
         overlay.absorb(&run(Effect::Packages { present: vec![("nginx".into(), None)], absent: vec!["here".into()] }), "install nginx");
         assert_eq!(overlay.package("nginx").expect("is known").map(|package| package.version).as_deref(), Some("2"));
         assert_eq!(overlay.package("here").expect("is known"), None);
+        assert_eq!(cause(overlay.inventory()), "install nginx");
         assert_eq!(cause(overlay.unit("new.service", UnitScope::System)), "install nginx");
         overlay.absorb(&run(Effect::PackageLists), "update");
         assert_eq!(cause(overlay.package_candidate("nginx")), "update");

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod archive;
+mod checkout;
 mod facts;
 mod files;
 mod kernel;
@@ -90,6 +91,10 @@ impl System for Real {
         archive::archive(question)
     }
 
+    fn checkout(&self, question: &super::checkout::Question) -> Result<super::checkout::Checkout> {
+        checkout::checkout(question)
+    }
+
     fn user(&self, name_or_uid: &str) -> Result<Option<User>> {
         accounts::user(name_or_uid)
     }
@@ -156,6 +161,10 @@ impl System for Real {
 
     fn package_names(&self) -> Result<Vec<String>> {
         packages::names()
+    }
+
+    fn inventory(&self) -> Result<Map> {
+        packages::inventory()
     }
 
     fn package_providers(&self, name: &str) -> Result<Vec<String>> {

@@ -1,6 +1,7 @@
 //! Debian packages of this machine. What is installed is read from dpkg's database; what could be is asked of `apt-cache`,
 //! at once for all names that a task will ask about, and kept until apt's own files change.
 
+mod inventory;
 mod status;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use crate::system::{Error, Package, Result};
+pub(super) use inventory::inventory;
 use status::Status;
 
 const STATUS: &str = "/var/lib/dpkg/status";
