@@ -178,6 +178,7 @@ modules! {
     lineinfile
     meta
     modprobe
+    mount
     package
     pause
     ping

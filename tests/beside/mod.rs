@@ -21,6 +21,8 @@ mod includes;
 #[cfg(feature = "controller")]
 mod local;
 #[cfg(feature = "controller")]
+mod mounts;
+#[cfg(feature = "controller")]
 mod notify;
 #[cfg(feature = "controller")]
 mod precedence;
