@@ -182,6 +182,7 @@ modules! {
     package
     pause
     ping
+    pip
     raw
     reboot
     replace

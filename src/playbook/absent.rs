@@ -28,7 +28,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("known_hosts", "write /etc/ssh/ssh_known_hosts with `copy`"),
     ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),
     ("package_facts", "use `command` with the package manager's list"),
-    ("pip", "run pip with `command`"),
     ("rpm_key", "run rpm --import with `command`"),
     ("set_stats", "there are no custom statistics; `set_fact` keeps values over plays"),
     ("subversion", "run svn with `command`"),

@@ -25,6 +25,8 @@ mod mounts;
 #[cfg(feature = "controller")]
 mod notify;
 #[cfg(feature = "controller")]
+mod pip;
+#[cfg(feature = "controller")]
 mod precedence;
 #[cfg(feature = "controller")]
 mod published;
