@@ -9,6 +9,7 @@ pub mod lists;
 pub mod network;
 pub mod numbers;
 pub mod paths;
+pub mod queries;
 pub mod random;
 pub mod regex;
 pub mod sets;
@@ -72,6 +73,7 @@ const FAMILIES: &[(&[&str], &[Filter])] = &[
     (&[], lists::FILTERS),
     (&[], numbers::FILTERS),
     (&[], paths::FILTERS),
+    (queries::COLLECTIONS, queries::FILTERS),
     (&[], random::FILTERS),
     (&[], regex::FILTERS),
     (&[], sets::FILTERS),
