@@ -614,6 +614,14 @@ impl Executor {
             arguments.entry(Key::from(name)).or_insert(value);
         }
         arguments.retain(|_, value| !matches!(value, Value::Omit));
+        for field in &spec.fields {
+            let given = field.secret_if.and_then(|name| arguments.get(name));
+            if given.is_some_and(|given| crate::module::arguments::boolean(given).unwrap_or(true))
+                && let Some(value) = arguments.get_mut(field.name)
+            {
+                *value = value.clone().into_secret();
+            }
+        }
         Ok(arguments)
     }
 

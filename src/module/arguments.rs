@@ -80,6 +80,8 @@ pub struct Field {
     pub default: Option<&'static str>,
     /// Its value is never shown.
     pub secret: bool,
+    /// Its value is never shown where this argument is true.
+    pub secret_if: Option<&'static str>,
     pub documentation: &'static str,
     /// The value is a bare expression or a list of them (`assert: that`, `debug: var`): not evaluated as a template.
     pub expression: bool,
@@ -90,7 +92,18 @@ pub struct Field {
 /// Options of a field as the declaration writes them in brackets.
 impl Field {
     pub fn new(name: &'static str, documentation: &'static str, kind: Kind) -> Self {
-        Self { name, aliases: &[], kind, required: false, default: None, secret: false, documentation, expression: false, check: None }
+        Self {
+            name,
+            aliases: &[],
+            kind,
+            required: false,
+            default: None,
+            secret: false,
+            secret_if: None,
+            documentation,
+            expression: false,
+            check: None,
+        }
     }
 
     #[must_use]
@@ -114,6 +127,12 @@ impl Field {
     #[must_use]
     pub fn secret(mut self) -> Self {
         self.secret = true;
+        self
+    }
+
+    #[must_use]
+    pub fn secret_if(mut self, argument: &'static str) -> Self {
+        self.secret_if = Some(argument);
         self
     }
 

@@ -184,10 +184,12 @@ modules! {
     lineinfile
     meta
     modprobe
+    mount
     package
     package_facts
     pause
     ping
+    pip
     raw
     reboot
     replace

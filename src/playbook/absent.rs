@@ -21,7 +21,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("expect", "there is no terminal to answer on; give the program its input with `stdin` of `command`"),
     ("iptables", "run iptables with `command`, its `-C` in `when`"),
     ("mount_facts", "`ansible_facts.mounts` has what `setup` finds"),
-    ("pip", "run pip with `command`"),
     ("rpm_key", "run rpm --import with `command`"),
     ("subversion", "run svn with `command`"),
     ("sysvinit", "use `service`"),

@@ -200,7 +200,8 @@ impl Checker {
 
 /// Whether the word is a plugin of a collection: by its full name, or by one that Ansible still leads there.
 fn is_of_collection(word: &str) -> bool {
-    const REDIRECTED: &[&str] = &["ipaddr", "ipmath", "ipsubnet", "ipv4", "ipv6", "ipwrap", "json_query", "dict_kv", "hwaddr", "nthhost"];
+    const REDIRECTED: &[&str] =
+        &["comp_type5", "dict_kv", "hash_salt", "ip4_hex", "parse_cli", "parse_xml", "random_mac", "type5_pw", "vlan_parser"];
     (word.matches('.').count() > 1 && short(word) == word) || REDIRECTED.contains(&word)
 }
 

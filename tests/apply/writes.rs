@@ -55,6 +55,21 @@ fn a_former_file_keeps_owner_mode_and_acl() {
 }
 
 #[test]
+fn backups_of_one_second_are_all_kept() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let path = folder.path().join("x");
+    std::fs::write(&path, "0").expect("writes");
+    for text in ["1", "2", "3"] {
+        let Action::WriteFile { path, content, ownership, unsafe_writes, validate, .. } = write(&path, text) else { unreachable!() };
+        let kept = Action::WriteFile { path, content, ownership, backup: true, unsafe_writes, validate };
+        apply(&[kept], &mut Notes::default()).expect("writes");
+    }
+    let mut held: Vec<String> = names(folder.path()).iter().map(|name| read(&folder.path().join(name))).collect();
+    held.sort();
+    assert_eq!(held, ["0", "1", "2", "3"]);
+}
+
+#[test]
 fn a_batch_is_all_in_place_and_a_new_file_obeys_the_umask() {
     let folder = tempfile::tempdir().expect("temporary directory");
     let sub = folder.path().join("sub");

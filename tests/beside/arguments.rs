@@ -158,6 +158,30 @@ fn of_collections() -> Json {
             },
             "rules": [],
         },
+        "mount": {
+            "options": {
+                "path": {"type": "path", "required": true, "aliases": ["name"]},
+                "src": {"type": "path"},
+                "fstype": {"type": "str"},
+                "opts": {"type": "str"},
+                "opts_no_log": yes_no(false),
+                "dump": text(json!("0")),
+                "passno": text(json!("0")),
+                "state": {
+                    "type": "str",
+                    "required": true,
+                    "choices": ["absent", "absent_from_fstab", "mounted", "present", "unmounted", "remounted", "ephemeral"],
+                },
+                "fstab": {"type": "str"},
+                "boot": yes_no(true),
+                "backup": yes_no(false),
+            },
+            "rules": [
+                ["required_if", "state", "mounted", ["src", "fstype"]],
+                ["required_if", "state", "present", ["src", "fstype"]],
+                ["required_if", "state", "ephemeral", ["src", "fstype"]],
+            ],
+        },
         "modprobe": {
             "options": {
                 "name": {"type": "str", "required": true},

@@ -25,9 +25,13 @@ mod keys_and_sources;
 #[cfg(feature = "controller")]
 mod local;
 #[cfg(feature = "controller")]
+mod mounts;
+#[cfg(feature = "controller")]
 mod notify;
 #[cfg(feature = "controller")]
 mod packages;
+#[cfg(feature = "controller")]
+mod pip;
 #[cfg(feature = "controller")]
 mod precedence;
 #[cfg(feature = "controller")]

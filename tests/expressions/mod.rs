@@ -67,8 +67,18 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expressions")
 }
 
+/// What needs ansible-core alone.
 fn files() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder())
+    files_in(&folder())
+}
+
+/// What needs a collection, too.
+fn files_of_collections() -> Vec<PathBuf> {
+    files_in(&folder().join("collections"))
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("the folder is part of the checkout")
         .map(|entry| entry.expect("a readable entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
@@ -163,7 +173,7 @@ fn json(value: &Value) -> String {
 #[test]
 fn every_expression_gives_what_ansible_gives() {
     let (mut count, mut wrong) = (0, Vec::new());
-    for path in files() {
+    for path in files().into_iter().chain(files_of_collections()) {
         let (variables, cases) = read(&path);
         for case in cases {
             count += 1;
@@ -193,11 +203,23 @@ fn every_expression_gives_what_ansible_gives() {
 #[test]
 fn the_stored_answers_are_those_that_ansible_gives_now() {
     let Some(python) = crate::oracle::ansible("python") else { return };
-    let files = files();
-    let output = Command::new(&python)
+    compare_stored(&files(), &python);
+}
+
+#[test]
+#[ignore = "needs the collections: ANSIBLE_COLLECTIONS_PATH=… cargo test --test main the_stored_answers_of_collections -- --ignored"]
+fn the_stored_answers_of_collections_are_those_that_ansible_gives_now() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/collections-venv.sh");
+    let output = Command::new("sh").arg(&script).output().expect("sh runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    compare_stored(&files_of_collections(), Path::new(String::from_utf8_lossy(&output.stdout).trim()));
+}
+
+fn compare_stored(files: &[PathBuf], python: &Path) {
+    let output = Command::new(python)
         .arg(folder().join("oracle.py"))
         .arg("check")
-        .args(&files)
+        .args(files)
         .current_dir(std::env::temp_dir())
         .output()
         .unwrap_or_else(|error| panic!("run {}: {error}", python.display()));

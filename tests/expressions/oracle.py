@@ -55,6 +55,8 @@ def native(value):
         return value
     if isinstance(value, (datetime.datetime, datetime.date, datetime.timedelta)):
         return str(value)
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return str(value)  # ours are texts there
     for kind in (str, int, float):
         if isinstance(value, kind):
             return kind(value)

@@ -129,9 +129,16 @@ impl Applier<'_> {
             Err(error) => return Err(Error::io(format_args!("write {}", path.display()), &error)),
         };
         if *backup && path.exists() {
-            let name =
-                format!("{}.{}.{}~", path.display(), std::process::id(), crate::system::clock::format(now() as i64, "%Y-%m-%d@%H:%M:%S"));
-            outcome.backup = Some(ownership::preserved_copy(path, Path::new(&name))?);
+            let name = |moment| {
+                let moment = crate::system::clock::format(moment, "%Y-%m-%d@%H:%M:%S");
+                PathBuf::from(format!("{}.{}.{moment}~", path.display(), std::process::id()))
+            };
+            // Several of one second: the next second that is free.
+            let mut moment = now() as i64;
+            while name(moment).exists() {
+                moment += 1;
+            }
+            outcome.backup = Some(ownership::preserved_copy(path, &name(moment))?);
         }
         let (temporary, guard, mut file) = match temporary(path) {
             Ok(made) => made,

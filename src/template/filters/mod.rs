@@ -1,11 +1,15 @@
-//! The filters of Jinja2 and `ansible.builtin`, one file a family.
+//! The filters of Jinja2, `ansible.builtin` and a few collections, one file a family.
 
+pub mod addresses;
 pub mod dicts;
 pub mod encoding;
+pub mod hardware;
 pub mod json;
 pub mod lists;
+pub mod network;
 pub mod numbers;
 pub mod paths;
+pub mod queries;
 pub mod random;
 pub mod regex;
 pub mod sets;
@@ -60,32 +64,39 @@ impl Filter {
     }
 }
 
-const FAMILIES: &[&[Filter]] = &[
-    dicts::FILTERS,
-    encoding::FILTERS,
-    json::FILTERS,
-    lists::FILTERS,
-    numbers::FILTERS,
-    paths::FILTERS,
-    random::FILTERS,
-    regex::FILTERS,
-    sets::FILTERS,
-    strings::FILTERS,
-    time::FILTERS,
-    types::FILTERS,
-    yaml::FILTERS,
+/// Each with the collections that have it besides `ansible.builtin`'s own.
+const FAMILIES: &[(&[&str], &[Filter])] = &[
+    (addresses::COLLECTIONS, addresses::FILTERS),
+    (&[], dicts::FILTERS),
+    (&[], encoding::FILTERS),
+    (&[], json::FILTERS),
+    (&[], lists::FILTERS),
+    (&[], numbers::FILTERS),
+    (&[], paths::FILTERS),
+    (queries::COLLECTIONS, queries::FILTERS),
+    (&[], random::FILTERS),
+    (&[], regex::FILTERS),
+    (&[], sets::FILTERS),
+    (&[], strings::FILTERS),
+    (&[], time::FILTERS),
+    (&[], types::FILTERS),
+    (&[], yaml::FILTERS),
 ];
 
-/// The filter of that name, with or without `ansible.builtin.`.
+/// The filter of that name, with or without `ansible.builtin.`, or with its collection's.
 pub fn find(name: &str) -> Option<&'static Filter> {
-    static INDEX: OnceLock<HashMap<&'static str, &'static Filter>> = OnceLock::new();
-    let index = INDEX.get_or_init(|| FAMILIES.iter().flat_map(|family| family.iter()).map(|filter| (filter.name, filter)).collect());
-    index.get(name).copied()
+    type Index = HashMap<&'static str, (&'static [&'static str], &'static Filter)>;
+    static INDEX: OnceLock<Index> = OnceLock::new();
+    let families = || FAMILIES.iter().flat_map(|(collections, family)| family.iter().map(|filter| (*collections, filter)));
+    let index = INDEX.get_or_init(|| families().map(|(collections, filter)| (filter.name, (collections, filter))).collect());
+    let (collection, short) = name.rsplit_once('.').map_or((None, name), |(collection, short)| (Some(collection), short));
+    let (collections, filter) = index.get(short).copied()?;
+    collection.is_none_or(|collection| collections.contains(&collection)).then_some(filter)
 }
 
 /// All filters' short names, sorted.
 pub fn names() -> Vec<&'static str> {
-    let mut names: Vec<_> = FAMILIES.iter().flat_map(|family| family.iter()).map(|filter| filter.name).collect();
+    let mut names: Vec<_> = FAMILIES.iter().flat_map(|(_, family)| family.iter()).map(|filter| filter.name).collect();
     names.sort_unstable();
     names
 }
@@ -95,7 +106,10 @@ pub fn unknown(name: &str) -> Error {
     let error = Error::new(ErrorKind::Syntax, format!("no filter named '{name}'"));
     match suggest::hint(&short_name(name), names().into_iter()) {
         Some(hint) => error.hint(hint),
-        None if name.contains('.') => error.hint("filters of collections other than ansible.builtin are not supported"),
+        None if name.contains('.') => {
+            let ours: Vec<&str> = FAMILIES.iter().flat_map(|(collections, _)| collections.iter().copied()).collect();
+            error.hint(format!("of the filters of collections only a part of {} is there", ours.join(", ")))
+        }
         None => error,
     }
 }
