@@ -616,10 +616,13 @@ impl Executor {
         arguments.retain(|_, value| !matches!(value, Value::Omit));
         for field in &spec.fields {
             let given = field.secret_if.and_then(|name| arguments.get(name));
-            if given.is_some_and(|given| crate::module::arguments::boolean(given).unwrap_or(true))
-                && let Some(value) = arguments.get_mut(field.name)
-            {
-                *value = value.clone().into_secret();
+            if !field.secret && !given.is_some_and(|given| crate::module::arguments::boolean(given).unwrap_or(true)) {
+                continue;
+            }
+            for name in field.names() {
+                if let Some(value) = arguments.get_mut(name) {
+                    *value = value.clone().into_secret();
+                }
             }
         }
         Ok(arguments)

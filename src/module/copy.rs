@@ -19,7 +19,7 @@ arguments! {
         /// A file or folder of the controller (of the node with `remote_src`); with a slash at its end what is inside.
         src: Option<String>,
         /// The text to write; mappings and lists become JSON.
-        content: Option<Value> [secret],
+        content: Option<Value>,
         /// Where to: a folder if it ends with a slash, if `src` is a folder, or if one is there.
         dest: PathText [required],
         /// Keep the former file beside the new one.

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::curl::{Answer, Connection, Redirects, Request, mask};
+use super::curl::{Answer, Connection, Request, mask};
 use super::file_arguments::{Draft, FileArguments, followed, fresh, text};
 use super::{Choice, Context, Entry, Mode, Module, Next, Outcome, Plan, State};
-use crate::program::{Map, Value};
+use crate::program::Value;
 use crate::system::{Action, Effect, Error, FileKind, Ownership, Result, System};
 
 /// The registry's entry.
@@ -146,19 +146,7 @@ impl Deb822Repository {
     /// Asks the server for the key first.
     fn fetched(&self, url: &str, mode: Mode, system: &dyn System) -> Result<Plan> {
         let connection = Connection::usual()?;
-        let request = Request {
-            url,
-            method: "GET",
-            connection: &connection,
-            user: None,
-            password: None,
-            headers: Map::new(),
-            timeout: 10,
-            redirects: Redirects::Followed,
-            more: Vec::new(),
-            since: None,
-            output: None,
-        };
+        let request = Request::get(url, &connection);
         let mut draft = Draft::new(system);
         draft.make_directories(Path::new(KEYRINGS), &FileArguments::none())?;
         let unsure = Effect::Unsure(vec![self.file(), self.key_file(ENDINGS[0]), self.key_file(ENDINGS[1])]);

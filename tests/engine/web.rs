@@ -19,6 +19,7 @@ const ASKED: &str = r#"
     - {name: usual, get_url: {url: "{{ at }}/moved", dest: /srv/usual}}
     - {name: asked, uri: {url: "{{ at }}/secret", user: u, password: sesame, return_content: true}, register: asked}
     - {name: keys, authorized_key: {user: root, key: "{{ at }}/keys", path: /srv/keys, manage_dir: false}}
+    - {name: told, debug: {msg: sesame opens it}}
     - name: sent
       uri: {url: "{{ at }}/echo", method: POST, body_format: form-multipart, body: {f: {filename: part.txt}}}
       register: sent
@@ -59,6 +60,7 @@ fn a_node_fetches_once_and_keeps_nothing_that_is_wrong() {
         let said = lab.play(&["playbooks/asked.yaml"]).expect(0);
         assert_eq!((said.count("a", "changed"), said.count("a", "ignored")), (changed, 2), "{}", said.stdout);
         assert_eq!(said.statuses("a", "usual"), [first], "{}", said.stdout);
+        assert!(said.stdout.contains("*** opens it") && !said.stdout.contains("sesame"), "{}", said.stdout);
         assert_eq!(said.statuses("a", "keys"), [first], "{}", said.stdout);
         assert_eq!(said.statuses("a", "wrong"), ["failed"], "{}", said.stdout);
     }
