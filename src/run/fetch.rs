@@ -4,6 +4,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use sha1::Digest as _;
 
@@ -84,11 +85,7 @@ fn write(path: &Path, host: &str, offset: u64, bytes: &[u8]) -> std::io::Result<
     let part = part_of(path, host);
     if offset == 0 {
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
-        fs::create_dir_all(folder)?;
-        for made in missing.into_iter().rev() {
-            give(made)?;
-        }
+        make(folder)?;
         if let Err(error) = fs::remove_file(&part)
             && error.kind() != ErrorKind::NotFound
         {
@@ -101,6 +98,15 @@ fn write(path: &Path, host: &str, offset: u64, bytes: &[u8]) -> std::io::Result<
     file.set_len(offset)?;
     file.seek(SeekFrom::Start(offset))?;
     file.write_all(bytes)
+}
+
+/// The folder with those above it, one host after the other: each takes the owner of the one above, which another may just have made.
+fn make(folder: &Path) -> std::io::Result<()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::create_dir_all(folder)?;
+    missing.into_iter().rev().try_for_each(give)
 }
 
 /// All bytes are there: the file takes its place, with the former one's owner and mode.
@@ -160,4 +166,30 @@ fn digests(path: &Path) -> std::io::Result<Option<(String, String)>> {
     }
     let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     Ok(Some((hexadecimal(&sha1.finalize()), hexadecimal(&md5.finalize()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_many_make_at_once_are_the_owners() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        chown(folder.path(), Some(4321), Some(4321)).expect("is given");
+        for round in 0..50 {
+            let above = folder.path().join(round.to_string());
+            std::thread::scope(|scope| {
+                for host in ["a", "b", "c"] {
+                    let below = above.join(host).join("root");
+                    scope.spawn(move || make(&below).expect("is made"));
+                }
+            });
+            for host in ["a", "b", "c"] {
+                assert_eq!(fs::metadata(above.join(host).join("root")).expect("is there").uid(), 4321, "{round} {host}");
+            }
+        }
+    }
 }
