@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value as Json, json};
 
-use super::accounts::{copy, done, privately};
-use super::{Task, checked, compare, task};
+use super::accounts::{Beside, copy, privately};
+use super::{Task, checked, task};
 
 const OWN: [&str; 2] = ["/etc", "/srv"];
 
@@ -72,17 +72,7 @@ fn compared(tasks: &[(Task, &[&str])]) {
     if !crate::support::nodes::root_or_skip() {
         return;
     }
-    let base = machine();
-    let all: Vec<Task> = tasks.iter().map(|(task, _)| Task { arguments: task.arguments.clone(), ..*task }).collect();
-    let Some((theirs, their_state)) = privately(&OWN, base.path(), || Some((super::theirs(&json!({}), &[], &all)?.0, state()))) else {
-        return;
-    };
-    let (ours, our_state) = privately(&OWN, base.path(), || (all.iter().map(done).collect::<Vec<_>>(), state()));
-    let pairs = tasks.iter().zip(theirs.iter().zip(&ours)).filter(|((task, _), _)| task.module != "shell");
-    let different: Vec<String> = pairs.filter_map(|((task, left_out), (theirs, ours))| compare(task, theirs, ours, left_out)).collect();
-    let lines = similar::TextDiff::from_lines(&their_state, &our_state);
-    let changed: String = lines.unified_diff().context_radius(0).header("Ansible's machine", "ours").to_string();
-    assert_eq!((different.join("\n").as_str(), changed.as_str()), ("", ""));
+    Beside::new(&OWN, machine().path(), state).compare(tasks);
 }
 
 /// What of a failed call of git is told by both, but in other words: which call it was, and what it said on the way.

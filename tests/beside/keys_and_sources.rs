@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value as Json, json};
 
-use super::accounts::{copy, done, privately};
-use super::{Task, checked, compare, task};
+use super::accounts::{Beside, copy};
+use super::{Task, checked, task};
 
 const OWN: [&str; 1] = ["/etc"];
 
@@ -28,16 +28,7 @@ fn compared(tasks: &[(Task, &[&str])]) {
     let own = copy(Path::new("/etc"), base.path());
     std::fs::create_dir(own.join("hosts-of-ssh")).expect("makes a folder");
     std::fs::write(own.join("key.asc"), "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ==\n").expect("writes");
-    let all: Vec<Task> = tasks.iter().map(|(task, _)| Task { arguments: task.arguments.clone(), ..*task }).collect();
-    let Some((theirs, their_state)) = privately(&OWN, base.path(), || Some((super::theirs(&json!({}), &[], &all)?.0, state()))) else {
-        return;
-    };
-    let (ours, our_state) = privately(&OWN, base.path(), || (all.iter().map(done).collect::<Vec<_>>(), state()));
-    let pairs = tasks.iter().zip(theirs.iter().zip(&ours)).filter(|((task, _), _)| task.module != "shell");
-    let different: Vec<String> = pairs.filter_map(|((task, left_out), (theirs, ours))| compare(task, theirs, ours, left_out)).collect();
-    let lines = similar::TextDiff::from_lines(&their_state, &our_state);
-    let changed: String = lines.unified_diff().context_radius(0).header("Ansible's machine", "ours").to_string();
-    assert_eq!((different.join("\n").as_str(), changed.as_str()), ("", ""));
+    Beside::new(&OWN, base.path(), state).compare(tasks);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value as Json, json};
 
-use super::accounts::{copy, done, privately};
-use super::{Task, checked, compare, task};
+use super::accounts::{Beside, copy, privately};
+use super::{Task, checked, task};
 
 /// Makes wheels and the source of a package below /srv, and an environment. Its one argument is a Python.
 const PREPARE: &str = r#"
@@ -127,7 +127,6 @@ fn pip_is_ansibles() {
         // The sentence names all folders of the path.
         (of(json!({"name": "tool", "virtualenv": "/srv/other", "virtualenv_command": "no-such-virtualenv"})), &["msg"]),
     ];
-    let (tasks, left_out): (Vec<Task>, Vec<&[&str]>) = tasks.into_iter().unzip();
     let base = tempfile::tempdir().expect("a folder");
     let empty = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(empty.path().join("srv")).expect("makes a folder");
@@ -136,17 +135,5 @@ fn pip_is_ansibles() {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         copy(Path::new("/srv"), base.path());
     });
-    let Some((theirs, their_state)) = privately(&["/srv"], base.path(), || Some((super::theirs(&json!({}), &[], &tasks)?.0, state())))
-    else {
-        return;
-    };
-    let (ours, our_state) = privately(&["/srv"], base.path(), || (tasks.iter().map(done).collect::<Vec<_>>(), state()));
-    let different: Vec<String> = tasks
-        .iter()
-        .zip(theirs.iter().zip(&ours))
-        .zip(left_out)
-        .filter_map(|((task, (theirs, ours)), left_out)| compare(task, theirs, ours, left_out))
-        .collect();
-    assert!(different.is_empty(), "{}", different.join("\n"));
-    assert_eq!(our_state, their_state);
+    Beside::new(&["/srv"], base.path(), state).compare(&tasks);
 }
