@@ -472,7 +472,8 @@ impl Executor {
         let timeout = self.keyword_text(|keywords| keywords.timeout.as_ref(), context, locals, at)?;
         let timeout = timeout.map(|text| number("timeout", text)).transpose()?.filter(|seconds| *seconds > 0).map(Duration::from_secs);
         let mut environment = self.environment(item)?;
-        if let Some(folder) = self.variable_text("ansible_async_dir", context, locals, at)? {
+        let is_about_a_job = background.is_some() || *item.task.module == *crate::module::async_status::MODULE.name();
+        if is_about_a_job && let Some(folder) = self.variable_text("ansible_async_dir", context, locals, at)? {
             environment.push((crate::module::async_status::VARIABLE.to_owned(), folder.to_string()));
         }
         Ok(Settings {

@@ -4,8 +4,8 @@
 //! A job outlives the run, as long as its task allows. The call comes through a pipe and secrets in the result are masked: none of
 //! them is in an argument list or on the disk.
 
-use std::io::{BufReader, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io::BufReader;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::module::Outcome;
 use crate::module::async_status::folder;
 use crate::program::Value;
 use crate::system::apply::Quiet;
-use crate::system::{Cancel, NoContent, Real, System as _};
+use crate::system::{Action, Applier, Cancel, NoContent, Ownership, Real, System as _};
 
 /// What the new process says when it is on its own: the job's id and the result's file.
 type Begun = Result<(String, PathBuf), String>;
@@ -114,10 +114,8 @@ fn forget_pipes() -> std::io::Result<()> {
 
 /// Readers find the whole of it or what was there before.
 fn leave(file: &Path, result: &Value) -> Result<(), String> {
-    let mut new = file.as_os_str().to_owned();
-    new.push(".tmp");
     let text = serde_json::to_vec(&result.to_json(false)).map_err(|error| error.to_string())?;
-    let written = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
-    let written = written.and_then(|mut file| file.write_all(&text)).and_then(|()| std::fs::rename(&new, file));
-    written.map_err(|error| format!("write {}: {error}", file.display()))
+    let mut applier = Applier { source: &mut NoContent, watch: &mut Quiet, cancel: Cancel::default(), environment: Vec::new() };
+    let written = applier.apply(&[Action::write(file, text.into(), Ownership::mode(0o600))]);
+    written.map(drop).map_err(|failure| failure.error.message)
 }

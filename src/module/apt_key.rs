@@ -7,8 +7,8 @@ mod openpgp;
 
 use std::path::{Path, PathBuf};
 
-use super::curl::{Answer, Connection, Request, mask};
-use super::{Context, Entry, Mode, Module, Next, Outcome, PathText, Plan, State};
+use super::curl::{fetched, mask};
+use super::{Context, Entry, Mode, Module, Outcome, PathText, Plan, State};
 use crate::program::Value;
 use crate::system::{Action, Effect, Error, Ownership, Result, System};
 use openpgp::Key;
@@ -90,7 +90,7 @@ impl Module for AptKey {
             return self.remove(&id, system);
         }
         if self.keyserver.is_some() && id.is_none() {
-            return Err(Error::failed("Missing key_id, required with keyserver."));
+            return Err(Error::failed("Missing key_id, required with keyserver.").hint("`id` is the key's fingerprint: 40 hexadecimal digits"));
         }
         if let Some(id) = &id {
             let rings = self.keyrings(system)?;
@@ -102,7 +102,8 @@ impl Module for AptKey {
             (Some(data), ..) => return self.add(data.as_bytes(), "inline data", id, system),
             (_, Some(file), ..) => {
                 let shown = file.path().to_string_lossy();
-                let content = system.read(file.path())?.ok_or_else(|| Error::failed(format!("Unable to extract key from '{shown}'")))?;
+                let missing = || Error::failed(format!("Unable to extract key from '{shown}'")).hint("it is not there: `copy` it to the node first");
+                let content = system.read(file.path())?.ok_or_else(missing)?;
                 return self.add(&content, &shown, id, system);
             }
             (_, _, Some(url), _) => url.clone(),
@@ -115,9 +116,6 @@ impl Module for AptKey {
 
 impl AptKey {
     fn fetch(&self, url: &str, id: Option<Id>, context: &Context<'_>) -> Result<Plan> {
-        let connection = Connection { validate_certs: self.validate_certs, ..Connection::usual()? };
-        let label = format!("fetch {}", mask(url));
-        let ask = Request::get(url, &connection).command(label, context.system)?.effect(Effect::None);
         let unknown = || Value::unknown("the key that the server gives");
         // That a key of this id is not there is known.
         let predicted = match &id {
@@ -127,23 +125,19 @@ impl AptKey {
         if context.mode == Mode::Check && id.is_some() {
             return Ok(Plan::done(predicted));
         }
-        let (module, url, mode) = (self.clone(), url.to_owned(), context.mode);
-        let mut plan = Plan::act(vec![Action::Run(ask)], predicted).then(move |outcomes, system| {
-            let answer = Answer::of(outcomes.first(), &url);
-            if answer.status != 200 {
-                let what = match (&module.keyserver, &id) {
-                    (Some(server), Some(id)) if answer.status == 404 => format!("Key {} not found on keyserver {server}", id.whole),
-                    (Some(server), Some(id)) => format!("Error fetching key {} from keyserver: {server}", id.whole),
-                    _ => format!("Failed to download key at {}: {}", mask(&url), answer.message()),
-                };
-                return Err(Error::failed(what).detail("response", answer.message()));
+        let (module, shown) = (self.clone(), mask(url));
+        fetched(url, self.validate_certs, context, (Effect::None, predicted), move |answer, sent, system| {
+            if answer.status == 200 {
+                return module.add(&sent, "inline data", id, system);
             }
-            let content = outcomes.first().map(|done| done.stdout.0.to_vec()).unwrap_or_default();
-            let plan = module.add(&content, "inline data", id, system)?;
-            Ok(if plan.actions.is_empty() || mode == Mode::Check { Next::Done(plan.predicted) } else { Next::Again(plan) })
-        });
-        plan.always = true;
-        Ok(plan)
+            let what = match (&module.keyserver, &id) {
+                (Some(server), Some(id)) if answer.status == 404 => format!("Key {} not found on keyserver {server}", id.whole),
+                (Some(server), Some(id)) => format!("Error fetching key {} from keyserver: {server}", id.whole),
+                _ => format!("Failed to download key at {shown}: {}", answer.message()),
+            };
+            let hint = format!("`curl -v {shown}` on the node shows why; `data: \"{{{{ lookup('file', 'key.asc') }}}}\"` needs no server");
+            Err(Error::failed(what).detail("response", answer.message()).hint(hint))
+        })
     }
 
     fn add(&self, content: &[u8], place: &str, id: Option<Id>, system: &dyn System) -> Result<Plan> {
@@ -248,9 +242,7 @@ fn write(ring: &Keyring, is_new: bool) -> Action {
 fn ids(rings: &[Keyring], id: &Id) -> Value {
     let digits = if id.whole.len() == 8 { 8 } else { 16 };
     let all = rings.iter().flat_map(|ring| &ring.keys).flat_map(|key| &key.ids);
-    // A key of two keyrings is one.
-    let all: indexmap::IndexSet<&str> = all.map(|id| &id[id.len() - digits..]).collect();
-    all.into_iter().map(Value::text).collect::<Vec<_>>().into()
+    all.map(|id| Value::text(&id[id.len() - digits..])).collect::<Vec<_>>().into()
 }
 
 /// A key server's address for a key (draft-gallagher-openpgp-hkp).

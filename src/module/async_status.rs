@@ -86,7 +86,8 @@ impl Module for AsyncStatus {
             Ok(Value::Map(data)) => Ok(Plan::done(status(&self.jid, &shown, (*data).clone()))),
             _ => Err(Error::failed(format!("Could not parse job output: {}", String::from_utf8_lossy(&bytes)))
                 .detail("ansible_job_id", self.jid.as_str())
-                .detail("results_file", shown)),
+                .detail("results_file", shown)
+                .hint("it is no job's result: `mode: cleanup` removes it")),
         }
     }
 }

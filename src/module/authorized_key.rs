@@ -6,9 +6,9 @@ mod keys;
 
 use std::path::{Path, PathBuf};
 
-use super::curl::{Answer, Connection, Request, mask};
+use super::curl::{fetched, mask};
 use super::file_arguments::{Draft, FileArguments, followed};
-use super::{Context, Entry, Mode, Module, Next, Outcome, PathText, Plan, State};
+use super::{Context, Entry, Mode, Module, Outcome, PathText, Plan, State};
 use crate::program::Value;
 use crate::system::{Action, Effect, Error, Ownership, Result, System, User};
 use keys::{Key, Lines};
@@ -47,23 +47,16 @@ impl Module for AuthorizedKey {
         if !self.key.starts_with("http") {
             return self.decide(&self.key, context.mode, context.system);
         }
-        let (url, connection) = (self.key.as_str(), Connection { validate_certs: self.validate_certs, ..Connection::usual()? });
-        let ask = Request::get(url, &connection).command(format!("fetch {}", mask(url)), context.system)?.effect(Effect::None);
         let unknown = || Value::unknown("the keys that the server gives");
         let predicted = Outcome::changed().with("changed", unknown()).with("keyfile", unknown());
         let (module, mode) = (self.clone(), context.mode);
-        let mut plan = Plan::act(vec![Action::Run(ask)], predicted).then(move |outcomes, system| {
-            let answer = Answer::of(outcomes.first(), &module.key);
+        fetched(&self.key, self.validate_certs, context, (Effect::None, predicted), move |answer, sent, system| {
             if answer.status != 200 {
                 let why = answer.message();
                 return Err(Error::failed(format!("Error getting key from: {}", mask(&module.key))).detail("response", why));
             }
-            let keys = outcomes.first().map(|done| String::from_utf8_lossy(&done.stdout.0).into_owned()).unwrap_or_default();
-            let plan = module.decide(&keys, mode, system)?;
-            Ok(if plan.actions.is_empty() { Next::Done(plan.predicted) } else { Next::Again(plan) })
-        });
-        plan.always = true;
-        Ok(plan)
+            module.decide(&String::from_utf8_lossy(&sent), mode, system)
+        })
     }
 }
 

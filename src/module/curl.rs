@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::{Arguments, PathText, arguments::text};
+use super::{Arguments, Context, Mode, Next, Outcome, PathText, Plan, Raw, arguments::text};
 use crate::program::{Bytes, Map, Value};
-use crate::system::{Accept, ActionOutcome, Command, Error, Result, System};
+use crate::system::{Accept, Action, ActionOutcome, Command, Effect, Error, Result, System};
 
 /// What the last line on stderr begins with.
 const MARK: &str = "provision-answer";
@@ -47,11 +47,26 @@ arguments! {
     }
 }
 
-impl Connection {
-    /// As it is where nothing is said.
-    pub fn usual() -> Result<Self> {
-        Self::construct(&mut super::Raw::new()).map_err(|error| Error::failed(error.to_string()))
-    }
+/// A plan that asks a server first and goes on with its answer and what it sent; in check mode nothing more is done. `effect` is the
+/// request's, of which a plan predicts the outcome.
+pub fn fetched(
+    url: &str,
+    validate_certs: bool,
+    context: &Context<'_>,
+    (effect, predicted): (Effect, Outcome),
+    then: impl FnOnce(&Answer, Vec<u8>, &dyn System) -> Result<Plan> + Send + 'static,
+) -> Result<Plan> {
+    let connection =
+        Connection { validate_certs, ..Connection::construct(&mut Raw::new()).map_err(|error| Error::failed(error.to_string()))? };
+    let ask = Request::get(url, &connection).command(format!("fetch {}", mask(url)), context.system)?.effect(effect);
+    let (url, is_check) = (url.to_owned(), context.mode == Mode::Check);
+    let mut plan = Plan::act(vec![Action::Run(ask)], predicted).then(move |outcomes, system| {
+        let sent = outcomes.first().map(|done| done.stdout.0.to_vec()).unwrap_or_default();
+        let plan = then(&Answer::of(outcomes.first(), &url), sent, system)?;
+        Ok(if plan.actions.is_empty() || is_check { Next::Done(plan.predicted) } else { Next::Again(plan) })
+    });
+    plan.always = true;
+    Ok(plan)
 }
 
 /// Whose redirects are followed.
@@ -89,7 +104,7 @@ fn not_sent_on(header: &str) -> std::result::Result<(), String> {
 
 impl<'run> Request<'run> {
     /// A plain GET, as Ansible's modules make them.
-    pub fn get(url: &'run str, connection: &'run Connection) -> Self {
+    fn get(url: &'run str, connection: &'run Connection) -> Self {
         Self {
             url,
             method: "GET",

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::curl::{Answer, Connection, Request, mask};
+use super::curl::{fetched, mask};
 use super::file_arguments::{Draft, FileArguments, followed, fresh, text};
-use super::{Choice, Context, Entry, Mode, Module, Next, Outcome, Plan, State};
+use super::{Choice, Context, Entry, Mode, Module, Outcome, Plan, State};
 use crate::program::Value;
 use crate::system::{Action, Effect, Error, FileKind, Ownership, Result, System};
 
@@ -98,7 +98,7 @@ impl Module for Deb822Repository {
         let key = match &self.signed_by {
             None => Key::None,
             Some(key) if is_file(key, system)? => Key::File(key.clone()),
-            Some(key) if has_scheme(key) => return self.fetched(key, context.mode, system),
+            Some(key) if has_scheme(key) => return self.fetched(key, context),
             Some(key) => Key::Inline(key.clone()),
         };
         self.with(&key, context.mode, system)
@@ -144,32 +144,26 @@ impl Deb822Repository {
     }
 
     /// Asks the server for the key first.
-    fn fetched(&self, url: &str, mode: Mode, system: &dyn System) -> Result<Plan> {
-        let connection = Connection::usual()?;
-        let request = Request::get(url, &connection);
+    fn fetched(&self, url: &str, context: &Context<'_>) -> Result<Plan> {
+        let (system, mode) = (context.system, context.mode);
         let mut draft = Draft::new(system);
         draft.make_directories(Path::new(KEYRINGS), &FileArguments::none())?;
         let unsure = Effect::Unsure(vec![self.file(), self.key_file(ENDINGS[0]), self.key_file(ENDINGS[1])]);
         let effect = Effect::All(vec![Effect::Leaves(draft.actions), unsure]);
-        let ask = request.command(format!("fetch {}", mask(url)), system)?.effect(effect);
         let unknown = || Value::unknown("the key that the server gives");
         let mut predicted = Outcome { changed: true, ..self.outcome(unknown(), unknown()) };
         if followed(&self.file(), system)?.is_some() {
             predicted = predicted.with("changed", unknown());
         }
-        let (this, url) = (self.clone(), url.to_owned());
-        let mut plan = Plan::act(vec![Action::Run(ask)], predicted).then(move |outcomes, system| {
-            let answer = Answer::of(outcomes.first(), &url);
+        let (this, address) = (self.clone(), url.to_owned());
+        fetched(url, true, context, (effect, predicted), move |answer, sent, system| {
             if !(200..300).contains(&answer.status) {
-                return Err(Error::failed(format!("Could not fetch signed_by key: {}", answer.message())));
+                let hint = format!("`curl -v {}` on the node shows why", mask(&address));
+                return Err(Error::failed(format!("Could not fetch signed_by key: {}", answer.message())).hint(hint));
             }
-            let bytes = outcomes.first().map(|done| done.stdout.0.to_vec()).unwrap_or_default();
-            let key = if bytes.is_empty() { Key::File(url) } else { Key::Fetched(bytes) };
-            let plan = this.with(&key, mode, system)?;
-            Ok(if plan.actions.is_empty() || mode == Mode::Check { Next::Done(plan.predicted) } else { Next::Again(plan) })
-        });
-        plan.always = true;
-        Ok(plan)
+            let key = if sent.is_empty() { Key::File(address) } else { Key::Fetched(sent) };
+            this.with(&key, mode, system)
+        })
     }
 
     fn with(&self, key: &Key, mode: Mode, system: &dyn System) -> Result<Plan> {

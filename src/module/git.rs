@@ -92,7 +92,7 @@ impl Module for Git {
         let environment = self.environment(context)?;
         let Some(dest) = &self.dest else {
             if self.clone {
-                return Err(Error::failed("the destination directory must be specified unless clone=no"));
+                return Err(Error::failed("the destination directory must be specified unless clone=no").hint("say where the checkout goes: `dest`"));
             }
             return self.job(Place::nowhere(), program, environment, umask, context)?.look(system);
         };
@@ -103,7 +103,7 @@ impl Module for Git {
             && context.mode != Mode::Check
             && system.metadata(to)?.is_some()
         {
-            return Err(Error::failed(format!("Separate-git-dir path {} already exists.", to.display())));
+            return Err(Error::failed(format!("Separate-git-dir path {} already exists.", to.display())).hint("move it away, or name another `separate_git_dir`"));
         }
         let there = place.is_repository(system)?;
         let mut job = self.job(place.clone(), program, environment, umask, context)?;
@@ -173,7 +173,7 @@ impl Git {
         }
         for (name, value) in [("version", &self.version), ("remote", &self.remote)] {
             if value.starts_with('-') {
-                return Err(Error::failed(format!("{name} {value:?} would be an option of git's")));
+                return Err(Error::failed(format!("{name} {value:?} would be an option of git's")).hint("a name that begins with `-` is none of git's"));
             }
         }
         Ok(())
@@ -205,7 +205,7 @@ impl Git {
 
     fn umask(&self) -> Result<Option<u32>> {
         let Some(umask) = &self.umask else { return Ok(None) };
-        let text = umask.as_str().ok_or_else(|| Error::failed("umask must be defined as a quoted octal integer"))?;
+        let text = umask.as_str().ok_or_else(|| Error::failed("umask must be defined as a quoted octal integer").hint("as in `umask: \"022\"`"))?;
         let digits = text.trim().trim_start_matches("0o");
         u32::from_str_radix(digits, 8).map(Some).map_err(|_| Error::failed("umask must be an octal integer").hint("as in `umask: \"022\"`"))
     }

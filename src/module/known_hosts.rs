@@ -131,7 +131,7 @@ impl KnownHosts {
         };
         if host.trim_start().find(',').is_some_and(|place| place > 0) {
             let message = "Comma separated list of names is not supported. Please pass a single name to lookup in the known_hosts file.";
-            return Err(Error::failed(message));
+            return Err(Error::failed(message).hint("one name a task: `loop` over them"));
         }
         let key = if self.hash_host { hashed(key, host, path)? } else { key.clone() };
         if !key.lines().filter_map(Line::read).any(|line| names(line.names, host)) {

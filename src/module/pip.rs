@@ -121,11 +121,11 @@ impl Module for Pip {
     fn plan(&self, context: &Context<'_>) -> Result<Plan> {
         let system = context.system;
         let umask = match &self.umask {
-            Some(umask) => Some(u32::from_str_radix(umask, 8).map_err(|_| Error::failed("umask must be an octal integer"))?),
+            Some(umask) => Some(u32::from_str_radix(umask, 8).map_err(|_| Error::failed("umask must be an octal integer").hint("as in `umask: \"0022\"`"))?),
             None => None,
         };
         if self.state == Wanted::Latest && self.version.is_some() {
-            return Err(Error::failed("version is incompatible with state=latest"));
+            return Err(Error::failed("version is incompatible with state=latest").hint("leave one of the two out"));
         }
         let environment = self.virtualenv.as_ref().map(|environment| self.folder().join(environment.path()));
         let is_new = match &environment {
@@ -223,7 +223,8 @@ impl Pip {
             return Err(Error::failed(format!(
                 "Unable to find pip in the virtualenv, {}, under any of these names: pip3, pip. Make sure pip is present in the virtualenv.",
                 environment.display()
-            )));
+            ))
+            .hint("`python3 -m ensurepip` in it makes one; an empty folder would be made anew"));
         }
         let name = self.executable.as_ref().map_or("pip3", |executable| executable.0.as_str());
         if self.executable.is_none()
@@ -244,7 +245,7 @@ impl Pip {
     fn make_environment(&self, environment: Option<&Path>, system: &dyn System) -> Result<Command> {
         let environment = environment.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
         let mut words = words::split(&self.virtualenv_command.0).map_err(Error::failed)?;
-        let Some(program) = words.first_mut() else { return Err(Error::failed("virtualenv_command is empty")) };
+        let Some(program) = words.first_mut() else { return Err(Error::failed("virtualenv_command is empty").hint("`python3 -m venv` makes environments too")) };
         if !program.contains('/') {
             let Some(found) = system.executable(program)? else {
                 return Err(Error::failed(format!("Failed to find required executable \"{program}\""))
@@ -260,7 +261,8 @@ impl Pip {
             (Some(_), true) => {
                 return Err(Error::failed(
                     "virtualenv_python should not be used when using the venv module or pyvenv as virtualenv_command",
-                ));
+                )
+                .hint("say it there: `virtualenv_command: python3.11 -m venv`"));
             }
             (Some(python), false) => words.push(format!("-p{python}")),
             (None, true) => {}

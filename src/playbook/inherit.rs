@@ -18,7 +18,7 @@ pub enum Async {
     GoesOn(Tree),
 }
 
-/// Whether a module's task may go on by itself: Ansible's way for `async` too, but for what its controller does.
+/// Whether a module's task may go on by itself: not where Ansible refuses `async`, since its controller does a part of the work.
 fn goes_on(module: &str) -> bool {
     // The module in the place of one that is not here fails wherever it is reached.
     if module == crate::module::fail::MODULE.name() {

@@ -1,14 +1,19 @@
-//! Shell patterns as Python's `fnmatch` has them, with case: `*`, `?`, `[abc]`, `[a-c]`, `[!abc]`.
+//! Patterns of names, with case, over whole texts.
 
-/// Whether the whole text matches.
+/// As Python's `fnmatch` has them: `*`, `?`, `[abc]`, `[a-c]`, `[!abc]`.
 pub fn glob(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    matches(&pattern, &text)
+    matches(pattern, text, one)
 }
 
-/// Only the last `*` is ever taken back: the time is the product of both lengths at most.
-fn matches(pattern: &[char], text: &[char]) -> bool {
+/// `*` and `?` alone, as ssh_config(5) PATTERNS has them: `[` is a plain character.
+pub fn wildcards(pattern: &str, text: &str) -> bool {
+    matches(pattern, text, |pattern, letter| pattern.first().is_some_and(|first| *first == '?' || *first == letter).then_some(1))
+}
+
+/// `one` says how much of a pattern takes a letter. Only the last `*` is ever taken back: the time is the product of both lengths at most.
+fn matches(pattern: &str, text: &str, one: impl Fn(&[char], char) -> Option<usize>) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let text: Vec<char> = text.chars().collect();
     let (mut at, mut letter) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while letter < text.len() {
@@ -65,6 +70,13 @@ mod tests {
         let text = "a".repeat(2000);
         assert!(glob(&"*a".repeat(30), &text));
         assert!(!glob(&format!("{}b", "*a".repeat(30)), &text));
+    }
+
+    #[test]
+    fn a_bracket_is_plain_where_there_are_no_sets() {
+        for (pattern, text, expected) in [("[a]:*", "[a]:22", true), ("[a]", "a", false), ("?b*", "abc", true), ("a?", "a", false)] {
+            assert_eq!(wildcards(pattern, text), expected, "{pattern} {text}");
+        }
     }
 
     /// What `fnmatch.fnmatchcase` of Python 3.11 says.

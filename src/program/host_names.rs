@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
+use super::glob::wildcards;
+
 /// Whether a line's first field names the host.
 pub fn names(patterns: &str, name: &str) -> bool {
     if let Some(hashed) = patterns.strip_prefix("|1|") {
@@ -13,9 +15,9 @@ pub fn names(patterns: &str, name: &str) -> bool {
     for pattern in patterns.split(',') {
         let pattern = pattern.to_lowercase();
         match pattern.strip_prefix('!') {
-            Some(pattern) if glob(pattern, name) => return false,
+            Some(pattern) if wildcards(pattern, name) => return false,
             Some(_) => {}
-            None => matched |= glob(&pattern, name),
+            None => matched |= wildcards(&pattern, name),
         }
     }
     matched
@@ -37,28 +39,6 @@ pub fn hash(salt: &[u8], name: &str) -> String {
 
 fn code(salt: &[u8], name: &str) -> Option<Hmac<sha1::Sha1>> {
     Some(Hmac::new_from_slice(salt).ok()?.chain_update(name))
-}
-
-/// `*` and `?` as ssh_config(5) PATTERNS has them; `[` is a plain character.
-pub fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        if p < pattern.len() && pattern[p] == '*' {
-            star = Some((p, t));
-            p += 1;
-        } else if p < pattern.len() && (pattern[p] == '?' || pattern[p] == text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some((at, from)) = star {
-            p = at + 1;
-            t = from + 1;
-            star = Some((at, from + 1));
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|&letter| letter == '*')
 }
 
 #[cfg(test)]

@@ -179,7 +179,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().expect("a folder");
         chown(folder.path(), Some(4321), Some(4321)).expect("is given");
-        for round in 0..50 {
+        for round in 0..500 {
             let above = folder.path().join(round.to_string());
             std::thread::scope(|scope| {
                 for host in ["a", "b", "c"] {

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, ErrorKind, Result, plain};
-use crate::program::host_names::glob;
+use crate::program::glob::wildcards;
 
 /// Keywords and their arguments, strongest first.
 #[derive(Clone, Debug, Default)]
@@ -234,9 +234,9 @@ fn matches_host(patterns: &[String], host: &str) -> bool {
     let mut matched = false;
     for pattern in patterns {
         match pattern.strip_prefix('!') {
-            Some(pattern) if glob(&pattern.to_lowercase(), &host) => return false,
+            Some(pattern) if wildcards(&pattern.to_lowercase(), &host) => return false,
             Some(_) => {}
-            None => matched |= glob(&pattern.to_lowercase(), &host),
+            None => matched |= wildcards(&pattern.to_lowercase(), &host),
         }
     }
     matched
@@ -298,7 +298,8 @@ fn files_of(pattern: &str, from: &Path, person: &Person) -> Vec<PathBuf> {
     }
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let mut files: Vec<_> = names.filter(|entry| !entry.starts_with('.') && glob(name, entry)).map(|entry| folder.join(entry)).collect();
+    let mut files: Vec<_> =
+        names.filter(|entry| !entry.starts_with('.') && wildcards(name, entry)).map(|entry| folder.join(entry)).collect();
     files.sort();
     files
 }

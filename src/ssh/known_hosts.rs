@@ -12,7 +12,8 @@ use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use super::error::{Error, ErrorKind, Result, plain};
-use crate::program::host_names::{glob, names};
+use crate::program::glob::wildcards;
+use crate::program::host_names::names;
 
 /// Which keys a host may show.
 #[derive(Clone, Debug)]
@@ -186,7 +187,7 @@ impl KnownKeys {
             return refuse("has critical options, and hosts have none");
         }
         let host = host.to_lowercase();
-        if !certificate.valid_principals().iter().any(|principal| glob(&principal.to_lowercase(), &host)) {
+        if !certificate.valid_principals().iter().any(|principal| wildcards(&principal.to_lowercase(), &host)) {
             return refuse(&format!("is for {}", certificate.valid_principals().join(", ")));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());

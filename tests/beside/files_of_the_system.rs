@@ -132,12 +132,13 @@ fn keys_that_apt_trusts_are_ansibles() {
         return;
     }
     let home = tempfile::tempdir().expect("a folder");
-    let script = "cd $0; chmod 700 .; export GNUPGHOME=$0; for kind in rsa2048 ed25519 nistp256; do \
+    let script = "cd $0; chmod 700 .; export GNUPGHOME=$0; for kind in rsa2048 ed25519 nistp256 nistp384 nistp521; do \
         gpg --batch --quiet --passphrase '' --no-auto-check-trustdb --quick-gen-key \"$kind <$kind@example.org>\" $kind default 1y; \
         gpg --export $kind@example.org > $kind.gpg; gpg --armor --export $kind@example.org > $kind.asc; \
         gpg --list-keys --with-colons $kind@example.org | awk -F: '/^fpr/ { print $10; exit }' > $kind.id; done; \
-        gpg --armor --export > all.asc; gpgconf --kill all";
+        gpg --armor --export rsa2048@example.org ed25519@example.org nistp256@example.org > all.asc; mv nistp384.gpg other.gpg; mv nistp521.asc last.asc; gpgconf --kill all";
     assert!(Command::new("sh").args(["-c", script]).arg(home.path()).status().expect("sh runs").success());
+    let server = format!("http://127.0.0.1:{}", super::web::serve("127.0.0.1"));
     let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();
     let text = |name: &str| std::fs::read_to_string(home.path().join(name)).expect("gpg wrote it").trim().to_owned();
     let [rsa, ed, nist] = ["rsa2048.id", "ed25519.id", "nistp256.id"].map(text);
@@ -159,6 +160,10 @@ fn keys_that_apt_trusts_are_ansibles() {
         key(json!({"id": rsa[24..], "state": "absent"})),
         key(json!({"id": nist, "file": path("all.asc")})),
         key(json!({"id": rsa, "file": path("all.asc")})),
+        key(json!({"url": format!("{server}/read?{}", path("other.gpg"))})),
+        key(json!({"url": format!("{server}/read?{}", path("other.gpg"))})),
+        key(json!({"url": format!("{server}/read?{}", path("ed25519.asc")), "id": ed, "keyring": own})),
+        checked("apt_key", json!({"url": format!("{server}/read?{}", path("last.asc"))})),
     ];
     let base = tempfile::tempdir().expect("a folder");
     drop(copy(Path::new("/etc"), base.path()));
@@ -171,6 +176,16 @@ fn keys_that_apt_trusts_are_ansibles() {
     let different: Vec<String> = pairs.filter_map(|(task, (theirs, ours))| compare(task, &theirs, &ours, &[])).collect();
     assert_eq!((different.join("\n").as_str(), &their_keys), ("", &our_keys));
     assert!(our_keys.contains(&ed) && our_keys.contains(&rsa), "{our_keys}");
+
+    // Ansible's gpg has a way of its own to servers of keys.
+    let last = text("nistp521.id");
+    let given = std::env::temp_dir().join(&last);
+    std::fs::copy(path("last.asc"), &given).expect("is copied");
+    let asked = || ["0123456789ABCDEF", &last].map(|id| done(&key(json!({"keyserver": server.as_str(), "id": id}))));
+    let ([missing, added], trusted) = privately(&["/etc"], base.path(), || (asked(), trusted()));
+    std::fs::remove_file(given).expect("is removed");
+    assert_eq!(missing["msg"], format!("Key 0123456789ABCDEF not found on keyserver {server}"));
+    assert!(added["changed"] == true && trusted.contains(&last), "{added} {trusted}");
 }
 
 #[test]

@@ -186,6 +186,8 @@ const BEGUN: &str = r#"
         that:
           - waited is changed and waited.finished and waited.rc == 0 and waited.stdout == 'said' and waited.stderr_lines == ['warned']
           - waited.cmd[0] == 'sh' and waited.ansible_job_id == job.ansible_job_id and waited.results_file == job.results_file
+    - {name: others, shell: "echo ${ANSIBLE_ASYNC_DIR:-none}", register: others}
+    - {name: know of no folder, assert: {that: others.stdout == 'none'}}
     - {name: some, shell: "exit {{ item }}", loop: [0, 3], async: 20, poll: 0, register: jobs}
     - name: their ends
       async_status: {jid: "{{ item.ansible_job_id }}"}

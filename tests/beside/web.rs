@@ -43,6 +43,13 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             let sum = provision::system::describe::sha256(&text);
             ("200 OK", none(), format!("{}  other\n{sum}  file\n", "0".repeat(64)).into_bytes())
         }
+        // `/read?PATH`: a file of this machine.
+        "/read" => ("200 OK", none(), std::fs::read(words[1].split_once('?').map_or("", |(_, path)| path))?),
+        // A server of keys: those of the folder for temporary files, by their ids.
+        "/pks/lookup" => match std::fs::read(std::env::temp_dir().join(words[1].rsplit("search=0x").next().unwrap_or_default())) {
+            Ok(key) => ("200 OK", none(), key),
+            Err(_) => ("404 Not Found", none(), Vec::new()),
+        },
         "/keys" => ("200 OK", none(), b"ssh-ed25519 AAAA bob\n".to_vec()),
         "/moved" => ("302 Found", "Location: /file\r\n".to_owned(), Vec::new()),
         "/astray" => ("302 Found", "Location: /none\r\n".to_owned(), Vec::new()),

@@ -244,7 +244,8 @@ impl Job {
                 // It may be a hash, of which a remote says nothing.
                 None if version != "HEAD" => version.clone(),
                 None => {
-                    let error = Error::failed(format!("Could not determine remote revision for {version}"));
+                    let error = Error::failed(format!("Could not determine remote revision for {version}"))
+                        .hint(format!("`git ls-remote {}` lists what is there", mask(&job.repo)));
                     return Err(error.detail("rc", 0_i64).output(&said[0].stdout, &said[0].stderr));
                 }
             };
