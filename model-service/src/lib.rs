@@ -12,18 +12,19 @@ pub mod health;
 pub mod image;
 pub mod journal;
 mod kernel;
-mod late;
 mod listen;
 pub mod metrics;
 pub mod model;
 pub mod oci;
 pub mod preprocessing;
+mod quiet;
 pub mod request;
 pub mod sbom;
 pub mod server;
 pub mod service;
 pub mod swap;
 mod tract;
+mod unread;
 
 #[cfg(target_env = "musl")]
 #[global_allocator]

@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
-use crate::late;
+use crate::quiet::Quiet;
+use crate::unread::{self, Unread};
 
 /// Open connections; the next ones wait to be accepted.
 const MOST: usize = 4096;
@@ -21,6 +22,7 @@ const MOST: usize = 4096;
 /// Serve until `stop` ends and every connection has had its answer.
 ///
 /// A request's head may take `head` to arrive, else it is answered 408; a connection may be idle for as long.
+/// What is no request is refused by the router too, so that this answer has what every answer has.
 pub(crate) async fn serve(listener: TcpListener, router: Router, head: Duration, stop: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(MOST));
     let (stopping, stopped) = watch::channel(false);
@@ -61,7 +63,7 @@ async fn answer(stream: TcpStream, router: Router, head: Duration, mut stopped: 
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        .serve_connection(TokioIo::new(Quiet::new(stream)), TowerToHyperService::new(router.clone()));
     let mut running = Pin::new(&mut connection);
     let ended = tokio::select! {
         ended = running.as_mut() => ended,
@@ -72,11 +74,9 @@ async fn answer(stream: TcpStream, router: Router, head: Duration, mut stopped: 
     };
     let Err(error) = ended else { return };
     debug!(%error, "a connection ended early");
-    if error.is_timeout() {
-        let left = connection.into_parts();
-        // A connection that was merely idle is closed without a word.
-        if late::has_begun(&left.read_buf) {
-            late::refuse(left.io.into_inner(), router, head).await;
-        }
+    let left = connection.into_parts();
+    let io = left.io.into_inner();
+    if let Some(unread) = Unread::of(&error, io.withheld, &left.read_buf, head) {
+        unread::refuse(io.into_inner(), router, unread).await;
     }
 }

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::ServiceExt as _;
 
-use crate::late::Late;
+use crate::unread::Unread;
 
 pub(super) type Client = legacy::Client<HttpConnector, Body>;
 
@@ -67,10 +67,10 @@ impl Upstream {
     /// Sends a request to a path of the model service, which begins with `/`.
     pub(super) async fn send(&self, path: &str, mut request: Request<Body>, patience: Duration) -> Result<Response<Body>, Down> {
         // What axum noted of our route is not the other router's.
-        let late = request.extensions_mut().remove::<Late>();
+        let unread = request.extensions_mut().remove::<Unread>();
         request.extensions_mut().clear();
-        if let Some(late) = late {
-            request.extensions_mut().insert(late);
+        if let Some(unread) = unread {
+            request.extensions_mut().insert(unread);
         }
         let wrong = |error: &dyn fmt::Display| Down::Unreachable(format!("the path `{path}`: {error}"));
         let answer = match self {

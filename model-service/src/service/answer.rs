@@ -6,8 +6,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::late::Late;
 use crate::request::Refusal;
+use crate::unread::Unread;
 
 pub(crate) fn json_response(status: StatusCode, value: &serde_json::Value) -> Response {
     serialized(status, value)
@@ -23,9 +23,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
     retry_after(json_response(refusal.status, &json!({"error": {"code": refusal.code, "message": refusal.message}})))
 }
 
-/// What no route answers: another path, or a request that never came whole.
-pub(crate) async fn no_route(late: Option<Extension<Late>>) -> Response {
-    refused(&late.map_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "not_found", "no such path"), |Extension(late)| late.refusal()))
+/// What no route answers: another path, or a request that could not be read.
+pub(crate) async fn no_route(unread: Option<Extension<Unread>>) -> Response {
+    refused(&unread.map_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "not_found", "no such path"), |Extension(Unread(refusal))| refusal))
 }
 
 pub(crate) fn retry_after(mut response: Response) -> Response {

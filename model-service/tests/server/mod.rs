@@ -1,6 +1,6 @@
 //! The real program on a free port of loopback, and what it answers.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -128,7 +128,11 @@ pub struct Answer {
 
 impl Answer {
     pub fn read(stream: TcpStream) -> Self {
-        let mut reader = BufReader::new(stream);
+        Self::take(&mut BufReader::new(stream))
+    }
+
+    /// The next one of several.
+    pub fn take(reader: &mut impl BufRead) -> Self {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert!(reader.read_line(&mut head).unwrap() > 0, "the answer's head is cut: {head}");
