@@ -167,7 +167,11 @@ impl Checked {
     /// The machines that are ours, where the folder has any.
     pub fn ours(&self) -> Result<Option<Ours>, Exit> {
         match &self.project.machines {
-            Some(machines) => Ours::new(&self.project.environment.name, &self.folder, machines).map(Some),
+            Some(machines) => {
+                let mut ours = Ours::new(&self.project.environment.name, &self.folder, machines)?;
+                ours.ask(&self.compiled.connections);
+                Ok(Some(ours))
+            }
             None => Ok(None),
         }
     }

@@ -3,9 +3,12 @@
 use clap::Args;
 
 use super::Exit;
-use super::machines::Folder;
+use super::machines::{Folder, Ours, connections};
+use crate::playbook::connection::ConnectionKind;
+use crate::project::Project;
 use crate::report;
-use crate::ssh::{Connector, Keyring, Patience, Surroundings, Target};
+use crate::ssh::{Connector, Keyring, Patience, Request, Surroundings, Target};
+use crate::vm::ProviderKind;
 
 /// Open a shell on a node, or run a command there; the exit status is the command's (255: ours)
 #[derive(Debug, Args)]
@@ -32,9 +35,10 @@ const OURS: u8 = 255;
 
 impl Ssh {
     pub async fn run(self) -> u8 {
-        let Ok(ours) = self.folder.open() else { return OURS };
-        let Some(request) = ours.request(&self.node) else {
-            let names: Vec<String> = ours.machines.iter().map(|machine| machine.name.as_str().to_owned()).collect();
+        let Ok((ours, mut project)) = self.folder.open() else { return OURS };
+        // Whom we did not make is reached as the inventory says.
+        let Some(request) = ours.request(&self.node).or_else(|| listed(&mut project, &ours, &self.node)) else {
+            let names: Vec<String> = project.inventory.hosts.keys().map(ToString::to_string).collect();
             let hint = match crate::source::suggest(&self.node, names.iter().map(String::as_str)) {
                 Some(near) if near != self.node => format!("did you mean `{near}`?"),
                 _ => "run `provision up` to make it, `provision status` to see what is there".to_owned(),
@@ -57,17 +61,28 @@ impl Ssh {
     }
 }
 
+/// A host of the inventory that is no container of ours.
+fn listed(project: &mut Project, ours: &Ours, name: &str) -> Option<Request> {
+    let container = ours.machines.get(name).is_some_and(|machine| machine.provider == ProviderKind::Container);
+    if container || !project.inventory.hosts.contains_key(name) {
+        return None;
+    }
+    let connection = connections(project).remove(name)?;
+    (connection.kind == ConnectionKind::Ssh).then(|| connection.request())
+}
+
 impl SshConfig {
     pub fn run(self) -> Exit {
-        let ours = match self.folder.open() {
-            Ok(ours) => ours,
+        let (ours, mut project) = match self.folder.open() {
+            Ok(opened) => opened,
             Err(exit) => return exit,
         };
         let surroundings = Surroundings::current();
         let mut known = String::new();
         let mut targets = Vec::new();
         for machine in &ours.machines {
-            let Some(request) = ours.request(machine.name.as_str()) else { continue };
+            let name = machine.name.as_str();
+            let Some(request) = ours.request(name).or_else(|| listed(&mut project, &ours, name)) else { continue };
             match Target::resolve(&request, &surroundings) {
                 Ok(target) => {
                     known.push_str(&super::ssh::known_hosts_line(&target));
@@ -83,7 +98,7 @@ impl SshConfig {
             report::error(&format!("no machine of {} is there", ours.environment.name), Some("run `provision up` to make them"));
             return Exit::Error;
         }
-        let file = ours.environment.state_folder().join("known_hosts");
+        let file = ours.environment.known_hosts();
         if let Err(error) = std::fs::write(&file, known) {
             report::error(&format!("write {}: {error}", file.display()), None);
             return Exit::Error;

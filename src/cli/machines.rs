@@ -1,15 +1,21 @@
 //! What the commands on machines share: the environment of the current folder, and how to reach its nodes.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::Exit;
+use crate::playbook::compile::{Options as CompileOptions, compile};
+use crate::playbook::connection::Connection;
 use crate::project::{Options, Project};
 use crate::report;
 use crate::run::reach::Reached;
-use crate::ssh::{HostKeyPolicy, Request};
-use crate::vm::{Container, Environment, Machines, NodeStatus, Options as MachineOptions, Provider, providers};
+use crate::ssh::target::Route;
+use crate::ssh::{HostKeyPolicy, Request, Surroundings, Target};
+use crate::vm::{Container, Environment, Existing, Machines, NodeStatus, Options as MachineOptions, Provider, ProviderKind, providers};
 
 /// Which environment
 #[derive(Clone, Debug, Default, Args)]
@@ -34,19 +40,14 @@ impl Folder {
     }
 
     /// Reads the folder; the error was told.
-    pub fn open(&self) -> Result<Ours, Exit> {
-        self.open_with_project().map(|(ours, _)| ours)
-    }
-
-    /// The same, with all that was read.
-    pub fn open_with_project(&self) -> Result<(Ours, Project), Exit> {
+    pub fn open(&self) -> Result<(Ours, Project), Exit> {
         if !self.folder.is_dir() {
             report::error(&format!("there is no folder `{}`", self.folder.display()), Some("name the folder that provision.yaml lies in"));
             return Err(Exit::Usage);
         }
         let built_in = Some(super::built_in::folder()?);
         let options = Options { cwd: self.folder.clone(), environment: std::env::vars().collect(), built_in, ..Options::default() };
-        let (project, _) = Project::load(&self.folder, &options, &mut |what: &str| report::ask_secret(what));
+        let (mut project, _) = Project::load(&self.folder, &options, &mut |what: &str| report::ask_secret(what));
         if report::mistakes(&project.files) {
             return Err(Exit::Mistakes);
         }
@@ -57,9 +58,20 @@ impl Folder {
             );
             return Err(Exit::Error);
         };
-        let ours = Ours::new(&project.environment.name, &self.folder, machines)?;
+        let mut ours = Ours::new(&project.environment.name, &self.folder, machines)?;
+        if machines.iter().any(|machine| machine.provider == ProviderKind::Existing) {
+            let connections = connections(&mut project);
+            ours.ask(&connections);
+        }
         Ok((ours, project))
     }
+}
+
+/// How the inventory says that each of its hosts is reached.
+pub fn connections(project: &mut Project) -> BTreeMap<Arc<str>, Connection> {
+    // Variables may stand beside a playbook.
+    let playbooks: Vec<PathBuf> = project.environment.playbooks.iter().map(|part| part.path.clone()).collect();
+    compile(project, &playbooks, &CompileOptions::default()).connections
 }
 
 /// Tells an error of a provider.
@@ -76,6 +88,22 @@ impl Ours {
             Exit::Error
         })?;
         Ok(Self { machines: machines.clone(), environment, options })
+    }
+
+    /// Notes where existing hosts answer; whoever is reached through another host is not asked.
+    pub fn ask(&mut self, connections: &BTreeMap<Arc<str>, Connection>) {
+        let surroundings = Surroundings::current();
+        for machine in self.machines.iter().filter(|machine| machine.provider == ProviderKind::Existing) {
+            let target = connections.get(machine.name.as_str()).map(|connection| Target::resolve(&connection.request(), &surroundings));
+            if let Some(Ok(Target { route: Route::Direct, port, .. })) = target {
+                self.options.asked.insert(machine.name.clone(), SocketAddr::from((machine.address, port)));
+            }
+        }
+    }
+
+    /// The machines of the file that are nobody's to make or remove.
+    pub fn existing(&self) -> Existing {
+        Existing::new(&self.machines, &self.options.asked)
     }
 
     /// Our containers.

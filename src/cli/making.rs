@@ -170,6 +170,8 @@ impl Planned {
         if self.is_unchanged() {
             return Ok(self.reached());
         }
+        // Who is to be there already is asked before anything is made.
+        self.ours.existing().ensure(&|_| {}).map_err(|error| told(&error))?;
         let going: Vec<NodeName> = self.going().into_iter().filter_map(|name| NodeName::try_from(name).ok()).collect();
         if !going.is_empty() {
             self.container.destroy(&Nodes::Named(going)).map_err(|error| told(&error))?;

@@ -28,7 +28,13 @@ pub struct Plan {
 
 impl Plan {
     pub async fn run(self) -> Exit {
-        Box::pin(self.steps()).await.unwrap_or_else(|exit| exit)
+        let detailed = self.detailed_exitcode;
+        match Box::pin(self.steps()).await.unwrap_or_else(|exit| exit) {
+            exit @ (Exit::Success | Exit::Changes | Exit::Interrupted) => exit,
+            // Three answers are asked for; 2 is taken, it says that something would change.
+            _ if detailed => Exit::Error,
+            exit => exit,
+        }
     }
 
     async fn steps(self) -> Result<Exit, Exit> {
@@ -55,8 +61,6 @@ impl Plan {
 
     fn exit(&self, planned: &Planned, complete: bool) -> Exit {
         match Exit::of_plan(&planned.hosts) {
-            // 2 is taken: it says that something would change.
-            Exit::Failed if self.detailed_exitcode => Exit::Error,
             Exit::Success if !planned.is_good() => Exit::Error,
             Exit::Success if self.detailed_exitcode && !(planned.proves_no_change() && complete) => Exit::Changes,
             exit => exit,

@@ -19,7 +19,7 @@ pub struct Status {
 
 impl Status {
     pub fn run(self) -> Exit {
-        let (ours, project) = match self.folder.open_with_project() {
+        let (ours, project) = match self.folder.open() {
             Ok(opened) => opened,
             Err(exit) => return exit,
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -137,9 +137,14 @@ fn identity() -> RunIdentity {
     }
 }
 
-/// The key of the journals' digests: 32 random bytes in `.provision/journal.key`, made once.
+/// Where the key of the journals' digests lies.
+pub fn journal_key_path(folder: &Path) -> PathBuf {
+    folder.join(".provision").join("journal.key")
+}
+
+/// 32 random bytes, made once.
 fn journal_key(folder: &Path) -> Result<Bytes> {
-    let path = folder.join(".provision").join("journal.key");
+    let path = journal_key_path(folder);
     if let Ok(key) = fs::read(&path)
         && key.len() == 32
     {

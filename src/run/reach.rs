@@ -107,18 +107,7 @@ impl Reach {
         }
         let fallback = Connection { name: host.into(), ..Connection::default() };
         let connection = connection.unwrap_or(fallback);
-        let request = ssh::Request {
-            name: host.to_owned(),
-            host: connection.address.clone(),
-            port: connection.port,
-            user: connection.user.clone(),
-            private_key: connection.private_key.clone(),
-            password: connection.password.clone(),
-            arguments: connection.ssh_arguments.clone(),
-            host_key_checking: connection.host_key_checking,
-            pinned: self.pinned.get(host).cloned(),
-            timeout: connection.timeout,
-        };
+        let request = ssh::Request { pinned: self.pinned.get(host).cloned(), ..connection.request() };
         let target = Target::resolve(&request, &self.surroundings).map_err(|error| failure(&error))?;
         Link::connect(&self.connector, &target, patience).await.map(Some).map_err(|error| failure(&error))
     }

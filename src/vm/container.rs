@@ -1,5 +1,6 @@
 //! Nodes as system containers of this workstation: a root file system, a network namespace, a real systemd and sshd each.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,11 +29,13 @@ pub struct Options {
     pub packages: Vec<String>,
     /// From the start of a node to sshd's first byte.
     pub boot_limit: Duration,
+    /// Where the sshd of an existing host is asked whether it answers; one that is reached through another host has no place.
+    pub asked: BTreeMap<NodeName, SocketAddr>,
 }
 
 impl Options {
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { program: std::env::current_exe()?, packages: Vec::new(), boot_limit: Duration::from_mins(1) })
+        Ok(Self { program: std::env::current_exe()?, packages: Vec::new(), boot_limit: Duration::from_mins(1), asked: BTreeMap::new() })
     }
 }
 
@@ -350,13 +353,10 @@ impl Provider for Container {
             _ = std::fs::remove_file(self.environment.log(&node));
         }
         if all {
-            let folder = self.environment.state_folder();
-            remove_tree(&folder.join("logs"))?;
+            remove_tree(&self.environment.state_folder().join("logs"))?;
             _ = std::fs::remove_file(self.environment.key());
             _ = std::fs::remove_file(self.environment.key().with_added_extension("pub"));
-            // Only when nobody else keeps anything there.
-            _ = std::fs::remove_dir(&folder);
-            _ = folder.parent().map(std::fs::remove_dir);
+            self.environment.leave_folder();
         }
         Ok(())
     }

@@ -39,6 +39,18 @@ impl Environment {
         self.folder.join(".provision").join(&self.name)
     }
 
+    /// The file by which other tools know the nodes' keys: `provision ssh-config` writes it.
+    pub fn known_hosts(&self) -> PathBuf {
+        self.state_folder().join("known_hosts")
+    }
+
+    /// Removes the folders of our state where nothing is kept in them any more.
+    pub fn leave_folder(&self) {
+        let folder = self.state_folder();
+        _ = std::fs::remove_dir(&folder);
+        _ = folder.parent().map(std::fs::remove_dir);
+    }
+
     /// The private key that logs in to every node, mode 0600.
     pub fn key(&self) -> PathBuf {
         self.state_folder().join("id_ed25519")

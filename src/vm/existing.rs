@@ -1,22 +1,36 @@
 //! Hosts that are there already: nothing is made, nothing removed; they only have to answer over SSH.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::cgroup::Limits;
 use super::error::{Error, Kind};
-use super::machines::{Machine, Machines, ProviderKind};
+use super::machines::{Machine, Machines, NodeName, ProviderKind};
 use super::preflight::Package;
 use super::{Event, Node, NodeStatus, Nodes, Outcome, Provider, State, probe};
 
 /// The machines of a file with `provider: existing`.
 pub struct Existing {
     machines: Machines,
+    /// As in [`super::Options`].
+    asked: BTreeMap<NodeName, SocketAddr>,
 }
 
 impl Existing {
-    pub fn new(machines: &Machines) -> Self {
-        Self { machines: machines.of(ProviderKind::Existing) }
+    pub fn new(machines: &Machines, asked: &BTreeMap<NodeName, SocketAddr>) -> Self {
+        Self { machines: machines.of(ProviderKind::Existing), asked: asked.clone() }
+    }
+
+    fn state(&self, name: &NodeName) -> (State, Option<String>) {
+        let Some(address) = self.asked.get(name) else {
+            return (State::Unreachable, Some(format!("not asked: it is reached through another host; try `provision ssh {name}`")));
+        };
+        match probe::ssh(*address, PROBE_LIMIT) {
+            probe::Answer::Ssh => (State::Ready, None),
+            probe::Answer::NoSsh(why) => (State::NotReady, Some(why)),
+            probe::Answer::Nothing(why) => (State::Unreachable, Some(why)),
+        }
     }
 }
 
@@ -41,10 +55,11 @@ impl Provider for Existing {
         Vec::new()
     }
 
-    /// Every host must answer now.
+    /// Every host that is reached directly must answer now.
     fn ensure(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Node>, Error> {
         let begun = Instant::now();
-        let silent: Vec<NodeStatus> = self.status().into_iter().filter(|status| status.state != State::Ready).collect();
+        let silent: Vec<NodeStatus> =
+            self.status().into_iter().filter(|status| status.state != State::Ready && self.asked.contains_key(&status.name)).collect();
         if !silent.is_empty() {
             let reasons =
                 silent.iter().map(|status| format!("{} ({}): {}", status.name, status.address, status.reason.clone().unwrap_or_default()));
@@ -76,11 +91,7 @@ impl Provider for Existing {
                 .iter()
                 .map(|machine| {
                     scope.spawn(move || {
-                        let (state, reason) = match probe::ssh(SocketAddr::from((machine.address, 22)), PROBE_LIMIT) {
-                            probe::Answer::Ssh => (State::Ready, None),
-                            probe::Answer::NoSsh(why) => (State::NotReady, Some(why)),
-                            probe::Answer::Nothing(why) => (State::Unreachable, Some(why)),
-                        };
+                        let (state, reason) = self.state(&machine.name);
                         NodeStatus { name: machine.name.clone(), address: machine.address, state, reason, in_file: true, made: None }
                     })
                 })

@@ -72,7 +72,7 @@ pub fn providers(environment: &Environment, machines: &Machines, options: &Optio
         found.push(Box::new(Container::new(environment.clone(), machines, options.clone())));
     }
     if has(ProviderKind::Existing) {
-        found.push(Box::new(Existing::new(machines)));
+        found.push(Box::new(Existing::new(machines, &options.asked)));
     }
     found
 }

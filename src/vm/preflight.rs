@@ -69,8 +69,6 @@ pub fn note(environment: &Environment, packages: impl IntoIterator<Item = String
 /// Forgets them: they were named. Folders that held nothing else go too.
 pub fn forget(environment: &Environment) {
     if std::fs::remove_file(path(environment)).is_ok() {
-        let folder = environment.state_folder();
-        _ = std::fs::remove_dir(&folder);
-        _ = folder.parent().map(std::fs::remove_dir);
+        environment.leave_folder();
     }
 }

@@ -120,6 +120,13 @@ fn what_does_not_end_well_is_not_begun(lab: &Lab) {
     let said = lab.provision(&["up", "--yes"]).expect(2);
     assert!(said.stderr.contains("nothing was changed"), "{}", said.stderr);
     assert!(!lab.nodes.ssh_output("a", "test -e /srv/app/never").status.success());
+    // Whoever asks for three answers gets 1 for every error.
+    for (code, arguments) in [(4, &["plan", "-e", "ansible_port=9"][..]), (1, &["plan", "-e", "ansible_port=9", "--detailed-exitcode"])] {
+        lab.provision(arguments).expect(code);
+    }
+    lab.write("playbooks/site.yaml", "- hosts: nodes\n  taskss: []\n");
+    lab.provision(&["plan"]).expect(3);
+    lab.provision(&["plan", "--detailed-exitcode"]).expect(1);
 }
 
 const CLOCK: &str = r#"

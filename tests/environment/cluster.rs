@@ -108,6 +108,7 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     release::up_leaves_the_autoscaler_s_number_alone(&bundled);
 
     bundled.destroy();
+    assert!(!bundled.path().join(".provision").exists(), "a kubeconfig that leads nowhere");
     assert_eq!(difference(&own, &before), Vec::<String>::new());
 }
 

@@ -6,6 +6,7 @@ mod changes;
 mod cluster;
 mod disturbances;
 mod entries;
+mod existing;
 mod kills;
 mod release;
 mod state;
@@ -143,6 +144,7 @@ fn a_folder_comes_up_stays_as_it_is_and_goes_without_a_trace() {
     assert_eq!(folder.states(), [format!("control {network}.2 absent"), format!("worker-1 {network}.3 absent")]);
     let links = Command::new("ip").args(["-brief", "address"]).output().expect("ip runs");
     assert!(!String::from_utf8_lossy(&links.stdout).contains(&format!("{network}.")), "no address of the network is left");
+    assert!(!folder.path().join(".provision").exists(), "nothing is kept of machines that are gone");
 }
 
 #[test]
