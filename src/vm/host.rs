@@ -67,8 +67,9 @@ pub fn ensure(names: &Names, networks: &[Network]) -> Result<()> {
     let bridge = names.bridge();
     let mut batch: Vec<String> = Vec::new();
     if !link_exists(&bridge) {
+        let hardware = hardware_address(&names.id).map(|byte| format!("{byte:02x}")).join(":");
         // A fixed hardware address: a bridge's own follows its ports, and nodes would lose the gateway for a while.
-        batch.push(format!("link add name {bridge} address {} type bridge stp_state 0 forward_delay 0\n", hardware_address(&names.id)));
+        batch.push(format!("link add name {bridge} address {hardware} type bridge stp_state 0 forward_delay 0\n"));
     }
     let wanted: Vec<(Ipv4Addr, u8)> = networks.iter().map(|network| (network.gateway(), network.prefix())).collect();
     let present = addresses(&bridge);
@@ -170,10 +171,10 @@ fn rules(table: &str, networks: &[Network]) -> String {
 }
 
 /// A hardware address of its own for a name, always the same: neighbours keep it over a reboot. Locally administered.
-pub fn hardware_address(name: &str) -> String {
-    let hash = short_hash(name, 10);
-    let bytes: Vec<&str> = (0..5).map(|i| &hash[i * 2..i * 2 + 2]).collect();
-    format!("02:{}", bytes.join(":"))
+pub fn hardware_address(name: &str) -> [u8; 6] {
+    let mut address = [2; 6];
+    hex::decode_to_slice(short_hash(name, 10), &mut address[1..]).expect("ten digits");
+    address
 }
 
 pub fn link_exists(name: &str) -> bool {

@@ -172,7 +172,9 @@ const DEBIAN_12: [&str; 16] = [
 /// - devices are nspawn's, modules the workstation's and the journal is in memory: what would bring them is masked;
 /// - users may log in as soon as sshd is there: no `/run/nologin` is made that a later unit takes away;
 /// - nobody hands credentials to a node's first services: making the empty folders for them is a tenth of the boot's work;
-/// - scripts of /etc/init.d are looked for units of their own by name before systemd's generator reads every unit for that;
+/// - fstab and the scripts of /etc/init.d are looked at before systemd's generators are, which cost a program's start and more;
+/// - kernel settings are applied where there are any: `/etc/sysctl.conf` is empty, and counts as soon as it is not;
+/// - the journal's filters of system calls are not made: whoever takes it over has a node's root either way;
 /// - sshd reads its configuration once, not twice: with a mistake in it it does not start either way;
 /// - Debian's own sysctl files would set the workstation's kernel.* and fs.*; a node's own files in /etc still count;
 /// - the journal leaves the workstation's kernel log alone;
@@ -195,11 +197,14 @@ for unit in \
   apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer dpkg-db-backup.timer
 do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
 mkdir -p "$root"/etc/systemd/system-generators
-for generator in cryptsetup debug getty gpt-auto hibernate-resume integritysetup rc-local run system-update veritysetup
+for generator in cryptsetup debug fstab getty gpt-auto hibernate-resume integritysetup rc-local run system-update veritysetup
 do ln -sf /dev/null "$root/etc/systemd/system-generators/systemd-$generator-generator"; done
 cat > "$root"/etc/systemd/system-generators/systemd-sysv-generator <<'END'
 #!/bin/sh
-# Only a script without a unit is work for systemd's generator.
+# Only a line of fstab and a script without a unit are work for systemd's generators.
+if [ -s /etc/fstab ]; then
+    /lib/systemd/system-generators/systemd-fstab-generator "$@"
+fi
 for script in /etc/init.d/*; do
     name=${script##*/}
     unit=${name%.sh}.service
@@ -213,6 +218,28 @@ for unit in sysctl tmpfiles-setup; do
     mkdir -p "$root/etc/systemd/system/systemd-$unit.service.d"
     printf '[Service]\nLoadCredential=\n' > "$root/etc/systemd/system/systemd-$unit.service.d/10-provision.conf"
 done
+cat >> "$root"/etc/systemd/system/systemd-sysctl.service.d/10-provision.conf <<'END'
+[Unit]
+ConditionFileNotEmpty=|/etc/sysctl.conf
+ConditionPathExistsGlob=|/etc/sysctl.d/*.conf
+ConditionPathExistsGlob=|/run/sysctl.d/*.conf
+ConditionPathExistsGlob=|/usr/lib/sysctl.d/*.conf
+END
+: > "$root"/etc/sysctl.conf
+mkdir -p "$root"/usr/local/lib/sysctl.d "$root"/etc/systemd/system/systemd-journald.service.d
+rm -f "$root"/etc/sysctl.d/99-sysctl.conf
+ln -s /etc/sysctl.conf "$root"/usr/local/lib/sysctl.d/99-sysctl.conf
+cat > "$root"/etc/systemd/system/systemd-journald.service.d/10-provision.conf <<'END'
+[Service]
+SystemCallFilter=
+SystemCallArchitectures=
+RestrictAddressFamilies=
+RestrictNamespaces=no
+RestrictRealtime=no
+RestrictSUIDSGID=no
+MemoryDenyWriteExecute=no
+LockPersonality=no
+END
 mkdir -p "$root"/etc/systemd/journald.conf.d "$root"/etc/systemd/system.conf.d "$root"/etc/ssh/sshd_config.d "$root"/etc/systemd/system/ssh.service.d "$root"/etc/tmpfiles.d
 ln -sf /dev/null "$root"/etc/tmpfiles.d/systemd-nologin.conf
 printf '[Service]\nExecStartPre=\n' > "$root"/etc/systemd/system/ssh.service.d/10-provision.conf

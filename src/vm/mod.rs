@@ -14,6 +14,7 @@ pub mod existing;
 pub mod host;
 pub mod image;
 pub mod keys;
+mod link;
 pub mod machines;
 pub mod node;
 pub mod overlap;

@@ -1,6 +1,6 @@
 //! One container node on this machine: its disk, its record, how it starts and how nothing of it stays. Needs root.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,9 +10,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
 use serde::{Deserialize, Serialize};
 
 use super::address::Network;
@@ -21,7 +23,7 @@ use super::environment::Names;
 use super::host::{hardware_address, link_exists};
 use super::keys;
 use super::machines::NodeName;
-use super::process::{Process, boot_id, run, run_with, wait_until};
+use super::process::{Fork, Process, boot_id, run, wait_until};
 use super::state::{self, Owner, remove_tree};
 
 /// What a node is made with: `node.json` in its folder, written when the disk is complete.
@@ -203,45 +205,42 @@ fn resolv_conf() -> String {
 }
 
 /// Start a node: its group, a fresh network namespace with its link, its mounts, its systemd.
-/// Returns the running systemd-nspawn and the node's init.
-pub fn start(config: &Config) -> Result<(std::process::Child, Process, Limits)> {
+/// Returns the running systemd-nspawn and the node's init. Only for a process of one thread.
+pub fn start(config: &Config) -> Result<(Fork, Process, Limits)> {
     clear(config)?;
     let limits = config.group()?.create(config.cpus, config.memory)?;
-    // The program file may be a new one by now: the one that we are is this.
-    let mut child = Command::new("/proc/self/exe")
-        .arg0("provision")
-        .args(["supervise", "launch"])
-        .arg(config.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting the launcher")?;
-    match hand_over(config, &mut child) {
+    let pipe = || pipe2(OFlag::O_CLOEXEC).context("making a pipe").map(|(read, write)| (File::from(read), File::from(write)));
+    let (hear, mut tell_back) = pipe()?;
+    let (mut wait_for, tell) = pipe()?;
+    let Some(mut child) = Fork::new()? else {
+        // The supervisor's ends are to be its own: with it they close.
+        drop((hear, tell));
+        let Err(error) = launch(config, &mut tell_back, &mut wait_for);
+        super::supervisor::say(&format!("{error:#}"));
+        std::process::exit(1);
+    };
+    drop((tell_back, wait_for));
+    match hand_over(config, &mut child, hear, tell) {
         Ok(init) => Ok((child, init, limits)),
         Err(error) => {
-            _ = child.kill();
+            child.kill();
             _ = child.wait();
             Err(error)
         }
     }
 }
 
-fn hand_over(config: &Config, child: &mut std::process::Child) -> Result<Process> {
-    let pid = child.id().cast_signed();
+fn hand_over(config: &Config, child: &mut Fork, hear: File, mut tell: File) -> Result<Process> {
+    let pid = child.id();
     let mut said = String::new();
-    if let Some(pipe) = child.stdout.take() {
-        BufReader::new(pipe).read_line(&mut said)?;
-    }
+    BufReader::new(hear).read_line(&mut said)?;
     if said != "ready\n" {
         bail!("the launcher ended before its network namespace was there");
     }
     let (link, bridge) = (config.names.link(&config.name), config.names.bridge());
     let hardware = hardware_address(&config.names.machine(&config.name));
-    let batch = format!("link add {link} type veth peer name eth0 address {hardware} netns {pid}\nlink set {link} master {bridge} up\n");
-    run_with("ip", &["-batch", "-"], Some(&batch)).with_context(|| format!("linking {} to bridge {bridge}", config.name))?;
-    if let Some(mut pipe) = child.stdin.take() {
-        pipe.write_all(b"go\n").context("telling the launcher to go on")?;
-    }
+    super::link::connect(&link, &bridge, hardware, pid.cast_unsigned()).with_context(|| format!("linking {link} to bridge {bridge}"))?;
+    tell.write_all(b"go\n").context("telling the launcher to go on")?;
     let mut init = None;
     let mut ended = None;
     let seen = wait_until(Duration::from_secs(20), Duration::from_millis(4), || {
@@ -278,7 +277,7 @@ fn is_init(pid: i32) -> bool {
 }
 
 /// The launcher: become the node's systemd-nspawn, in namespaces of its own. Returns only to tell why it could not.
-pub fn launch(config: &Config) -> Result<std::convert::Infallible> {
+fn launch(config: &Config, tell: &mut File, wait_for: &mut File) -> Result<std::convert::Infallible> {
     let group = config.group()?;
     let unified = is_unified(&group.hierarchies().cloned().collect::<Vec<_>>());
     group.join()?;
@@ -287,20 +286,13 @@ pub fn launch(config: &Config) -> Result<std::convert::Infallible> {
     unshare(flags).context("making the node's namespaces")?;
     // What the workstation unmounts goes here too; what we mount stays here.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_SLAVE | MsFlags::MS_REC, None::<&str>).context("separating the node's mounts")?;
-    let mut output = std::io::stdout();
-    output.write_all(b"ready\n").and_then(|()| output.flush())?;
+    tell.write_all(b"ready\n")?;
     let mut said = String::new();
-    std::io::stdin().read_line(&mut said)?;
+    BufReader::new(wait_for).read_line(&mut said)?;
     if said != "go\n" {
         bail!("the supervisor of {} is gone", config.name);
     }
-    let batch = format!(
-        "link set lo up\naddress add {}/{} dev eth0\nlink set eth0 up\nroute add default via {}\n",
-        config.address,
-        config.network.prefix(),
-        config.network.gateway()
-    );
-    run_with("ip", &["-batch", "-"], Some(&batch)).context("setting the node's address")?;
+    super::link::configure(config.address, &config.network).context("setting the node's address")?;
     let disk = config.disk();
     let root = disk.join("root");
     let options = format!(

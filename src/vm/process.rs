@@ -2,13 +2,15 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid};
 use serde::{Deserialize, Serialize};
 
 /// A process that cannot be confused with a later one of the same number.
@@ -65,6 +67,57 @@ impl Stat {
             parent: fields.get(1)?.parse().ok()?,
             start_time: fields.get(19)?.parse().ok()?,
         })
+    }
+}
+
+/// A child of ours that is a copy of us: another program's start, and anew of this one too, costs as much as a tenth of a node's boot.
+#[derive(Debug)]
+pub struct Fork {
+    pid: Pid,
+    ended: Option<ExitStatus>,
+}
+
+impl Fork {
+    /// The child's side is `None`. Only for a process of one thread.
+    pub fn new() -> Result<Option<Self>> {
+        #[expect(unsafe_code, reason = "a process of one thread may go on in a copy of itself")]
+        let forked = unsafe { nix::unistd::fork() }.context("forking")?;
+        Ok(match forked {
+            ForkResult::Parent { child } => Some(Self { pid: child, ended: None }),
+            ForkResult::Child => None,
+        })
+    }
+
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// How it ended, if it did.
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        self.reap(Some(WaitPidFlag::WNOHANG))
+    }
+
+    pub fn wait(&mut self) -> Result<Option<ExitStatus>> {
+        self.reap(None)
+    }
+
+    pub fn kill(&self) {
+        if self.ended.is_none() {
+            _ = kill(self.pid, Signal::SIGKILL);
+        }
+    }
+
+    fn reap(&mut self, flags: Option<WaitPidFlag>) -> Result<Option<ExitStatus>> {
+        while self.ended.is_none() {
+            self.ended = match waitpid(self.pid, flags) {
+                Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw((code & 0xff) << 8)),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(ExitStatus::from_raw(signal as i32)),
+                Ok(_) => break,
+                Err(nix::errno::Errno::EINTR) => None,
+                Err(error) => return Err(error).context("waiting for a child"),
+            };
+        }
+        Ok(self.ended)
     }
 }
 

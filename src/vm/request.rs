@@ -1,6 +1,6 @@
 //! What is asked of root, as data, and the doing of it.
 
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::host::{self, Record};
 use super::image::{self, Image};
 use super::machines::NodeName;
 use super::node::{self, Config};
-use super::process::{run, wait_until};
+use super::process::run;
 use super::{overlap, state};
 
 /// One piece of work for root.
@@ -113,11 +113,9 @@ fn ensure(record: &Record, nodes: &[Config]) -> Result<Answer> {
             None => (node::make(wanted.clone(), &record.hosts, &record.authorized_key)?, Outcome::Made),
             Some(present) => adopt(present, wanted, record)?,
         };
-        if !config.supervised() {
-            supervise(&config)?;
-        }
         Ok((config, outcome))
     })?;
+    supervise(&ensured.iter().map(|(config, _)| config).filter(|config| !config.supervised()).collect::<Vec<_>>())?;
     Ok(Answer::Ensured(ensured))
 }
 
@@ -138,43 +136,35 @@ fn adopt(present: Config, wanted: &Config, record: &Record) -> Result<(Config, O
     Ok((config, outcome))
 }
 
-/// Start a node's supervisor, detached: in a session of its own, with the log as its output.
-fn supervise(config: &Config) -> Result<()> {
-    if let Some(folder) = config.log.parent() {
-        config.owner.make_folder(folder)?;
+/// Start the supervisors of nodes, detached: each in a session of its own, with the node's log as its output.
+fn supervise(configs: &[&Config]) -> Result<()> {
+    if configs.is_empty() {
+        return Ok(());
     }
-    let log = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(&config.log)
-        .with_context(|| format!("opening {}", config.log.display()))?;
-    config.owner.give(&config.log)?;
-    // A record of the one before says nothing about the one to come.
-    if config.init().is_none() {
-        _ = std::fs::remove_file(config.folder().join("running.json"));
+    for config in configs {
+        if let Some(folder) = config.log.parent() {
+            config.owner.make_folder(folder)?;
+        }
+        std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&config.log)
+            .with_context(|| format!("opening {}", config.log.display()))?;
+        config.owner.give(&config.log)?;
+        // A record of the one before says nothing about the one to come.
+        if config.init().is_none() {
+            _ = std::fs::remove_file(config.folder().join("running.json"));
+        }
     }
-    let mut child = Command::new("/proc/self/exe")
+    let begun = Command::new("/proc/self/exe")
         .arg0("provision")
         .args(["supervise", "run"])
-        .arg(config.path())
+        .args(configs.iter().map(|config| config.path()))
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
-        .with_context(|| format!("starting the supervisor of {}", config.name))?;
-    let mut status = None;
-    let begun = wait_until(Duration::from_secs(5), Duration::from_millis(2), || {
-        status = child.try_wait().ok().flatten();
-        config.supervised() || status.is_some()
-    });
-    match status {
-        Some(status) if !status.success() || status.signal().is_some() => {
-            bail!("the supervisor of {} ended with {status}: see {}", config.name, config.log.display())
-        }
-        _ if !begun => bail!("the supervisor of {} did not begin within 5 s: see {}", config.name, config.log.display()),
-        _ => Ok(()),
-    }
+        .output()
+        .context("starting the supervisors")?;
+    if begun.status.success() { Ok(()) } else { bail!(String::from_utf8_lossy(&begun.stderr).trim().to_owned()) }
 }
 
 fn measure(names: &Names, nodes: &[NodeName]) -> Result<u64> {

@@ -1,13 +1,13 @@
 //! The process beside each node: it starts the node, starts it anew when it reboots or dies, and ends it when asked to.
 //!
-//! `provision supervise run FILE` is that process, `provision supervise launch FILE` becomes the node's systemd-nspawn,
-//! `provision supervise request` does one [`Request`] as root. Call [`main`] before any thread or runtime is there.
+//! `provision supervise run FILE…` begins that process for each node and waits for them to have begun; a copy of it becomes the node's
+//! systemd-nspawn. `provision supervise request` does one [`Request`] as root. Call [`main`] before any thread or runtime is there.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, ExitCode, ExitStatus};
+use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -17,7 +17,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::cgroup::Limits;
 use super::node::{self, Config, Running};
-use super::process::{Process, boot_id};
+use super::process::{Fork, Process, boot_id, wait_until};
 use super::request::{Request, STOP_LIMIT};
 use super::state::{self, Lock};
 
@@ -26,14 +26,14 @@ pub fn main(words: &[OsString]) -> ExitCode {
     let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
     let result = match words[..] {
         ["request"] => request(),
-        ["run", path] => read_config(path).and_then(|config| run(&config)),
-        ["launch", path] => read_config(path).and_then(|config| node::launch(&config).map(drop)),
+        ["run", ref paths @ ..] => begin(paths),
         _ => Err(anyhow::anyhow!("`supervise` is for provision itself")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("{error:#}"));
+            // Who asked has it as the cause of an error of its own.
+            _ = writeln!(std::io::stderr(), "{error:#}");
             ExitCode::FAILURE
         }
     }
@@ -52,8 +52,57 @@ fn request() -> Result<()> {
     Ok(())
 }
 
+/// Goes on as the supervisor of each node in a copy of this process.
+fn begin(paths: &[&str]) -> Result<()> {
+    let mut begun = Vec::new();
+    for path in paths {
+        let config = read_config(path)?;
+        match Fork::new()? {
+            Some(child) => begun.push((config, child)),
+            None => std::process::exit(match write_to_log(&config).and_then(|()| run(&config)) {
+                Ok(()) => 0,
+                Err(error) => {
+                    say(&format!("{error:#}"));
+                    1
+                }
+            }),
+        }
+    }
+    let errors: Vec<String> =
+        begun.into_iter().filter_map(|(config, child)| has_begun(&config, child).err()).map(|error| error.to_string()).collect();
+    if errors.is_empty() { Ok(()) } else { bail!(errors.join("; ")) }
+}
+
+/// Waits until a supervisor has its node, or had nothing to do.
+fn has_begun(config: &Config, mut child: Fork) -> Result<()> {
+    let mut status = None;
+    let begun = wait_until(Duration::from_secs(5), Duration::from_millis(2), || {
+        status = child.try_wait().ok().flatten();
+        config.supervised() || status.is_some()
+    });
+    match status {
+        Some(status) if !status.success() => {
+            bail!("the supervisor of {} ended with {status}: see {}", config.name, config.log.display())
+        }
+        _ if !begun => bail!("the supervisor of {} did not begin within 5 s: see {}", config.name, config.log.display()),
+        _ => Ok(()),
+    }
+}
+
+/// From here on the log has what we and the node's console say.
+fn write_to_log(config: &Config) -> Result<()> {
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&config.log)
+        .with_context(|| format!("opening {}", config.log.display()))?;
+    nix::unistd::dup2_stdout(&log)?;
+    nix::unistd::dup2_stderr(&log)?;
+    Ok(())
+}
+
 /// One line to the log, with the time: seconds since 1970.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     _ = writeln!(std::io::stderr(), "{} supervisor: {line}", now());
 }
 
@@ -84,7 +133,7 @@ pub fn run(config: &Config) -> Result<()> {
         } else {
             match node::start(config) {
                 Ok((nspawn, init, limits)) => {
-                    running.nspawn = Process::of(nspawn.id().cast_signed());
+                    running.nspawn = Process::of(nspawn.id());
                     running.init = Some(init);
                     running.limits = limits;
                     running.starts += 1;
@@ -272,13 +321,13 @@ impl End {
 }
 
 /// Wait for the node's end or for SIGTERM. A killed systemd-nspawn does not end the node.
-fn watch(init: Process, child: &mut Option<Child>, signals: &mut Signals) -> Result<End> {
+fn watch(init: Process, child: &mut Option<Fork>, signals: &mut Signals) -> Result<End> {
     loop {
         // Without a child there is no SIGCHLD: look often.
         if let Some(ending) = signals.wait(Duration::from_millis(if child.is_some() { 5000 } else { 200 }))? {
             return Ok(End::Asked(ending));
         }
-        match child.as_mut().map(Child::try_wait).transpose()?.flatten() {
+        match child.as_mut().map(Fork::try_wait).transpose()?.flatten() {
             Some(status) if init.alive() => {
                 say(&format!("systemd-nspawn ended with {status}; the node runs on"));
                 *child = None;

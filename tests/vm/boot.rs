@@ -60,6 +60,23 @@ fn a_script_of_init_d_without_a_unit_is_a_service() {
     assert_eq!(nodes.ssh("a", "systemctl show -p SourcePath ssh"), "SourcePath=\n");
 }
 
+/// The base skips at boot what there is none of.
+#[test]
+fn file_systems_and_kernel_settings_that_a_user_wrote_are_there_after_a_boot() {
+    let Some(nodes) = TestNodes::boot(&["a"]) else {
+        return;
+    };
+    assert_eq!(nodes.ssh("a", "systemctl show -p ConditionResult systemd-sysctl"), "ConditionResult=no\n");
+    nodes.ssh("a", "echo net.ipv4.ip_default_ttl=77 >> /etc/sysctl.conf; echo 'tmpfs /mnt tmpfs size=1M 0 0' >> /etc/fstab");
+    nodes.provider.stop(&Nodes::All).expect("it stops");
+    nodes.provider.ensure(&|_| {}).expect("it starts");
+    assert_eq!(nodes.ssh("a", "cat /proc/sys/net/ipv4/ip_default_ttl; findmnt -no FSTYPE /mnt"), "77\ntmpfs\n");
+    nodes.ssh("a", "truncate -s 0 /etc/sysctl.conf; echo net.ipv4.ip_default_ttl=78 > /etc/sysctl.d/10-ttl.conf");
+    nodes.provider.stop(&Nodes::All).expect("it stops");
+    nodes.provider.ensure(&|_| {}).expect("it starts");
+    assert_eq!(nodes.ssh("a", "cat /proc/sys/net/ipv4/ip_default_ttl"), "78\n");
+}
+
 #[test]
 fn python_is_there_only_where_it_is_asked_for() {
     let Some(nodes) = TestNodes::boot_with_python(&["a"]) else {
