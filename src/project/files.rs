@@ -87,8 +87,13 @@ impl Files {
             return match self.vault.open_bytes(&bytes) {
                 Ok(plain) => self.add(&name, path, plain, true),
                 Err(refusal) => {
-                    let file = self.sources.add_secret(name, path, "");
-                    let mut diagnostic = Diagnostic::in_file(file, refusal.message.replace("value", "file"));
+                    // Its first line says what it is encrypted with, and nothing else.
+                    let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                    let header = String::from_utf8_lossy(header).trim().to_owned();
+                    let width = header.chars().count() as u32;
+                    let file = self.sources.add(name, path, header);
+                    let span = Span { file, line: 1, column: 1 };
+                    let mut diagnostic = Diagnostic::error(refusal.message.replace("value", "file"), span, width);
                     diagnostic.hint = refusal.hint;
                     self.diagnostics.push(diagnostic);
                     None

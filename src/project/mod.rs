@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use self::environment::Given;
 use crate::program::Layer;
-use crate::source::{Diagnostic, Diagnostics, NOWHERE, Node, NodeKind, Scalar};
+use crate::source::{Diagnostic, Diagnostics, NOWHERE, Node, NodeKind, Scalar, suggest};
 use crate::vm::Machines;
 
 /// A user's folder, read and checked; playbooks are read by `playbook`, which adds to the same [`Files`].
@@ -75,16 +75,29 @@ impl Project {
             if written.contains(',') && !path.exists() { written.clone() } else { path.display().to_string() }
         };
         let inventory: Vec<String> = options.inventory.iter().map(outside).collect();
-        let playbooks: Vec<String> = options.playbooks.iter().map(outside).collect();
+        let mut playbooks: Vec<String> = options.playbooks.iter().map(outside).collect();
         for path in playbooks.iter().filter(|path| !Path::new(path).exists()) {
-            let name = files.name(Path::new(path));
-            files.diagnostics.push(Diagnostic::nowhere(format!("read `{name}`: no such file")));
+            let path = Path::new(path);
+            let mistake = Diagnostic::nowhere(format!("read `{}`: no such file", files.name(path)));
+            let beside: Vec<String> = path
+                .parent()
+                .and_then(|folder| folder.read_dir().ok())
+                .map_or_else(Vec::new, |entries| entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect());
+            let written = path.file_name().unwrap_or_default().to_string_lossy();
+            let near = suggest(&written, beside.iter().map(String::as_str));
+            let hint = near.map_or_else(
+                || "name a playbook that is there".to_owned(),
+                |near| format!("did you mean `{}`?", files.name(&path.with_file_name(near))),
+            );
+            files.diagnostics.push(mistake.hint(hint));
         }
+        // It was told: nobody is to read it again.
+        playbooks.retain(|path| Path::new(path).exists());
         let given = Given {
             inventory: Some(inventory).filter(|given| !given.is_empty()),
             configured_inventory: settings.inventory.clone(),
             configured_here: settings.file.as_ref().is_some_and(|file| file.starts_with(&root)),
-            playbooks: Some(playbooks).filter(|given| !given.is_empty()),
+            playbooks: (!options.playbooks.is_empty()).then_some(playbooks),
             built_in: options.built_in.as_deref(),
         };
         let environment = environment::read(&mut files, &given);

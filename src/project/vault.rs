@@ -152,7 +152,10 @@ impl Vault {
             }
             _ => return Err(refuse("damaged vault data: the first line is not `$ANSIBLE_VAULT;VERSION;CIPHER`")),
         };
-        let damaged = || refuse("damaged vault data: it is cut off, or not hexadecimal");
+        let damaged = || Refusal {
+            message: "damaged vault data: it is cut off, or not hexadecimal".to_owned(),
+            hint: Some("take it from your last commit or backup, or encrypt it anew with `ansible-vault encrypt`".to_owned()),
+        };
         let body: String = lines.collect();
         let body = hex::decode(body).map_err(|_| damaged())?;
         let mut parts = body.splitn(3, |byte| *byte == b'\n').map(hex::decode);

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
@@ -58,6 +58,9 @@ pub fn configure(address: Ipv4Addr, network: &Network) -> Result<()> {
 /// RT_TABLE_MAIN of linux/rtnetlink.h.
 const MAIN_TABLE: u8 = 254;
 
+/// Bytes of struct nlmsghdr.
+const HEADER: usize = 16;
+
 /// Something that was not there before.
 const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
 
@@ -94,10 +97,12 @@ impl Kernel {
         message.serialize(&mut bytes);
         self.0.send(&bytes, 0).context("asking the kernel")?;
         let (answer, _) = self.0.recv_from_full().context("reading the kernel's answer")?;
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).context("reading the kernel's answer")?;
-        match answer.payload {
-            NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io().into()),
-            _ => Ok(()),
+        // Behind the header an NLMSG_ERROR has the negated error number, 0 for none. Its type's own reader would bring the readers of all
+        // messages that there are, half a megabyte.
+        match answer.get(HEADER..).and_then(|error| error.first_chunk()).map(|error| i32::from_ne_bytes(*error)) {
+            Some(0) => Ok(()),
+            Some(error) => Err(std::io::Error::from_raw_os_error(-error).into()),
+            None => bail!("the kernel's answer is cut"),
         }
     }
 }
