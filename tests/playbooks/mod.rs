@@ -3,6 +3,7 @@
 //! A case is a folder with `site.yml`, an inventory and `expected.txt`. `UPDATE=1 cargo test playbooks` writes what is
 //! compiled now; read the difference before it is committed.
 
+mod keywords;
 mod show;
 
 use std::path::{Path, PathBuf};
