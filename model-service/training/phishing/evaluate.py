@@ -32,23 +32,25 @@ def agree(content: bytes, urls: list[str]) -> float:
     return found
 
 
-def test(content: bytes, rows: Path) -> dict:
-    """The figures of a file on a file of rows."""
-    read = data.read(rows)
+def test(content: bytes, folder: Path) -> dict:
+    """The figures of a file on the test rows in `folder` that may be scored beside its training rows."""
+    read = data.scored(data.parts(folder))["test"]
     return metrics.measure(scorer(content)([row.url for row in read]), numpy.array([row.label for row in read]))
 
 
 def of(content: bytes, folder: Path, training: dict) -> dict:
-    """One exported file on the validation and test rows in `folder`, which must be those beside the rows it was trained on."""
-    parts = {name: data.read(folder / f"{name}.csv") for name in data.PARTS}
+    """One exported file on the validation and test rows in `folder`, which must be those beside the rows it was trained on; without
+    those that it reads as it reads one that it was fitted to."""
+    parts = data.parts(folder)
     if data.digest(folder / "train.csv") != training["train_rows_sha256"]:
         raise SystemExit(f"{folder}/train.csv is not the file this model was trained on; run the stages from `train` again")
-    data.check(parts, training["split"])
+    rows = data.scored(parts)
+    data.check(rows, training["split"], data.model_input)
     score, found = scorer(content), {}
     for name in ("validation", "test"):
-        urls, labels = [row.url for row in parts[name]], numpy.array([row.label for row in parts[name]])
+        urls, labels = [row.url for row in rows[name]], numpy.array([row.label for row in rows[name]])
         probabilities = score(urls)
-        found[name] = {"rows": len(urls), "rows_sha256": data.digest(folder / f"{name}.csv"), **metrics.measure(probabilities, labels)}
+        found[name] = {"rows": len(urls), "left_out": len(parts[name]) - len(urls), "rows_sha256": data.digest(folder / f"{name}.csv"), **metrics.measure(probabilities, labels)}
         found[name]["ece_uncalibrated"] = round(metrics.ece(score(urls, training["temperature"]), labels), 6)
     agreed = agree(content, urls[:SAMPLE])
     about = json.loads(export.told(content)["reference"])
@@ -67,4 +69,4 @@ def summary(seeds: list[dict]) -> dict:
                        "shipped": tests[0][name]}
     return {**found, "seeds": len(seeds), "shipped_id": seeds[0]["id"], "shipped_bytes": seeds[0]["cost"]["file_bytes"],
             "training_split": seeds[0]["training"]["split"], "train_rows_sha256": seeds[0]["training"]["train_rows_sha256"],
-            "test_rows": tests[0]["rows"], "test_rows_sha256": tests[0]["rows_sha256"]}
+            "test_rows": tests[0]["rows"], "test_rows_left_out": tests[0]["left_out"], "test_rows_sha256": tests[0]["rows_sha256"]}

@@ -42,13 +42,13 @@ def costly(split: str, measured: dict, allowed: dict) -> list[str]:
 
 
 def worse(candidate: dict, current: bytes, rows: Path, allowed: dict) -> list[str]:
-    """Where the candidate loses more than allowed against the current file, both scored now on the same test rows. The current
-    one must be of the same split: of another, it may have been trained on these rows."""
+    """Where the candidate loses more than allowed against the current file, both scored now on the same test rows, of the folder `rows`.
+    The current one must be of the same split: of another, it may have been trained on these rows."""
     split = candidate["training"]["split"]
     of = export.told(current)["split"]
     if of != split:
         return [f"{split}: the current model learned from `{of}`, so these rows cannot compare the two; ship it under another name"]
-    measured, found = evaluate.test(current, rows / "test.csv"), []
+    measured, found = evaluate.test(current, rows), []
     for name, most in allowed.items():
         loss = measured[name] - candidate["test"][name]
         loss = -loss if name == "ece" else loss

@@ -18,7 +18,7 @@ import phishing  # noqa: F401  before numpy: it sets the threads
 import numpy
 import yaml
 
-from phishing import calibrate, checks, cost, data, export, feedback, gate, kernel, metrics, network, preprocessing, reference, sample, source, vectors, views
+from phishing import calibrate, checks, cost, data, evaluate, export, feedback, gate, kernel, metrics, network, preprocessing, reference, sample, source, vectors, views
 
 HERE = Path(__file__).parents[1]
 SHAPE = {"embedding": 4, "width": 8, "features": 32, "hidden": 8, "left": 0}
@@ -100,7 +100,8 @@ class Feedback(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "told.jsonl"
             known = source.sample()[0][1][0]
-            urls = [f"http://new-{number}.example/" for number in range(40)] + [known]
+            twin = {"http": "https", "https": "http"}[known.split("://")[0]] + "://" + known.split("://")[1]  # to the model the same
+            urls = [f"http://new-{number}.example/" for number in range(40)] + [known, twin]
             path.write_text("".join(json.dumps({"url": url, "verdict": "legitimate", "feedback": "yes"}) + "\n" for url in urls))
             rows, official = data.prepare("smoke", path)
         self.assertEqual(sum(row.origin == "feedback" for row in rows), 40)
@@ -120,6 +121,42 @@ class Splits(unittest.TestCase):
         row = data.Row("http://a.example", 1, "a.example")
         with self.assertRaisesRegex(SystemExit, "1 URLs are on two sides"):
             data.check({"train": [row], "validation": [], "test": [row]}, "official")
+
+    # To the model one row: the scheme goes, and what is behind 200 bytes.
+    TWINS = [("http://a.example/login", "https://a.example/login"), ("http://a.example/" + "b" * 200 + "1", "http://a.example/" + "b" * 200 + "2")]
+
+    def test_row_that_the_model_reads_as_one_it_was_fitted_to_is_not_scored(self):
+        for one, other in self.TWINS:
+            row = lambda url: data.Row(url, 1, "a.example")  # noqa: E731
+            new = row("http://a.example/new")
+            for fitted in ("train", "validation"):
+                parts = {"train": [], "validation": [], "test": [row(other), new], fitted: [row(one)]}
+                found = data.scored(parts)
+                self.assertEqual((found["test"], found[fitted]), ([new], [row(one)]))
+            found = data.scored({"train": [row(one)], "validation": [row(other), new], "test": []})
+            self.assertEqual(found["validation"], [new])
+
+    def test_row_whose_twin_is_on_another_side_is_refused_where_rows_are_scored(self):
+        for one, other in self.TWINS:
+            parts = {"train": [data.Row(one, 1, "a.example")], "validation": [], "test": [data.Row(other, 1, "a.example")]}
+            with self.assertRaisesRegex(SystemExit, "1 URLs are on two sides of `official`, e.g. http://a.example/"):
+                data.check(parts, "official", data.model_input)
+
+    def test_figures_are_of_the_rows_that_are_scored(self):
+        rows = {"train": [("http://a.example/login", 1), ("http://b.example/", 0)], "validation": [("http://c.example/1", 1), ("http://d.example/2", 0)],
+                "test": [("https://a.example/login", 1), ("http://e.example/x", 1), ("http://f.example/y", 0)]}
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for part, some in rows.items():
+                data.write([data.Row(url, label, data.registrable_domain(url)) for url, label in some], folder / f"{part}.csv")
+            training = {"split": "official", "temperature": 1.0, "train_rows_sha256": data.digest(folder / "train.csv")}
+            told = {"reference": json.dumps(reference.of([url for url, _ in rows["train"]], numpy.array([0.5])))}
+            content = export.onnx_model(a_network(), 1.0, told)
+            found = evaluate.of(content, folder, training)
+            self.assertEqual((found["test"]["rows"], found["test"]["left_out"], found["slices"]["http"]["rows"]), (2, 1, 2))
+            self.assertEqual((found["validation"]["rows"], found["validation"]["left_out"]), (2, 0))
+            self.assertEqual(evaluate.test(content, folder)["auc"], found["test"]["auc"])
+            self.assertEqual((evaluate.summary([found])["test_rows"], evaluate.summary([found])["test_rows_left_out"]), (2, 1))
 
     def test_row_that_stands_twice_is_refused(self):
         row = data.Row("http://a.example", 1, "a.example")
