@@ -53,11 +53,11 @@ def of(content: bytes, folder: Path, training: dict) -> dict:
         found[name] = {"rows": len(urls), "left_out": len(parts[name]) - len(urls), "rows_sha256": data.digest(folder / f"{name}.csv"), **metrics.measure(probabilities, labels)}
         found[name]["ece_uncalibrated"] = round(metrics.ece(score(urls, training["temperature"]), labels), 6)
     agreed = agree(content, urls[:SAMPLE])
-    about = json.loads(export.told(content)["reference"])
+    about, trained = json.loads(export.told(content)["reference"]), [row.url for row in rows["train"]]
     return {"id": export.model_id(content), "cost": cost.counted(content), "monitoring": reference.monitoring(about, urls, score), "train_rows": len(parts["train"]), "training": training,
             "runtime_difference": agreed, **found, "slices": checks.slices(urls, probabilities, labels),
-            "metamorphic": checks.metamorphic(urls, score),
-            "shortened": checks.shortened(urls, labels, score), "curves": metrics.curves(probabilities, labels)}
+            "metamorphic": checks.metamorphic(urls, score, trained),
+            "shortened": checks.shortened(urls, labels, score, trained), "curves": metrics.curves(probabilities, labels)}
 
 
 def summary(seeds: list[dict]) -> dict:

@@ -32,18 +32,23 @@ def _split(split: str, told: dict, bars: dict) -> list[str]:
         lines.append(f"| {name} | {value['mean']:.4f} | {spread} | {value['shipped']:.4f} | {bar} |")
     lines += ["", "Slices of its test rows (shipped file):\n", "| slice | rows | phishing | accuracy | AUC |", "|---|---|---|---|---|"]
     for name, part in shipped["slices"].items():
-        lines.append(f"| {name} | {part['rows']:,} | {part['phishing']:.2f} | {part['accuracy']:.4f} | {'' if part['auc'] is None else format(part['auc'], '.4f')} |")
+        lines.append(f"| {name} | {part['rows']:,} | {part['phishing']:.2f} | {_shown(part['accuracy'])} | {_shown(part['auc'])} |")
     lines += ["", "Rewritings that should not matter (shipped file):\n", "| rewriting | rows it changes | verdicts that change | mean change of the probability |", "|---|---|---|---|"]
     for name, part in shipped["metamorphic"].items():
         lines.append(f"| {name.replace('_', ' ')} | {part['rows']:,} | {part['flipped']:.2%} | {part['moved']:.4f} |")
-    lines += ["", "Its test rows cut short, with the label of the whole row: what the data lacks and today's web is full of (shipped file; to compare "
-              "models by, not what a user will see: the host of a broken-into site is no phishing).\n", "| cut to | rows | accuracy | AUC |", "|---|---|---|---|"]
-    lines += [f"| {name} | {part['rows']:,} | {part['accuracy']:.4f} | {part['auc']:.4f} |" for name, part in shipped["shortened"].items()]
+    lines += ["", "Its test rows cut short, with the label of the whole row: what the data lacks and today's web is full of. What a training row gives too is "
+              "left out, here and at the slash of a host: training shows it. (Shipped file; to compare models by, not what a user will see: the host of a "
+              "broken-into site is no phishing.)\n", "| cut to | rows | accuracy | AUC |", "|---|---|---|---|"]
+    lines += [f"| {name} | {part['rows']:,} | {_shown(part['accuracy'])} | {_shown(part['auc'])} |" for name, part in shipped["shortened"].items()]
     cost, drift = shipped["cost"], shipped["monitoring"]
     lines += ["", f"Cost: {cost['file_bytes']:,} bytes as a file, {cost['folded_bytes']:,} folded in memory, {cost['additions']:,} additions for a URL of full length. "
               "Drift against the reference in the file (population stability index), on the test rows and on their hosts alone: "
               f"length {drift['length_same']:.3f} and {drift['length_other']:.3f}, score {drift['score_same']:.3f} and {drift['score_other']:.3f}."]
     return [*lines, ""]
+
+
+def _shown(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:.4f}"
 
 
 def curves(figures: dict) -> dict[str, str]:

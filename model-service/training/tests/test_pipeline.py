@@ -258,10 +258,23 @@ class Checks(unittest.TestCase):
 
     def test_rows_are_cut_short_once_and_not_where_both_labels_give_the_same(self):
         urls = ["http://a.example/p/q?x", "http://a.example/r", "http://b.example/p", "http://b.example/q", "http://c.example/p"]
-        found = checks.shortened(urls, numpy.array([1, 1, 0, 1, 0]), lambda cut: numpy.array([float("a.example" in url) for url in cut]))
+        score = lambda cut: numpy.array([float("a.example" in url) for url in cut])  # noqa: E731
+        found = checks.shortened(urls, numpy.array([1, 1, 0, 1, 0]), score, [])
         self.assertEqual(found["host/"], {"rows": 2, "accuracy": 1.0, "auc": 1.0})
         self.assertEqual(found["first segment"]["rows"], 5)
         self.assertEqual([cut(urls[0]) for cut in checks.SHORTENED.values()], ["http://a.example/", "http://a.example", "http://a.example/p"])
+        twice = checks.shortened(["http://a.example/p", "https://a.example/p", "http://c.example/"], numpy.array([1, 1, 0]), score, [])
+        self.assertEqual([part["rows"] for part in twice.values()], [2, 2, 2])
+
+    def test_rows_cut_to_what_training_shows_are_left_out(self):
+        urls, trained = ["http://a.example/p/q", "http://b.example/p", "http://c.example/p"], ["https://a.example/other", "http://c.example/p/r"]
+        score = lambda cut: numpy.array([float("b.example" in url) for url in cut])  # noqa: E731
+        found = checks.shortened(urls, numpy.array([0, 1, 0]), score, trained)
+        self.assertEqual({name: part["rows"] for name, part in found.items()}, {"host/": 1, "host": 1, "first segment": 2})
+        self.assertEqual((found["host"]["auc"], found["first segment"]["auc"]), (None, 1.0))
+        self.assertEqual(checks.shortened(urls[:1], numpy.array([0]), score, trained)["host"], {"rows": 0, "accuracy": None, "auc": None})
+        told = checks.metamorphic(urls, lambda some: numpy.zeros(len(some)), trained)
+        self.assertEqual((told["host_slash"]["rows"], told["scheme"]["rows"]), (1, 3))
 
 
 class Stages(unittest.TestCase):
@@ -391,6 +404,7 @@ class Gate(unittest.TestCase):
             (lambda told: told["seeds"][0]["slices"]["https"].update(accuracy=0.5), "accuracy on `https`"),
             (lambda told: told["seeds"][0]["metamorphic"]["scheme"].update(flipped=0.1), "scheme flips 0.1"),
             (lambda told: told["seeds"][0]["shortened"]["host"].update(auc=0.5), "AUC on rows cut to `host` is 0.5"),
+            (lambda told: told["seeds"][0]["shortened"]["host"].update(auc=None), "AUC on rows cut to `host` is None"),
             (lambda told: told["seeds"][0]["cost"].update(file_bytes=500_000), "file_bytes is 500000"),
             (lambda told: told["seeds"][0]["cost"].update(folded_bytes=9_000_000), "folded_bytes is 9000000"),
             (lambda told: told["seeds"][0]["monitoring"].update(score_same=0.2), "drift score_same is 0.2, the bar 0.1"),
