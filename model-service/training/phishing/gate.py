@@ -17,9 +17,14 @@ def misses(figures: dict, thresholds: dict) -> list[str]:
     for name, most in thresholds["spread"].items():
         if told[name]["spread"] is not None and told[name]["spread"] > most:
             found.append(f"{split}: {name} spreads {told[name]['spread']} over the seeds, at most {most} is allowed")
+    named = thresholds["slices"]["named"]
     for name, part in shipped["slices"].items():
-        if part["rows"] >= thresholds["slices"]["rows"] and part["accuracy"] < thresholds["slices"]["accuracy"]:
-            found.append(f"{split}: accuracy on `{name}` ({part['rows']} rows) is {part['accuracy']}, the bar {thresholds['slices']['accuracy']}")
+        bar = named.get(name, thresholds["slices"])
+        if part["rows"] >= bar["rows"] and part["accuracy"] < bar["accuracy"]:
+            found.append(f"{split}: accuracy on `{name}` ({part['rows']} rows) is {part['accuracy']}, the bar {bar['accuracy']}")
+    for name, bar in named.items():
+        if (rows := shipped["slices"].get(name, {"rows": 0})["rows"]) < bar["rows"]:
+            found.append(f"{split}: `{name}` has {rows} rows, its bar is for {bar['rows']}")
     for name, most in thresholds["metamorphic"].items():
         if shipped["metamorphic"][name]["flipped"] > most:
             found.append(f"{split}: {name} flips {shipped['metamorphic'][name]['flipped']} of the verdicts, at most {most} is allowed")

@@ -389,7 +389,9 @@ class Gate(unittest.TestCase):
         summary = {name: {"mean": 0.99, "spread": 0.001, "shipped": 0.99} for name in ("accuracy", "auc", "recall_at_1_percent_fpr")}
         summary |= {"ece": {"mean": 0.005, "spread": 0.001, "shipped": 0.005}, "training_split": "domain_disjoint"}
         rewritings = {name: {"rows": 9, "flipped": 0.0} for name in [*checks.REWRITINGS, "host_slash"]}
-        return {"summary": summary, "seeds": [{"slices": {"https": {"rows": 500, "accuracy": 0.95}, "punycode": {"rows": 3, "accuracy": 0.3}},
+        slices = {"https": {"rows": 500, "accuracy": 0.95}, "other ending": {"rows": 3, "accuracy": 0.3},
+                  "host is an address": {"rows": 54, "accuracy": 0.96}, "punycode": {"rows": 4, "accuracy": 1.0}}
+        return {"summary": summary, "seeds": [{"slices": slices,
                                                "metamorphic": rewritings, "shortened": {name: {"auc": 0.97} for name in checks.SHORTENED},
                                                "cost": {"file_bytes": 9, "folded_bytes": 9, "additions": 9},
                                                "monitoring": {"length_same": 0.01, "length_other": 2.0, "score_same": 0.01, "score_other": 0.5}}]}
@@ -402,6 +404,10 @@ class Gate(unittest.TestCase):
             (lambda told: told["summary"]["ece"].update(shipped=0.02), "shipped ece is 0.02, the bar 0.01"),
             (lambda told: told["summary"]["auc"].update(spread=0.1), "auc spreads 0.1"),
             (lambda told: told["seeds"][0]["slices"]["https"].update(accuracy=0.5), "accuracy on `https`"),
+            (lambda told: told["seeds"][0]["slices"]["host is an address"].update(accuracy=0.8), "accuracy on `host is an address` (54 rows) is 0.8, the bar 0.9"),
+            (lambda told: told["seeds"][0]["slices"]["punycode"].update(accuracy=0.5), "accuracy on `punycode`"),
+            (lambda told: told["seeds"][0]["slices"]["punycode"].update(rows=3), "`punycode` has 3 rows, its bar is for 4"),
+            (lambda told: told["seeds"][0]["slices"].pop("punycode"), "`punycode` has 0 rows, its bar is for 4"),
             (lambda told: told["seeds"][0]["metamorphic"]["scheme"].update(flipped=0.1), "scheme flips 0.1"),
             (lambda told: told["seeds"][0]["shortened"]["host"].update(auc=0.5), "AUC on rows cut to `host` is 0.5"),
             (lambda told: told["seeds"][0]["shortened"]["host"].update(auc=None), "AUC on rows cut to `host` is None"),
