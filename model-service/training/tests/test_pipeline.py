@@ -111,6 +111,37 @@ class Feedback(unittest.TestCase):
             self.assertFalse([row for part in ("validation", "test") for row in parts[part] if row.origin == "feedback"])
 
 
+class Rows(unittest.TestCase):
+    """`prepare` on files of PhishStorm's shape."""
+
+    def prepared(self, phishing: list[str], legitimate: list[str], test: list[str]):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"DATA_DIR": folder}):
+            for name, lines in zip(source.FILES, (phishing, legitimate, test)):
+                (Path(folder) / name).write_text("".join(f"{line}\n" for line in lines))
+            return data.prepare("full")
+
+    def test_duplicates_go_and_blank_lines_are_none(self):
+        rows, official = self.prepared(["http://a.example/1", "http://b.example/", "http://a.example/1"], ["", "http://c.co.uk/x", "http://c.co.uk/x"], ["1\thttp://b.example/"])
+        self.assertEqual([(row.url, row.label, row.domain, row.origin) for row in rows],
+                         [("http://a.example/1", 1, "a.example", "data"), ("http://b.example/", 1, "b.example", "data"), ("http://c.co.uk/x", 0, "c.co.uk", "data")])
+        self.assertEqual(official, {"http://b.example/"})
+
+    def test_url_with_both_labels_is_refused(self):
+        with self.assertRaisesRegex(SystemExit, "the URL has both labels: http://a.example/1"):
+            self.prepared(["http://a.example/1"], ["http://b.example/", "http://a.example/1"], [])
+
+    def test_test_rows_that_the_lists_do_not_have_so_are_refused(self):
+        for wrong in ("-1\thttp://a.example/", "1\thttp://b.example/", "1\thttp://c.example/", "0\thttp://b.example/", "http://a.example/"):
+            with self.assertRaisesRegex(SystemExit, "test.csv and the lists disagree on 1 rows, e.g. http"):
+                self.prepared(["http://a.example/"], ["http://b.example/"], ["1\thttp://a.example/", wrong])
+
+    def test_row_of_another_shape_is_refused(self):
+        for row in [("http://a.example/", 2), ("http://a.example/", -1), (" ", 1), ("http://a.example/\nhttp://b.example/", 0)]:
+            with mock.patch.object(source, "labelled", return_value=([("http://b.example/", 0), row], set())):
+                with self.assertRaisesRegex(SystemExit, "the row has another shape: "):
+                    data.prepare("full")
+
+
 class Splits(unittest.TestCase):
     def test_domain_that_crosses_is_refused(self):
         row = lambda url, label: data.Row(url, label, "a.example")  # noqa: E731
