@@ -1,4 +1,8 @@
-"""The rows: cleaned, grouped by registrable domain, split; with the checks that keep a figure honest."""
+"""The rows: cleaned, grouped by registrable domain, split; with the checks that keep a figure honest.
+
+The domain-disjoint split has 17,890 test and 74,248 training rows, model.md counts 17,888 and 74,250: two URLs start with a quotation
+mark (`"http://…`), in which a parser of URLs finds no host; here the host behind `://` counts, and both domains are of the test side.
+"""
 
 import csv
 import hashlib

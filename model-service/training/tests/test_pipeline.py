@@ -198,6 +198,7 @@ class Splits(unittest.TestCase):
         self.assertEqual(data.registrable_domain("http://a.b.blogspot.com/x"), "blogspot.com")
         self.assertEqual(data.registrable_domain("https://user@www.bbc.co.uk:80/x"), "bbc.co.uk")
         self.assertEqual(data.registrable_domain("http://192.0.2.7/x"), "192.0.2.7")
+        self.assertEqual(data.registrable_domain('"http://a.b.co.uk/x?y@c.example'), "b.co.uk")
 
 
 class Figures(unittest.TestCase):
