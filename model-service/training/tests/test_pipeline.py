@@ -345,6 +345,11 @@ class Stages(unittest.TestCase):
         told = json.loads((self.run_of[0] / "work-smoke/figures.json").read_text())
         ids = [seed["id"] for split in told.values() for seed in split["seeds"]]
         self.assertEqual(len(set(ids)), 4)
+        metrics, report = (json.loads((self.run_of[0] / "work-smoke/metrics.json").read_text()), (self.run_of[0] / "work-smoke/REPORT.md").read_text())
+        for split in told:
+            files = (self.run_of[0] / "work-smoke" / split / "onnx").iterdir()
+            self.assertEqual(metrics[split]["ids"], {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)})
+        self.assertEqual([id for id in ids if id not in report], [])
 
     def test_card_and_metrics_speak_of_the_shipped_file(self):
         for name in ("v1", "v2"):
