@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import numpy
 
-from . import metrics
+from . import metrics, preprocessing
 
 ADDRESS = re.compile(r"^\d{1,3}(\.\d{1,3}){3}$")
 
@@ -40,10 +40,14 @@ def slices(urls: list[str], probabilities: numpy.ndarray, labels: numpy.ndarray)
     found = {}
     for name, places in sorted(members.items()):
         p, y = probabilities[places], labels[places]
-        both = 0 < y.sum() < len(y)
-        found[name] = {"rows": len(places), "phishing": round(float(y.mean()), 4), "accuracy": round(float(((p >= 0.5) == y).mean()), 4),
-                       "auc": round(metrics.auc(p, y == 1), 4) if both else None}
+        found[name] = {"rows": len(places), "phishing": round(float(y.mean()), 4), **_figures(p, y)}
     return found
+
+
+def _figures(p: numpy.ndarray, y: numpy.ndarray) -> dict[str, float | None]:
+    """Accuracy, where there are rows, and AUC, where there are both labels."""
+    return {"accuracy": round(float(((p >= 0.5) == y).mean()), 4) if len(y) else None,
+            "auc": round(metrics.auc(p, y == 1), 4) if 0 < y.sum() < len(y) else None}
 
 
 def _query_order(url: str) -> str:
@@ -84,29 +88,36 @@ def _first_segment(url: str) -> str:
 SHORTENED = {"host/": bare, "host": lambda url: bare(url)[:-1], "first segment": _first_segment}
 
 
-def shortened(urls: list[str], labels: numpy.ndarray, score) -> dict[str, dict]:
-    """Figures on rows cut short, each result once, without those that both labels give. A cut row has the label of the whole one,
-    though the host of a broken-into site is no phishing: they are for comparing models, not what a user will see."""
+def shortened(urls: list[str], labels: numpy.ndarray, score, trained: list[str]) -> dict[str, dict]:
+    """Figures on rows cut short, each result once, without those that both labels give, or a row of `trained` too: training shows its
+    rows cut short (`views`), with their label. A cut row has the label of the whole one, though the host of a broken-into site is no
+    phishing: they are for comparing models, not what a user will see."""
     found = {}
     for name, cut in SHORTENED.items():
-        told: dict[str, set[int]] = {}
+        shown = _inputs(trained, cut)
+        told: dict[bytes, tuple[str, set[int]]] = {}
         for url, label in zip(urls, labels):
-            told.setdefault(cut(url), set()).add(int(label))
-        kept = [(url, min(both)) for url, both in told.items() if len(both) == 1]
-        p, y = score([url for url, _ in kept]), numpy.array([label for _, label in kept])
-        found[name] = {"rows": len(kept), "accuracy": round(float(((p >= 0.5) == y).mean()), 4), "auc": round(metrics.auc(p, y == 1), 4)}
+            short = cut(url)
+            told.setdefault(preprocessing.model_input(short.encode()), (short, set()))[1].add(int(label))
+        kept = [(short, min(both)) for read, (short, both) in told.items() if len(both) == 1 and read not in shown]
+        found[name] = {"rows": len(kept), **_figures(score([short for short, _ in kept]), numpy.array([label for _, label in kept]))}
     return found
+
+
+def _inputs(urls: list[str], cut) -> set[bytes]:
+    """What the model reads of the URLs cut short."""
+    return {preprocessing.model_input(short.encode()) for short in {cut(url) for url in urls}}
 
 
 REWRITINGS = {"scheme": _other_scheme, "scheme_case": _scheme_case, "blanks": lambda url: f" {url}\n", "query_order": _query_order,
               "trailing_slash": _trailing_slash}
 
 
-def metamorphic(urls: list[str], score) -> dict[str, dict]:
+def metamorphic(urls: list[str], score, trained: list[str]) -> dict[str, dict]:
     """For each rewriting, the rows it changes, the share of them whose verdict changes, and the mean change of the probability.
-    `host_slash`: the front pages of their hosts, without the slash."""
-    found = {}
-    hosts = sorted({bare(url) for url in urls})
+    `host_slash`: the front pages of their hosts, without the slash; not of hosts in `trained`, which training shows so."""
+    found, shown = {}, _inputs(trained, bare)
+    hosts = sorted(front for front in {bare(url) for url in urls} if preprocessing.model_input(front.encode()) not in shown)
     for name, rewrite, some in [(name, rewrite, urls) for name, rewrite in REWRITINGS.items()] + [("host_slash", lambda url: url[:-1], hosts)]:
         changed = [(url, other) for url in some if (other := rewrite(url)) != url]
         if not changed:

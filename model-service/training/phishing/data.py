@@ -1,13 +1,18 @@
-"""The rows: cleaned, grouped by registrable domain, split; with the checks that keep a figure honest."""
+"""The rows: cleaned, grouped by registrable domain, split; with the checks that keep a figure honest.
+
+The domain-disjoint split has 17,890 test and 74,248 training rows, model.md counts 17,888 and 74,250: two URLs start with a quotation
+mark (`"http://…`), in which a parser of URLs finds no host; here the host behind `://` counts, and both domains are of the test side.
+"""
 
 import csv
 import hashlib
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import tldextract
 
-from . import feedback, source
+from . import feedback, preprocessing, source
 
 # The public suffix list bundled with tldextract, ICANN rules only, no network: all of blogspot.com is one group.
 _suffixes = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=False)
@@ -31,8 +36,8 @@ def registrable_domain(url: str) -> str:
 
 
 def prepare(profile: str, told: Path | None = None) -> tuple[list[Row], set[str]]:
-    """All rows, and the URLs of the official test split. Duplicates go; a URL with both labels is an error. Feedback on a URL of
-    the data is dropped: its label is known, and a vote must not turn it."""
+    """All rows, and the URLs of the official test split. Duplicates go; a URL with both labels is an error. Feedback on a URL that
+    the model reads as one of the data is dropped: its label is known, and a vote must not turn it."""
     labelled, official = source.labelled(profile)
     labels: dict[str, int] = {}
     for url, label in labelled:
@@ -42,8 +47,13 @@ def prepare(profile: str, told: Path | None = None) -> tuple[list[Row], set[str]
             raise SystemExit(f"the URL has both labels: {url}")
     rows = [Row(url, label, registrable_domain(url)) for url, label in labels.items()]
     if told is not None and told.exists():
-        rows += [Row(url, label, registrable_domain(url), "feedback") for url, label in feedback.read(told) if url not in labels]
+        known = {model_input(row) for row in rows}
+        rows += [row for url, label in feedback.read(told) if model_input(row := Row(url, label, registrable_domain(url), "feedback")) not in known]
     return rows, official
+
+
+def model_input(row: Row) -> bytes:
+    return preprocessing.model_input(row.url.encode())
 
 
 def bucket(salt: str, name: str) -> int:
@@ -72,14 +82,27 @@ def place(row: Row, kind: str, official: set[str]) -> str:
     raise SystemExit(f"unknown split: {kind}; there are {', '.join(SPLITS)}")
 
 
-def check(parts: dict[str, list[Row]], kind: str) -> None:
-    """Stop where a row stands twice or on two sides, or in the domain-disjoint split a domain does, or a label is missing."""
-    def crossing(key) -> set[str]:
-        sides = [{key(row) for row in rows} for rows in parts.values()]
-        return (sides[0] & sides[1]) | (sides[0] & sides[2]) | (sides[1] & sides[2])
+def scored(parts: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """The parts without the rows that the model reads as it reads one of a part before: it was fitted to that one. It sees neither the
+    scheme nor what is behind 200 bytes, so rows of two sides may be one row to it."""
+    known: set[bytes] = set()
+    found = {}
+    for part in PARTS:
+        found[part] = [row for row in parts[part] if model_input(row) not in known]
+        known |= {model_input(row) for row in parts[part]}
+    return found
 
-    if rows := crossing(lambda row: row.url):
-        raise SystemExit(f"{len(rows)} URLs are on two sides of `{kind}`, e.g. {min(rows)}")
+
+def check(parts: dict[str, list[Row]], kind: str, key=lambda row: row.url) -> None:
+    """Stop where a row stands twice or on two sides, or in the domain-disjoint split a domain does, or a label is missing. Rows are the
+    same by their `key`: the URL where rows are split, `model_input` where they are scored."""
+    def crossing(key) -> dict:
+        """What is on two sides, and a URL of each."""
+        sides = [{key(row): row.url for row in rows} for rows in parts.values()]
+        return {same: one[same] for one, other in combinations(sides, 2) for same in one.keys() & other.keys()}
+
+    if rows := crossing(key):
+        raise SystemExit(f"{len(rows)} URLs are on two sides of `{kind}`, e.g. {min(rows.values())}")
     if kind == "domain_disjoint" and (domains := crossing(lambda row: row.domain)):
         raise SystemExit(f"{len(domains)} domains are on two sides of `{kind}`, e.g. {min(domains)}")
     if twice := [name for name, rows in parts.items() if len({row.url for row in rows}) < len(rows)]:
@@ -93,6 +116,11 @@ def write(rows: list[Row], path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["url", "phishing", "domain", "origin"])
         writer.writerows((row.url, row.label, row.domain, row.origin) for row in rows)
+
+
+def parts(folder: Path) -> dict[str, list[Row]]:
+    """The parts of a split, from its folder of rows."""
+    return {part: read(folder / f"{part}.csv") for part in PARTS}
 
 
 def read(path: Path) -> list[Row]:

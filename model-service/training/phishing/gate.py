@@ -17,15 +17,21 @@ def misses(figures: dict, thresholds: dict) -> list[str]:
     for name, most in thresholds["spread"].items():
         if told[name]["spread"] is not None and told[name]["spread"] > most:
             found.append(f"{split}: {name} spreads {told[name]['spread']} over the seeds, at most {most} is allowed")
+    named = thresholds["slices"]["named"]
     for name, part in shipped["slices"].items():
-        if part["rows"] >= thresholds["slices"]["rows"] and part["accuracy"] < thresholds["slices"]["accuracy"]:
-            found.append(f"{split}: accuracy on `{name}` ({part['rows']} rows) is {part['accuracy']}, the bar {thresholds['slices']['accuracy']}")
+        bar = named.get(name, thresholds["slices"])
+        if part["rows"] >= bar["rows"] and part["accuracy"] < bar["accuracy"]:
+            found.append(f"{split}: accuracy on `{name}` ({part['rows']} rows) is {part['accuracy']}, the bar {bar['accuracy']}")
+    for name, bar in named.items():
+        if (rows := shipped["slices"].get(name, {"rows": 0})["rows"]) < bar["rows"]:
+            found.append(f"{split}: `{name}` has {rows} rows, its bar is for {bar['rows']}")
     for name, most in thresholds["metamorphic"].items():
         if shipped["metamorphic"][name]["flipped"] > most:
             found.append(f"{split}: {name} flips {shipped['metamorphic'][name]['flipped']} of the verdicts, at most {most} is allowed")
-    for name, least in thresholds["shortened"].items():
-        if shipped["shortened"][name]["auc"] < least:
-            found.append(f"{split}: AUC on rows cut to `{name}` is {shipped['shortened'][name]['auc']}, the bar {least}")
+    for name, least in thresholds["shortened"][split].items():
+        value = shipped["shortened"][name]["auc"]
+        if value is None or value < least:
+            found.append(f"{split}: AUC on rows cut to `{name}` is {value}, the bar {least}")
     for name, most in thresholds["cost"].items():
         if shipped["cost"][name] > most:
             found.append(f"{split}: {name} is {shipped['cost'][name]}, at most {most} is allowed")
@@ -42,13 +48,13 @@ def costly(split: str, measured: dict, allowed: dict) -> list[str]:
 
 
 def worse(candidate: dict, current: bytes, rows: Path, allowed: dict) -> list[str]:
-    """Where the candidate loses more than allowed against the current file, both scored now on the same test rows. The current
-    one must be of the same split: of another, it may have been trained on these rows."""
+    """Where the candidate loses more than allowed against the current file, both scored now on the same test rows, of the folder `rows`.
+    The current one must be of the same split: of another, it may have been trained on these rows."""
     split = candidate["training"]["split"]
     of = export.told(current)["split"]
     if of != split:
         return [f"{split}: the current model learned from `{of}`, so these rows cannot compare the two; ship it under another name"]
-    measured, found = evaluate.test(current, rows / "test.csv"), []
+    measured, found = evaluate.test(current, rows), []
     for name, most in allowed.items():
         loss = measured[name] - candidate["test"][name]
         loss = -loss if name == "ece" else loss

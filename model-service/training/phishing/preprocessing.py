@@ -11,6 +11,7 @@ POSITIONS = 200
 PAD, OTHER = 0, 1
 FIRST, LAST = 0x21, 0x7E
 VOCABULARY = LAST - FIRST + 3
+IDS = bytes(byte - FIRST + 2 if FIRST <= byte <= LAST else OTHER for byte in range(256))
 
 
 def without_scheme(url: bytes) -> bytes:
@@ -26,10 +27,15 @@ def without_scheme(url: bytes) -> bytes:
     return url
 
 
+def model_input(url: bytes) -> bytes:
+    """The ids before the padding: all that the model reads of a URL, so two with the same are one to it. What is longer than
+    `POSITIONS` loses its end, so the host always stays."""
+    return without_scheme(url)[:POSITIONS].translate(IDS)
+
+
 def ids(url: bytes) -> list[int]:
-    """`POSITIONS` ids. What is longer loses its end, so the host always stays."""
-    known = [byte - FIRST + 2 if FIRST <= byte <= LAST else OTHER for byte in without_scheme(url)[:POSITIONS]]
-    return known + [PAD] * (POSITIONS - len(known))
+    """`POSITIONS` ids."""
+    return list(model_input(url).ljust(POSITIONS, bytes([PAD])))
 
 
 def matrix(urls: list[str]) -> numpy.ndarray:

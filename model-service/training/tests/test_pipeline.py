@@ -18,7 +18,7 @@ import phishing  # noqa: F401  before numpy: it sets the threads
 import numpy
 import yaml
 
-from phishing import calibrate, checks, cost, data, export, feedback, gate, kernel, metrics, network, preprocessing, reference, sample, source, vectors, views
+from phishing import calibrate, checks, cost, data, evaluate, export, feedback, gate, kernel, metrics, network, preprocessing, reference, sample, source, vectors, views
 
 HERE = Path(__file__).parents[1]
 SHAPE = {"embedding": 4, "width": 8, "features": 32, "hidden": 8, "left": 0}
@@ -100,7 +100,8 @@ class Feedback(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "told.jsonl"
             known = source.sample()[0][1][0]
-            urls = [f"http://new-{number}.example/" for number in range(40)] + [known]
+            twin = {"http": "https", "https": "http"}[known.split("://")[0]] + "://" + known.split("://")[1]  # to the model the same
+            urls = [f"http://new-{number}.example/" for number in range(40)] + [known, twin]
             path.write_text("".join(json.dumps({"url": url, "verdict": "legitimate", "feedback": "yes"}) + "\n" for url in urls))
             rows, official = data.prepare("smoke", path)
         self.assertEqual(sum(row.origin == "feedback" for row in rows), 40)
@@ -108,6 +109,37 @@ class Feedback(unittest.TestCase):
             parts = data.split(rows, kind, official)
             self.assertGreater(sum(row.origin == "feedback" for row in parts["train"]), 20)
             self.assertFalse([row for part in ("validation", "test") for row in parts[part] if row.origin == "feedback"])
+
+
+class Rows(unittest.TestCase):
+    """`prepare` on files of PhishStorm's shape."""
+
+    def prepared(self, phishing: list[str], legitimate: list[str], test: list[str]):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"DATA_DIR": folder}):
+            for name, lines in zip(source.FILES, (phishing, legitimate, test)):
+                (Path(folder) / name).write_text("".join(f"{line}\n" for line in lines))
+            return data.prepare("full")
+
+    def test_duplicates_go_and_blank_lines_are_none(self):
+        rows, official = self.prepared(["http://a.example/1", "http://b.example/", "http://a.example/1"], ["", "http://c.co.uk/x", "http://c.co.uk/x"], ["1\thttp://b.example/"])
+        self.assertEqual([(row.url, row.label, row.domain, row.origin) for row in rows],
+                         [("http://a.example/1", 1, "a.example", "data"), ("http://b.example/", 1, "b.example", "data"), ("http://c.co.uk/x", 0, "c.co.uk", "data")])
+        self.assertEqual(official, {"http://b.example/"})
+
+    def test_url_with_both_labels_is_refused(self):
+        with self.assertRaisesRegex(SystemExit, "the URL has both labels: http://a.example/1"):
+            self.prepared(["http://a.example/1"], ["http://b.example/", "http://a.example/1"], [])
+
+    def test_test_rows_that_the_lists_do_not_have_so_are_refused(self):
+        for wrong in ("-1\thttp://a.example/", "1\thttp://b.example/", "1\thttp://c.example/", "0\thttp://b.example/", "http://a.example/"):
+            with self.assertRaisesRegex(SystemExit, "test.csv and the lists disagree on 1 rows, e.g. http"):
+                self.prepared(["http://a.example/"], ["http://b.example/"], ["1\thttp://a.example/", wrong])
+
+    def test_row_of_another_shape_is_refused(self):
+        for row in [("http://a.example/", 2), ("http://a.example/", -1), (" ", 1), ("http://a.example/\nhttp://b.example/", 0)]:
+            with mock.patch.object(source, "labelled", return_value=([("http://b.example/", 0), row], set())):
+                with self.assertRaisesRegex(SystemExit, "the row has another shape: "):
+                    data.prepare("full")
 
 
 class Splits(unittest.TestCase):
@@ -121,6 +153,42 @@ class Splits(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "1 URLs are on two sides"):
             data.check({"train": [row], "validation": [], "test": [row]}, "official")
 
+    # To the model one row: the scheme goes, and what is behind 200 bytes.
+    TWINS = [("http://a.example/login", "https://a.example/login"), ("http://a.example/" + "b" * 200 + "1", "http://a.example/" + "b" * 200 + "2")]
+
+    def test_row_that_the_model_reads_as_one_it_was_fitted_to_is_not_scored(self):
+        for one, other in self.TWINS:
+            row = lambda url: data.Row(url, 1, "a.example")  # noqa: E731
+            new = row("http://a.example/new")
+            for fitted in ("train", "validation"):
+                parts = {"train": [], "validation": [], "test": [row(other), new], fitted: [row(one)]}
+                found = data.scored(parts)
+                self.assertEqual((found["test"], found[fitted]), ([new], [row(one)]))
+            found = data.scored({"train": [row(one)], "validation": [row(other), new], "test": []})
+            self.assertEqual(found["validation"], [new])
+
+    def test_row_whose_twin_is_on_another_side_is_refused_where_rows_are_scored(self):
+        for one, other in self.TWINS:
+            parts = {"train": [data.Row(one, 1, "a.example")], "validation": [], "test": [data.Row(other, 1, "a.example")]}
+            with self.assertRaisesRegex(SystemExit, "1 URLs are on two sides of `official`, e.g. http://a.example/"):
+                data.check(parts, "official", data.model_input)
+
+    def test_figures_are_of_the_rows_that_are_scored(self):
+        rows = {"train": [("http://a.example/login", 1), ("http://b.example/", 0)], "validation": [("http://c.example/1", 1), ("http://d.example/2", 0)],
+                "test": [("https://a.example/login", 1), ("http://e.example/x", 1), ("http://f.example/y", 0)]}
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for part, some in rows.items():
+                data.write([data.Row(url, label, data.registrable_domain(url)) for url, label in some], folder / f"{part}.csv")
+            training = {"split": "official", "temperature": 1.0, "train_rows_sha256": data.digest(folder / "train.csv")}
+            told = {"reference": json.dumps(reference.of([url for url, _ in rows["train"]], numpy.array([0.5])))}
+            content = export.onnx_model(a_network(), 1.0, told)
+            found = evaluate.of(content, folder, training)
+            self.assertEqual((found["test"]["rows"], found["test"]["left_out"], found["slices"]["http"]["rows"]), (2, 1, 2))
+            self.assertEqual((found["validation"]["rows"], found["validation"]["left_out"]), (2, 0))
+            self.assertEqual(evaluate.test(content, folder)["auc"], found["test"]["auc"])
+            self.assertEqual((evaluate.summary([found])["test_rows"], evaluate.summary([found])["test_rows_left_out"]), (2, 1))
+
     def test_row_that_stands_twice_is_refused(self):
         row = data.Row("http://a.example", 1, "a.example")
         with self.assertRaisesRegex(SystemExit, "has duplicates in: train"):
@@ -130,6 +198,7 @@ class Splits(unittest.TestCase):
         self.assertEqual(data.registrable_domain("http://a.b.blogspot.com/x"), "blogspot.com")
         self.assertEqual(data.registrable_domain("https://user@www.bbc.co.uk:80/x"), "bbc.co.uk")
         self.assertEqual(data.registrable_domain("http://192.0.2.7/x"), "192.0.2.7")
+        self.assertEqual(data.registrable_domain('"http://a.b.co.uk/x?y@c.example'), "b.co.uk")
 
 
 class Figures(unittest.TestCase):
@@ -221,10 +290,23 @@ class Checks(unittest.TestCase):
 
     def test_rows_are_cut_short_once_and_not_where_both_labels_give_the_same(self):
         urls = ["http://a.example/p/q?x", "http://a.example/r", "http://b.example/p", "http://b.example/q", "http://c.example/p"]
-        found = checks.shortened(urls, numpy.array([1, 1, 0, 1, 0]), lambda cut: numpy.array([float("a.example" in url) for url in cut]))
+        score = lambda cut: numpy.array([float("a.example" in url) for url in cut])  # noqa: E731
+        found = checks.shortened(urls, numpy.array([1, 1, 0, 1, 0]), score, [])
         self.assertEqual(found["host/"], {"rows": 2, "accuracy": 1.0, "auc": 1.0})
         self.assertEqual(found["first segment"]["rows"], 5)
         self.assertEqual([cut(urls[0]) for cut in checks.SHORTENED.values()], ["http://a.example/", "http://a.example", "http://a.example/p"])
+        twice = checks.shortened(["http://a.example/p", "https://a.example/p", "http://c.example/"], numpy.array([1, 1, 0]), score, [])
+        self.assertEqual([part["rows"] for part in twice.values()], [2, 2, 2])
+
+    def test_rows_cut_to_what_training_shows_are_left_out(self):
+        urls, trained = ["http://a.example/p/q", "http://b.example/p", "http://c.example/p"], ["https://a.example/other", "http://c.example/p/r"]
+        score = lambda cut: numpy.array([float("b.example" in url) for url in cut])  # noqa: E731
+        found = checks.shortened(urls, numpy.array([0, 1, 0]), score, trained)
+        self.assertEqual({name: part["rows"] for name, part in found.items()}, {"host/": 1, "host": 1, "first segment": 2})
+        self.assertEqual((found["host"]["auc"], found["first segment"]["auc"]), (None, 1.0))
+        self.assertEqual(checks.shortened(urls[:1], numpy.array([0]), score, trained)["host"], {"rows": 0, "accuracy": None, "auc": None})
+        told = checks.metamorphic(urls, lambda some: numpy.zeros(len(some)), trained)
+        self.assertEqual((told["host_slash"]["rows"], told["scheme"]["rows"]), (1, 3))
 
 
 class Stages(unittest.TestCase):
@@ -263,6 +345,11 @@ class Stages(unittest.TestCase):
         told = json.loads((self.run_of[0] / "work-smoke/figures.json").read_text())
         ids = [seed["id"] for split in told.values() for seed in split["seeds"]]
         self.assertEqual(len(set(ids)), 4)
+        metrics, report = (json.loads((self.run_of[0] / "work-smoke/metrics.json").read_text()), (self.run_of[0] / "work-smoke/REPORT.md").read_text())
+        for split in told:
+            files = (self.run_of[0] / "work-smoke" / split / "onnx").iterdir()
+            self.assertEqual(metrics[split]["ids"], {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)})
+        self.assertEqual([id for id in ids if id not in report], [])
 
     def test_card_and_metrics_speak_of_the_shipped_file(self):
         for name in ("v1", "v2"):
@@ -339,7 +426,9 @@ class Gate(unittest.TestCase):
         summary = {name: {"mean": 0.99, "spread": 0.001, "shipped": 0.99} for name in ("accuracy", "auc", "recall_at_1_percent_fpr")}
         summary |= {"ece": {"mean": 0.005, "spread": 0.001, "shipped": 0.005}, "training_split": "domain_disjoint"}
         rewritings = {name: {"rows": 9, "flipped": 0.0} for name in [*checks.REWRITINGS, "host_slash"]}
-        return {"summary": summary, "seeds": [{"slices": {"https": {"rows": 500, "accuracy": 0.95}, "punycode": {"rows": 3, "accuracy": 0.3}},
+        slices = {"https": {"rows": 500, "accuracy": 0.95}, "other ending": {"rows": 3, "accuracy": 0.3},
+                  "host is an address": {"rows": 54, "accuracy": 0.96}, "punycode": {"rows": 4, "accuracy": 1.0}}
+        return {"summary": summary, "seeds": [{"slices": slices,
                                                "metamorphic": rewritings, "shortened": {name: {"auc": 0.97} for name in checks.SHORTENED},
                                                "cost": {"file_bytes": 9, "folded_bytes": 9, "additions": 9},
                                                "monitoring": {"length_same": 0.01, "length_other": 2.0, "score_same": 0.01, "score_other": 0.5}}]}
@@ -352,8 +441,13 @@ class Gate(unittest.TestCase):
             (lambda told: told["summary"]["ece"].update(shipped=0.02), "shipped ece is 0.02, the bar 0.01"),
             (lambda told: told["summary"]["auc"].update(spread=0.1), "auc spreads 0.1"),
             (lambda told: told["seeds"][0]["slices"]["https"].update(accuracy=0.5), "accuracy on `https`"),
+            (lambda told: told["seeds"][0]["slices"]["host is an address"].update(accuracy=0.8), "accuracy on `host is an address` (54 rows) is 0.8, the bar 0.9"),
+            (lambda told: told["seeds"][0]["slices"]["punycode"].update(accuracy=0.5), "accuracy on `punycode`"),
+            (lambda told: told["seeds"][0]["slices"]["punycode"].update(rows=3), "`punycode` has 3 rows, its bar is for 4"),
+            (lambda told: told["seeds"][0]["slices"].pop("punycode"), "`punycode` has 0 rows, its bar is for 4"),
             (lambda told: told["seeds"][0]["metamorphic"]["scheme"].update(flipped=0.1), "scheme flips 0.1"),
             (lambda told: told["seeds"][0]["shortened"]["host"].update(auc=0.5), "AUC on rows cut to `host` is 0.5"),
+            (lambda told: told["seeds"][0]["shortened"]["host"].update(auc=None), "AUC on rows cut to `host` is None"),
             (lambda told: told["seeds"][0]["cost"].update(file_bytes=500_000), "file_bytes is 500000"),
             (lambda told: told["seeds"][0]["cost"].update(folded_bytes=9_000_000), "folded_bytes is 9000000"),
             (lambda told: told["seeds"][0]["monitoring"].update(score_same=0.2), "drift score_same is 0.2, the bar 0.1"),
