@@ -53,7 +53,8 @@ fn everything() -> Value {
         "podAnnotations": {"a": "b"},
         "podLabels": {"c": "d"},
     });
-    let monitoring = json!({"configMaps": {"enabled": true}, "operator": {"enabled": true, "labels": {"release": "prometheus"}}});
+    let monitoring =
+        json!({"annotations": true, "configMaps": {"enabled": true}, "operator": {"enabled": true, "labels": {"release": "prometheus"}}});
     json!({"modelService": part, "app": part, "imagePullSecrets": [{"name": "registry"}], "monitoring": monitoring})
 }
 
@@ -181,7 +182,8 @@ fn a_part_is_configured_by_the_variables_that_its_program_reads() {
     assert_eq!(config(json!({})), config(json!({"app": {"config": {"variant": "v1"}}})), "and not the other part's");
     let secret = |value: &str| annotation(json!({"modelService": {"secrets": {"TOKEN": value}}}), "checksum/secret");
     assert_ne!(secret("a"), secret("b"), "and their secrets");
-    assert_eq!(annotation(json!({}), "prometheus.io/port"), "8080");
+    assert_eq!(annotation(json!({}), "prometheus.io/port"), Value::Null);
+    assert_eq!(annotation(json!({"monitoring": {"annotations": true}}), "prometheus.io/port"), "8080");
 }
 
 /// Each pod has votes of its own, so the name that the page's part asks has an address for every one.

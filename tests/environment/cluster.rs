@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::browser::Browser;
 use super::bundled::{Bundled, NODES};
+use super::declared;
 use super::kills::unkilled;
 use super::release;
 use crate::vm::destroy::{difference, snapshot};
@@ -65,6 +66,7 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     assert_eq!(browser.text("#verdict").to_lowercase(), "phishing");
     drop(browser);
 
+    declared::acts(&bundled);
     release::pods_need_no_right(&bundled);
     release::what_was_acknowledged_outlives_pods_and_a_restart_of_their_node(&bundled);
     // It waits for what else ran on that node.

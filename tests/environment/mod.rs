@@ -4,6 +4,7 @@ mod browser;
 mod bundled;
 mod changes;
 mod cluster;
+mod declared;
 mod disturbances;
 mod entries;
 mod existing;

@@ -1,6 +1,8 @@
 //! What the bundled release declares, seen to act: journals outlive pods and nodes, pods need no right, installs do not meet.
 
 use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use provision::vm::process::wait_until;
@@ -9,6 +11,13 @@ use serde_json::{Value, json};
 use super::browser::curl;
 use super::bundled::Bundled;
 use super::disturbances;
+
+/// The answer to JSON; `None` where nobody answers, or with a refusal.
+fn answer(url: &str, body: &Value) -> Option<Value> {
+    let output = Command::new("curl").args(["--silent", "--fail", "--max-time", "10", "--json", &body.to_string(), url]).output();
+    let output = output.expect("curl runs");
+    output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
+}
 
 const PARTS: [&str; 2] = ["app", "model-service"];
 
@@ -25,18 +34,28 @@ fn kept(bundled: &Bundled, part: &str, key: &str) -> BTreeSet<String> {
 
 /// Asks and votes; what was acknowledged is there after every pod was deleted, and after a node went down without notice.
 pub fn what_was_acknowledged_outlives_pods_and_a_restart_of_their_node(bundled: &Bundled) {
-    let mut judged = BTreeSet::new();
-    let mut voted = BTreeSet::new();
-    let mut ask = |number: usize| {
+    let (mut judged, mut voted) = (BTreeSet::new(), BTreeSet::new());
+    // What was acknowledged of asking for a URL's verdict and voting for it; `None` where no pod answers.
+    let asked = |number: usize| {
         let url = format!("http://192.0.2.{number}/paypal/webscr/login.php");
-        let page = |path: &str, body: Value| curl(&["--json", &body.to_string(), &format!("{}{path}", bundled.page())]);
-        let answer = page("api/predict", json!({"url": url}));
-        let vote = json!({"id": answer["id"], "url": url, "verdict": answer["verdict"], "feedback": "yes"});
-        assert_eq!(page("api/feedback", vote)["status"], "success", "{answer}");
-        voted.insert(answer["id"].as_str().expect("an id").to_owned());
+        let page = |path: &str, body: Value| self::answer(&format!("{}{path}", bundled.page()), &body);
+        let answer = page("api/predict", json!({"url": url}))?;
+        // The fallback is no verdict.
+        let verdict = answer["verdict"].as_str()?;
+        let vote = json!({"id": answer["id"], "url": url, "verdict": verdict, "feedback": "yes"});
+        let voted = page("api/feedback", vote).is_some_and(|answer| answer["status"] == "success");
+        Some((url, voted.then(|| answer["id"].as_str().expect("an id").to_owned())))
+    };
+    let mut note = |(url, vote): (String, Option<String>)| {
         judged.insert(url);
+        voted.extend(vote);
         (judged.clone(), voted.clone())
     };
+    let ask = |number: usize| {
+        let asked = asked(number).filter(|(_, vote)| vote.is_some());
+        asked.unwrap_or_else(|| panic!("no answer to the URL and the vote number {number}"))
+    };
+    let ended = AtomicBool::new(false);
     let all_kept = |(judged, voted): &(BTreeSet<String>, BTreeSet<String>)| {
         for (part, key, wanted) in [("model-service", "url", judged), ("app", "id", voted)] {
             let kept = kept(bundled, part, key);
@@ -54,15 +73,26 @@ pub fn what_was_acknowledged_outlives_pods_and_a_restart_of_their_node(bundled: 
 
     let mut acknowledged = (BTreeSet::new(), BTreeSet::new());
     for number in 1..=8 {
-        acknowledged = ask(number);
+        acknowledged = note(ask(number));
     }
     all_kept(&acknowledged);
-    bundled.kubectl(&["delete", "pods", "--all", "--namespace", "phishing", "--timeout", "60s"]);
-    assert!(ready());
+    // Killed, not asked to end, while people go on voting.
+    let meanwhile = std::thread::scope(|scope| {
+        let voting = scope
+            .spawn(|| (100..200).map_while(|number| (!ended.load(Ordering::Relaxed)).then(|| asked(number))).flatten().collect::<Vec<_>>());
+        bundled.kubectl(&["delete", "pods", "--all", "--namespace", "phishing", "--grace-period", "0", "--force", "--timeout", "60s"]);
+        assert!(ready());
+        ended.store(true, Ordering::Relaxed);
+        voting.join().expect("a voter")
+    });
+    eprintln!("{} of the answers came while pods were killed", meanwhile.len());
+    for one in meanwhile {
+        acknowledged = note(one);
+    }
     all_kept(&acknowledged);
 
     for number in 9..=16 {
-        acknowledged = ask(number);
+        acknowledged = note(ask(number));
     }
     disturbances::restart(bundled, "worker-1");
     let is_back = || {

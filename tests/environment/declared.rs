@@ -1,0 +1,75 @@
+//! What the chart declares of a pod, seen on its node.
+
+use std::time::Duration;
+
+use provision::vm::process::wait_until;
+
+use super::bundled::Bundled;
+
+/// Of each process of ours on a node: how its root is mounted, who it is, its limit of memory, and whether it may get more rights.
+const PROCESSES: &str = r#"for pid in $(pidof model-service); do
+    root=$(awk '$5 == "/" {print $6}' /proc/$pid/mountinfo | cut -d, -f1)
+    group=$(awk -F: '$2 == "memory" {print $3}' /proc/$pid/cgroup)
+    echo $(tr '\0' '\n' < /proc/$pid/cmdline | sed -n 2p) $root $(cat /sys/fs/cgroup/memory$group/memory.limit_in_bytes) \
+        $(awk '/^(Uid|NoNewPrivs|CapEff|Seccomp):/ {print $2}' /proc/$pid/status)
+done | sort"#;
+
+/// A pod whose process does not answer any more is started anew; a volume and a disruption budget hold; nothing is root's or writable.
+pub fn acts(bundled: &Bundled) {
+    let restarts = || {
+        bundled.kubectl(&[
+            "get",
+            "pod",
+            "phishing-app-1",
+            "--namespace",
+            "phishing",
+            "--output",
+            "jsonpath={.status.containerStatuses[0].restartCount}",
+        ])
+    };
+    let node = bundled.kubectl(&["get", "pod", "phishing-app-1", "--namespace", "phishing", "--output", "jsonpath={.spec.nodeName}"]);
+    let before: u32 = restarts().parse().expect("a number");
+    let container = bundled.kubectl(&[
+        "get",
+        "pod",
+        "phishing-app-1",
+        "--namespace",
+        "phishing",
+        "--output",
+        "jsonpath={.status.containerStatuses[0].containerID}",
+    ]);
+    let container = container.trim_start_matches("containerd://");
+    // As a process is that hangs: probes wait, SIGTERM does too.
+    bundled.on(&node, &format!("kill -STOP $(ctr -n k8s.io tasks ls | awk '$1 == \"{container}\" {{print $2}}')"));
+
+    for worker in ["worker-1", "worker-2"] {
+        let processes = bundled.on(worker, PROCESSES);
+        let rights = "65532 0000000000000000 1 2";
+        for line in processes.lines() {
+            let limit = if line.starts_with("app ") { 96 << 20 } else { 128 << 20 };
+            let part = line.split(' ').next().unwrap_or_default();
+            assert_eq!(line, format!("{part} ro {limit} {rights}"), "{worker}: {processes}");
+        }
+        assert!(processes.lines().count() >= 1, "{worker}: {processes}");
+    }
+
+    // The app's other pod is needed while this one hangs.
+    let evict = |pod: &str| {
+        let eviction = format!(r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{pod}","namespace":"phishing"}}}}"#);
+        bundled.write("eviction.json", &eviction);
+        let path = format!("/api/v1/namespaces/phishing/pods/{pod}/eviction");
+        bundled.command(&["kubectl", "create", "--raw", &path, "--filename", "eviction.json"]).output().expect("kubectl runs")
+    };
+    let first = evict("phishing-model-service-0");
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    let second = evict("phishing-model-service-1");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("disruption budget"), "{said}");
+
+    let restarted = || restarts().parse::<u32>().is_ok_and(|now| now == before + 1);
+    assert!(wait_until(Duration::from_secs(150), Duration::from_secs(1), restarted), "a pod that hangs is started anew: {}", restarts());
+    for part in ["app", "model-service"] {
+        bundled.kubectl(&["rollout", "status", "--namespace", "phishing", &format!("statefulset/phishing-{part}"), "--timeout", "90s"]);
+    }
+    bundled.answers();
+}
