@@ -5,6 +5,7 @@ test row of either split has a say. Models learn from four fifths of the domains
 domains left out, on the other kind, and on rows cut short as today's web has them. Accuracy is the mean of both classes'.
 """
 
+import hashlib
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class Lab:
     def __init__(self) -> None:
         rows, official = data.prepare("full")
         kept = [row for row in rows if row.url not in official and data.place(row, "domain_disjoint", official) != "test"]
+        content = "".join(f"{row.url},{row.label}\n" for row in kept).encode()
+        self.about = f"{len(kept):,} rows; lines of URL and label have the SHA-256 {hashlib.sha256(content).hexdigest()}"
         held = [data.place(row, "domain_disjoint", official) == "validation" or data.bucket("fold", row.domain) % 5 == 0 for row in kept]
         self.train = [row for row, out in zip(kept, held) if not out]
         self.held = [row for row, out in zip(kept, held) if out]
@@ -58,6 +61,7 @@ class Lab:
 
 def main() -> None:
     lab, settings = Lab(), yaml.safe_load((HERE / "recipes.yaml").read_text("utf-8"))
+    print(lab.about)
     first = True
     for name, change in settings["recipes"].items():
         recipe = {**settings["base"]["recipe"], **change.get("recipe", {})}

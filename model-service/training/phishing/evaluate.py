@@ -67,6 +67,7 @@ def summary(seeds: list[dict]) -> dict:
         values = numpy.array([test[name] for test in tests])
         found[name] = {"mean": round(float(values.mean()), 6), "spread": round(float(values.std(ddof=1)), 6) if len(values) > 1 else None,
                        "shipped": tests[0][name]}
-    return {**found, "seeds": len(seeds), "shipped_id": seeds[0]["id"], "shipped_bytes": seeds[0]["cost"]["file_bytes"],
+    return {**found, "seeds": len(seeds), "ids": {f"seed-{told['training']['seed']}": told["id"] for told in seeds}, "shipped_id": seeds[0]["id"],
+            "shipped_bytes": seeds[0]["cost"]["file_bytes"],
             "training_split": seeds[0]["training"]["split"], "train_rows_sha256": seeds[0]["training"]["train_rows_sha256"],
             "test_rows": tests[0]["rows"], "test_rows_left_out": tests[0]["left_out"], "test_rows_sha256": tests[0]["rows_sha256"]}

@@ -21,9 +21,10 @@ def text(figures: dict, missed: list[str], thresholds: dict) -> str:
 
 def _split(split: str, told: dict, bars: dict) -> list[str]:
     summary, shipped = told["summary"], told["seeds"][0]
-    seeds = ", ".join(str(seed["training"]["seed"]) for seed in told["seeds"])
+    files = ", ".join(f"{seed.replace('-', ' ')} `{id}`" for seed, id in summary["ids"].items())
     lines = [f"## Trained on `{split}`\n", f"{shipped['train_rows']:,} training rows (`{summary['train_rows_sha256'][:12]}…`), {summary['test_rows'] + summary['test_rows_left_out']:,} test rows "
-             f"(`{summary['test_rows_sha256'][:12]}…`), {summary['test_rows_left_out']:,} of them left out. Seeds {seeds}; the first is shipped: `{summary['shipped_id']}`, {summary['shipped_bytes']:,} bytes.\n",
+             f"(`{summary['test_rows_sha256'][:12]}…`), {summary['test_rows_left_out']:,} of them left out. Files: {files}; the first is "
+             f"shipped, {summary['shipped_bytes']:,} bytes.\n",
              "| | mean | spread | shipped | bar |", "|---|---|---|---|---|"]
     for key, name in NAMES:
         value = summary[key]

@@ -180,7 +180,7 @@ class Splits(unittest.TestCase):
             folder = Path(name)
             for part, some in rows.items():
                 data.write([data.Row(url, label, data.registrable_domain(url)) for url, label in some], folder / f"{part}.csv")
-            training = {"split": "official", "temperature": 1.0, "train_rows_sha256": data.digest(folder / "train.csv")}
+            training = {"split": "official", "seed": 7, "temperature": 1.0, "train_rows_sha256": data.digest(folder / "train.csv")}
             told = {"reference": json.dumps(reference.of([url for url, _ in rows["train"]], numpy.array([0.5])))}
             content = export.onnx_model(a_network(), 1.0, told)
             found = evaluate.of(content, folder, training)
@@ -345,6 +345,11 @@ class Stages(unittest.TestCase):
         told = json.loads((self.run_of[0] / "work-smoke/figures.json").read_text())
         ids = [seed["id"] for split in told.values() for seed in split["seeds"]]
         self.assertEqual(len(set(ids)), 4)
+        metrics, report = (json.loads((self.run_of[0] / "work-smoke/metrics.json").read_text()), (self.run_of[0] / "work-smoke/REPORT.md").read_text())
+        for split in told:
+            files = (self.run_of[0] / "work-smoke" / split / "onnx").iterdir()
+            self.assertEqual(metrics[split]["ids"], {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)})
+        self.assertEqual([id for id in ids if id not in report], [])
 
     def test_card_and_metrics_speak_of_the_shipped_file(self):
         for name in ("v1", "v2"):
