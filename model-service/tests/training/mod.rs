@@ -165,6 +165,6 @@ fn feedback_makes_a_new_model_that_is_served_and_rolled_back_and_a_worse_one_nev
     let refused = copy.repro();
     assert!(!refused.status.success(), "{}", said(&refused));
     assert!(said(&refused).contains("refused, the current models stay"), "{}", said(&refused));
-    assert!(said(&refused).contains("the current model's"), "{}", said(&refused));
+    assert!(said(&refused).contains("the best model's so far"), "{}", said(&refused));
     assert_eq!(copy.current(), second, "a refused model took over");
 }

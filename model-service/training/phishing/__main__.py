@@ -116,14 +116,14 @@ def _gate(run: Run) -> None:
     """Ship, or say why not; REPORT.md is written either way."""
     figures = json.loads((run.work / "figures.json").read_text("utf-8"))
     thresholds = yaml.safe_load(Path(run.params["folders"]["thresholds"]).read_text("utf-8"))
-    missed = [miss for name in run.splits for miss in gate.misses(figures[name], thresholds)]
+    missed, best = [miss for name in run.splits for miss in gate.misses(figures[name], thresholds)], {}
     for entry in run.params["ship"]:
         measured = cost.measured(run.work / entry["split"] / "onnx" / f"seed-{run.seeds[0]}.onnx")
         print(f"{entry['name']} here, by onnxruntime: {measured}")
         missed += gate.costly(entry["split"], measured, thresholds["measured"])
-        current = run.models / f"{entry['name']}.onnx"
-        if current.exists():
-            missed += gate.worse(figures[entry["split"]]["seeds"][0], current.read_bytes(), run.work / entry["split"] / "rows", thresholds["worse"])
+        current, rows = run.models / f"{entry['name']}.onnx", run.work / entry["split"] / "rows"
+        lost, best[entry["name"]] = gate.compared(figures[entry["split"]]["seeds"][0], current, rows, thresholds["worse"])
+        missed += lost
     (run.report / "REPORT.md").write_text(report.text(figures, missed, thresholds), "utf-8")
     for name, drawn in report.curves(figures).items():
         (folder(run.report / "curves") / name).write_text(drawn, "utf-8")
@@ -133,7 +133,7 @@ def _gate(run: Run) -> None:
         told, target = figures[entry["split"]], folder(run.models) / f"{entry['name']}.onnx"
         target.write_bytes((run.work / entry["split"] / "onnx" / f"seed-{run.seeds[0]}.onnx").read_bytes())
         kept = {key: value for key, value in told["seeds"][0].items() if key != "curves"}
-        write(target.with_suffix(".metrics.json"), {"model": entry["name"], "version": entry["version"], **kept, "all_seeds": told["summary"]})
+        write(target.with_suffix(".metrics.json"), {"model": entry["name"], "version": entry["version"], **kept, "all_seeds": told["summary"], "best": best[entry["name"]]})
         target.with_suffix(".md").write_text(card.text(entry["name"], entry["version"], told["seeds"][0], told["summary"], run.profile), "utf-8")
         print(f"shipped {target}: {told['summary']['shipped_id']}")
 

@@ -35,7 +35,8 @@ def agree(content: bytes, urls: list[str]) -> float:
 def test(content: bytes, folder: Path) -> dict:
     """The figures of a file on the test rows in `folder` that may be scored beside its training rows."""
     read = data.scored(data.parts(folder))["test"]
-    return metrics.measure(scorer(content)([row.url for row in read]), numpy.array([row.label for row in read]))
+    return {"rows": len(read), "rows_sha256": data.digest(folder / "test.csv"),
+            **metrics.measure(scorer(content)([row.url for row in read]), numpy.array([row.label for row in read]))}
 
 
 def of(content: bytes, folder: Path, training: dict) -> dict:

@@ -1,5 +1,6 @@
-"""Refuses a candidate that misses a threshold or is worse than the current model; else it becomes the current one."""
+"""Refuses a candidate that misses a threshold or is worse than the best model so far; else it becomes the current one."""
 
+import json
 from pathlib import Path
 
 from . import evaluate, export
@@ -47,17 +48,32 @@ def costly(split: str, measured: dict, allowed: dict) -> list[str]:
     return [f"{split}: {name} is {measured[name]:.3f} here, at most {most} is allowed" for name, most in allowed.items() if measured[name] > most]
 
 
-def worse(candidate: dict, current: bytes, rows: Path, allowed: dict) -> list[str]:
-    """Where the candidate loses more than allowed against the current file, both scored now on the same test rows, of the folder `rows`.
-    The current one must be of the same split: of another, it may have been trained on these rows."""
-    split = candidate["training"]["split"]
-    of = export.told(current)["split"]
+def compared(candidate: dict, current: Path, rows: Path, allowed: dict) -> tuple[list[str], dict]:
+    """Where the candidate loses more than allowed against the best so far, and the best with it: the current file, scored now on the
+    test rows in the folder `rows`, and what files before it had there (`best` in the metrics beside it; to let a model be worse, take
+    it out). Compared with the current one alone, models could sink step by step. The current one must be of the same split: of
+    another, it may have been trained on these rows."""
+    split, test = candidate["training"]["split"], candidate["test"]
+    if not current.exists():
+        return [], _best(test, None)
+    content, beside = current.read_bytes(), current.with_suffix(".metrics.json")
+    of = export.told(content)["split"]
     if of != split:
-        return [f"{split}: the current model learned from `{of}`, so these rows cannot compare the two; ship it under another name"]
-    measured, found = evaluate.test(current, rows), []
+        return [f"{split}: the current model learned from `{of}`, so these rows cannot compare the two; ship it under another name"], {}
+    before = json.loads(beside.read_text("utf-8")).get("best") if beside.exists() else None
+    best, found = _best(evaluate.test(content, rows), before), []
     for name, most in allowed.items():
-        loss = measured[name] - candidate["test"][name]
-        loss = -loss if name == "ece" else loss
-        if loss > most:
-            found.append(f"{split}: {name} is {candidate['test'][name]}, the current model's {measured[name]}; {most} may be lost")
-    return found
+        if abs(_better(name, best[name], test[name]) - test[name]) > most:
+            found.append(f"{split}: {name} is {test[name]}, the best model's so far {best[name]}; {most} may be lost")
+    return found, _best(test, best)
+
+
+def _best(test: dict, before: dict | None) -> dict:
+    """Of each figure the better one, if both are of the same rows; else those of `test`."""
+    about = {name: test[name] for name in ("rows", "rows_sha256")}
+    same = before is not None and about.items() <= before.items()
+    return {**about, **{name: _better(name, test[name], before[name] if same else test[name]) for name in evaluate.FIGURES}}
+
+
+def _better(name: str, one: float, other: float) -> float:
+    return min(one, other) if name in ("ece", "brier") else max(one, other)

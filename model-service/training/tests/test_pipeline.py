@@ -180,7 +180,7 @@ class Splits(unittest.TestCase):
             folder = Path(name)
             for part, some in rows.items():
                 data.write([data.Row(url, label, data.registrable_domain(url)) for url, label in some], folder / f"{part}.csv")
-            training = {"split": "official", "temperature": 1.0, "train_rows_sha256": data.digest(folder / "train.csv")}
+            training = {"split": "official", "seed": 7, "temperature": 1.0, "train_rows_sha256": data.digest(folder / "train.csv")}
             told = {"reference": json.dumps(reference.of([url for url, _ in rows["train"]], numpy.array([0.5])))}
             content = export.onnx_model(a_network(), 1.0, told)
             found = evaluate.of(content, folder, training)
@@ -368,18 +368,63 @@ class Stages(unittest.TestCase):
         done = self.stage(root, "evaluate", timeout=100)
         self.assertIn("is not the file this model was trained on", done.stderr)
 
+    def gate(self, edit) -> subprocess.CompletedProcess:
+        """What gate says after an edit of the files in `work-smoke` of the second run, which are put back after the test."""
+        work = self.run_of[1] / "work-smoke"
+        for path in [work / "figures.json", *(work / "models").iterdir()]:
+            self.addCleanup(path.write_bytes, path.read_bytes())
+        edit(work)
+        return self.stage(self.run_of[1], "gate", timeout=100)
+
+    @staticmethod
+    def set_auc(by: float):
+        def edit(work: Path) -> None:
+            told = json.loads((work / "figures.json").read_text())
+            told["domain_disjoint"]["seeds"][0]["test"]["auc"] += by
+            (work / "figures.json").write_text(json.dumps(told))
+        return edit
+
+    def v2(self) -> tuple[bytes, dict]:
+        model = self.run_of[1] / "work-smoke/models/v2.onnx"
+        return model.read_bytes(), json.loads(model.with_suffix(".metrics.json").read_text())
+
     def test_worse_model_is_refused_and_the_current_one_stays(self):
-        root = self.run_of[1]
-        figures = root / "work-smoke/figures.json"
-        kept, current = figures.read_text(), (root / "work-smoke/models/v2.onnx").read_bytes()
-        self.addCleanup(figures.write_text, kept)
-        told = json.loads(kept)
-        told["domain_disjoint"]["seeds"][0]["test"]["auc"] -= 0.06
-        figures.write_text(json.dumps(told))
-        done = self.stage(root, "gate", timeout=100)
+        current = self.v2()
+        done = self.gate(self.set_auc(-0.06))
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, r"refused, the current models stay:\n  domain_disjoint: auc is 0\.9\d*, the current model's")
-        self.assertEqual((root / "work-smoke/models/v2.onnx").read_bytes(), current)
+        self.assertRegex(done.stderr, r"refused, the current models stay:\n  domain_disjoint: auc is 0\.9\d*, the best model's so far \d\.\d+; 0\.05 may be lost\n$")
+        self.assertEqual(self.v2(), current)
+
+    def test_model_that_loses_no_more_than_allowed_leaves_the_best_what_it_was(self):
+        _, before = self.v2()
+        self.assertEqual(before["best"]["auc"], before["test"]["auc"])
+        done = self.gate(self.set_auc(-0.04))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        _, after = self.v2()
+        self.assertAlmostEqual(after["test"]["auc"], before["best"]["auc"] - 0.04)
+        self.assertEqual(after["best"], before["best"])
+
+    def test_model_is_compared_with_the_best_of_its_name_on_the_same_rows(self):
+        def best(**changes):
+            def edit(work: Path) -> None:
+                path = work / "models/v2.metrics.json"
+                told = json.loads(path.read_text())
+                told["best"] = {**told["test"], **changes}
+                path.write_text(json.dumps(told))
+            return edit
+
+        auc = self.v2()[1]["test"]["auc"]
+        done = self.gate(best(auc=auc + 0.06))
+        self.assertEqual(done.returncode, 1, "a model far below the best so far was shipped")
+        self.assertIn(f"auc is {auc}, the best model's so far {auc + 0.06}; 0.05 may be lost", done.stderr)
+        self.assertEqual(self.gate(best(auc=auc + 0.06, rows_sha256="of other rows")).returncode, 0)
+        self.assertEqual(self.v2()[1]["best"]["auc"], auc)
+
+    def test_current_model_of_another_split_cannot_be_compared(self):
+        done = self.gate(lambda work: (work / "models/v2.onnx").write_bytes((work / "models/v1.onnx").read_bytes()))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("  domain_disjoint: the current model learned from `official`, so these rows cannot compare the two; ship it under another name\n", done.stderr)
+        self.assertEqual(self.v2()[0], (self.run_of[1] / "work-smoke/models/v1.onnx").read_bytes())
 
     def test_both_pipelines_have_the_same_stages_and_files(self):
         def plain(path: str) -> dict:
