@@ -26,6 +26,10 @@ pub fn program() -> OsString {
     std::env::var_os("PROVISION").unwrap_or_else(|| env!("CARGO_BIN_EXE_provision").into())
 }
 
+/// Every file of a node's system with its time of change, size and content.
+pub const LISTING: &str = "cd /; find etc usr opt root -xdev -printf '%p %C@ %s %m %l\\n'; \
+                           find etc usr opt root -xdev -type f -print0 | xargs -0 sha256sum";
+
 /// Its machines go when it is dropped.
 pub struct Bundled {
     folder: tempfile::TempDir,
@@ -150,12 +154,10 @@ impl Bundled {
         self.expect(0, &["ssh", node, "--", script]).0
     }
 
-    /// Every file of a node's system with its time of change, size and content.
+    /// The listing of a node.
     #[track_caller]
     pub fn listing(&self, node: &str) -> BTreeSet<String> {
-        let script = "cd /; find etc usr opt root -xdev -printf '%p %C@ %s %m %l\\n'; \
-                      find etc usr opt root -xdev -type f -print0 | xargs -0 sha256sum";
-        let text = self.on(node, script);
+        let text = self.on(node, LISTING);
         assert!(text.lines().count() > 2000, "{text}");
         text.lines().map(str::to_owned).collect()
     }

@@ -1,5 +1,6 @@
 //! A user's folder from nothing to nodes and back, by the program that the user types.
 
+mod artifacts;
 mod browser;
 mod bundled;
 mod changes;
