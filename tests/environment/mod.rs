@@ -8,6 +8,7 @@ mod cluster;
 mod disturbances;
 mod entries;
 mod kills;
+mod machines;
 mod release;
 mod state;
 mod survival;
