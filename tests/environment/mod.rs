@@ -9,6 +9,7 @@ mod disturbances;
 mod entries;
 mod kills;
 mod machines;
+mod networks;
 mod release;
 mod state;
 mod survival;
