@@ -11,6 +11,7 @@ mod kills;
 mod machines;
 mod networks;
 mod release;
+mod signals;
 mod state;
 mod survival;
 mod terminal;
@@ -135,6 +136,7 @@ fn a_folder_comes_up_stays_as_it_is_and_goes_without_a_trace() {
     assert!(unknown.contains("did you mean `control`?"), "{unknown}");
     let (config, _) = folder.expect(0, &["ssh-config"]);
     assert!(config.contains("Host worker-1"), "{config}");
+    signals::reach_the_remote_command(&folder);
 
     // One node alone goes and comes back; the other is not touched.
     folder.expect(0, &["destroy", "--yes", "worker-1"]);
