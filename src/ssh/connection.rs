@@ -56,6 +56,7 @@ struct Shared {
 
 /// Called by russh on what the server sends outside of channels.
 pub(super) struct Client {
+    node: String,
     host: String,
     known: KnownKeys,
     shared: Arc<Shared>,
@@ -65,7 +66,7 @@ impl client::Handler for Client {
     type Error = Error;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool> {
-        let trust = self.known.check(&self.host, shown)?;
+        let trust = self.known.check(&self.node, &self.host, shown)?;
         *lock(&self.shared.trust) = Some(trust);
         Ok(true)
     }
@@ -106,7 +107,7 @@ impl Connection {
         let known = KnownKeys::read(name, if target.host_key_alias.is_some() { 22 } else { target.port }, &target.host_keys)?;
         let shared = Arc::new(Shared::default());
         let config = Arc::new(settings(&known));
-        let client = Client { host: name.to_owned(), known, shared: Arc::clone(&shared) };
+        let client = Client { node: target.name.clone(), host: name.to_owned(), known, shared: Arc::clone(&shared) };
         let stream = stream_to(target, jump.as_ref()).await?;
         let handshake = client::connect_stream(config, Watched { stream, blocked: None }, client);
         let mut handle = timeout(HANDSHAKE.max(target.timeout), handshake)

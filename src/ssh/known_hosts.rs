@@ -119,8 +119,8 @@ impl KnownKeys {
         pinned.iter().chain(recorded)
     }
 
-    /// Decides on what the host showed; `host` is the name that a certificate must be for.
-    pub fn check(&self, host: &str, shown: &PublicKeyOrCertificate) -> Result<Trust> {
+    /// Decides on what the host showed; `node` is what the user calls it, `host` the name that a certificate must be for.
+    pub fn check(&self, node: &str, host: &str, shown: &PublicKeyOrCertificate) -> Result<Trust> {
         let key = shown.public_key();
         if let Some(error) = self.revoked(&key, shown.certificate()) {
             return Err(error);
@@ -145,7 +145,10 @@ impl KnownKeys {
                 ErrorKind::HostKeyChanged,
                 format!("the host shows the {kind} key {fingerprint}, which is not the one it was made with"),
             )
-            .hint("if the machine was replaced, destroy and create it again; if not, someone else answers at its address")),
+            .hint(format!(
+                "someone else answers at its address, or its key was replaced: run `provision destroy {node}`, then `provision up`, for a new \
+                 machine"
+            ))),
             HostKeyPolicy::KnownHosts { files, accept_new } => match self.lines.iter().find(|line| line.exact && line.marker == Marker::Plain) {
                 Some(line) => Err(self.changed(line, &key)),
                 None if *accept_new => {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -11,10 +12,11 @@ use russh::Pty;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::error::{Error, ErrorKind, Result};
-use super::process::{Control, Reader, Status, Terminal, Writer};
+use super::process::{Command, Control, Reader, Status, Terminal, Writer};
 
 /// Where the person is: descriptors of a terminal, pipes or files.
 pub struct Local {
@@ -63,7 +65,7 @@ pub async fn session(connection: &Connection, line: Option<&str>, local: Local) 
         } => status,
         // Ends with the input; the command goes on.
         () = feed(keys, process.stdin) => unreachable!("feed waits for ever after the input's end"),
-        status = pass_signals(&process.control, raw.is_some().then_some(&output)) => status,
+        status = pass_signals(connection, &process.control, raw.is_some().then_some(&output)) => status,
     };
     drop(raw);
     match status {
@@ -121,7 +123,7 @@ fn read_input(mut input: File) -> Result<(mpsc::Receiver<Vec<u8>>, OwnedFd)> {
 }
 
 /// Passes signals on for ever, or until the person insists. `terminal` is where the window's size is read.
-async fn pass_signals(control: &Control, terminal: Option<&File>) -> Status {
+async fn pass_signals(connection: &Connection, control: &Control, terminal: Option<&File>) -> Status {
     let listen = |kind| signal(kind).expect("these signals can be handled");
     let (mut interrupt, mut terminate, mut hang_up, mut quit) =
         (listen(SignalKind::interrupt()), listen(SignalKind::terminate()), listen(SignalKind::hangup()), listen(SignalKind::quit()));
@@ -144,11 +146,24 @@ async fn pass_signals(control: &Control, terminal: Option<&File>) -> Status {
             _ = hang_up.recv() => "HUP",
             _ = quit.recv() => "QUIT",
         };
-        let _ = control.signal(name).await;
+        let _ = timeout(SIGNALLED, send(connection, control, name)).await;
         // Our terminal is gone, or the person has had enough of waiting.
         if name == "HUP" || interrupts == 2 {
             return Status::Signalled(name.to_owned());
         }
+    }
+}
+
+/// A signal is on its way for so long at most: the person may insist.
+const SIGNALLED: Duration = Duration::from_secs(2);
+
+/// Sends a signal to what the connection runs. OpenSSH's server refuses that for root ("session signalling requires privilege
+/// separation"), so a session beside it does it: what has the same parent is the command, first of a group of its own.
+async fn send(connection: &Connection, control: &Control, name: &str) {
+    let line = format!("for pid in $(cat /proc/$PPID/task/$PPID/children); do [ $pid = $$ ] || kill -{name} -- -$pid; done");
+    let sent = connection.run(Command::line(line)).await;
+    if !sent.is_ok_and(|output| output.status == Status::Exited(0)) {
+        let _ = control.signal(name).await;
     }
 }
 

@@ -4,7 +4,7 @@
 mod cargo;
 mod command;
 mod manifest;
-mod server;
+pub mod server;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -75,7 +75,7 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// An artifact of one file that both architectures have.
-fn tool(server: &str, content: &[u8], sources: &str) -> String {
+pub fn tool(server: &str, content: &[u8], sources: &str) -> String {
     let sum = sha256(content);
     format!(
         "artifacts:\n  tool:\n    version: 1.2.3\n    sources: [{sources}]\n    files: {{tool: {{}}}}\n    upstream:\n      url: {server}/v{{version}}/tool\n      sha256: {{amd64: {sum}, arm64: {sum}}}\n"

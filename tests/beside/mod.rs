@@ -21,6 +21,8 @@ mod implicit;
 #[cfg(feature = "controller")]
 mod includes;
 #[cfg(feature = "controller")]
+mod kernel;
+#[cfg(feature = "controller")]
 mod keys_and_sources;
 #[cfg(feature = "controller")]
 mod local;

@@ -2,9 +2,11 @@
 
 mod accounts;
 mod fetch;
+mod flags;
 mod jobs;
 mod lab;
 mod language;
+mod large;
 mod plan;
 mod property;
 mod survival;

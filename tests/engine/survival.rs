@@ -1,10 +1,10 @@
 //! The engine survives: killed agents and controllers, cut links, restarts, Ctrl-C, two runs at once.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -28,11 +28,11 @@ pub fn wait_on(lab: &Lab, node: &str, command: &str) {
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id().cast_signed()), signal).expect("our own child");
 }
 
-fn finish(child: Child) -> Said {
+pub fn finish(child: Child) -> Said {
     Said::of(&child.wait_with_output().expect("waited for"))
 }
 
@@ -315,8 +315,37 @@ fn a_restart_of_a_run_that_died_is_not_repeated() {
     assert_eq!(read(&lab, "a", "/root/after"), "after\n");
 }
 
-/// No process of ours, and nothing that it started.
-const QUIET: &str = "! pgrep -f '[a]gent run|[a]gent worker|[s]leep 30[0-9]'";
+/// Processes of ours, and what they started.
+const OURS: &str = "pgrep -f '[a]gent run|[a]gent worker|[s]leep 30[0-9]'";
+
+/// Looks at a node until nothing of ours is there any more, over a session that was opened before.
+pub struct Watch(Child);
+
+impl Watch {
+    /// To be called while something of ours runs there.
+    pub fn begin(lab: &Lab, node: &str) -> Self {
+        // When each look began, by the one clock of this machine, until one finds nothing.
+        let script = format!("while date +%s%N && {OURS} >/dev/null; do sleep 0.02; done");
+        let mut child = lab.nodes.ssh_command(node, &script).stdout(Stdio::piped()).spawn().expect("running ssh");
+        child.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("the first look");
+        Self(child)
+    }
+
+    /// Nothing was there 2 s after this moment. A look is not a moment: on a busy machine each takes its time, so the longest gap
+    /// between two of them is granted.
+    #[track_caller]
+    pub fn quiet_within_two_seconds(mut self, since: SystemTime) {
+        let mut text = String::new();
+        self.0.stdout.as_mut().expect("piped").read_to_string(&mut text).expect("looks");
+        self.0.wait().expect("waited for");
+        // The first one's first digit was taken as the word that it looks.
+        let looks: Vec<Duration> = text.lines().skip(1).map(|line| Duration::from_nanos(line.parse().expect("a moment"))).collect();
+        let quiet = looks.last().expect("more than one look").saturating_sub(since.duration_since(UNIX_EPOCH).expect("a moment"));
+        let gap = looks.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        assert!(quiet <= Duration::from_secs(2) + gap, "quiet after {quiet:?}, looked at least each {gap:?}");
+        eprintln!("nothing of ours after {quiet:?}, looked at least each {gap:?}");
+    }
+}
 
 #[test]
 fn an_interrupt_ends_everything_and_the_next_run_repairs() {
@@ -350,12 +379,12 @@ fn an_interrupt_ends_everything_and_the_next_run_repairs() {
     for (node, home) in [("a", "/root"), ("b", "/home/worker")] {
         let child = lab.start(&["slow.yaml", "--limit", node]);
         wait_on(&lab, node, "pgrep -f '[s]leep 30[0-9]'");
-        let since = Instant::now();
+        let watch = Watch::begin(&lab, node);
+        let (moment, since) = (SystemTime::now(), Instant::now());
         signal(&child, Signal::SIGINT);
-        let said = finish(child).expect(99);
+        finish(child).expect(99);
         assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
-        std::thread::sleep(Duration::from_secs(2).saturating_sub(since.elapsed()));
-        assert!(lab.nodes.ssh_output(node, QUIET).status.success(), "left: {}\n{}", lab.nodes.ssh(node, "ps -ef --forest"), said.stderr);
+        watch.quiet_within_two_seconds(moment);
         assert_eq!(read(&lab, node, &format!("{home}/log")), "begun\n");
 
         lab.nodes.ssh(node, &format!("touch {home}/quick"));
@@ -387,9 +416,10 @@ fn an_interrupted_dpkg_is_repaired_first(lab: &Lab) {
     lab.write("deb.yaml", "- hosts: a\n  gather_facts: false\n  tasks:\n    - {name: file, copy: {src: slow.deb, dest: /root/slow.deb}}\n    - {name: slow, apt: {deb: /root/slow.deb}}\n");
     let child = lab.start(&["deb.yaml"]);
     wait_on(lab, "a", "pgrep -f '[s]leep 304'");
+    let (watch, moment) = (Watch::begin(lab, "a"), SystemTime::now());
     signal(&child, Signal::SIGINT);
     finish(child).expect(99);
-    assert!(lab.nodes.ssh_output("a", QUIET).status.success(), "{}", lab.nodes.ssh("a", "ps -ef --forest"));
+    watch.quiet_within_two_seconds(moment);
     assert_ne!(lab.nodes.ssh("a", "dpkg-query -W -f '${db:Status-Abbrev}' slow").trim(), "ii", "half way");
 
     lab.nodes.ssh("a", "touch /root/fast");

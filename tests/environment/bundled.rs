@@ -26,6 +26,10 @@ pub fn program() -> OsString {
     std::env::var_os("PROVISION").unwrap_or_else(|| env!("CARGO_BIN_EXE_provision").into())
 }
 
+/// Every file of a node's system with its time of change, size and content.
+pub const LISTING: &str = "cd /; find etc usr opt root -xdev -printf '%p %C@ %s %m %l\\n'; \
+                           find etc usr opt root -xdev -type f -print0 | xargs -0 sha256sum";
+
 /// Its machines go when it is dropped.
 pub struct Bundled {
     folder: tempfile::TempDir,
@@ -72,10 +76,18 @@ impl Bundled {
 
     /// Writes the machines' file, with so many workers.
     pub fn machines(&self, workers: u32) {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("vms/dev.yaml");
-        let machines = fs::read_to_string(file).expect("the machines").replace("192.168.60", &self.network);
-        assert!(machines.contains("count: 2"), "{machines}");
-        self.write("vms/dev.yaml", &machines.replace("count: 2", &format!("count: {workers}")));
+        self.machines_of("vms/dev.yaml", &[("count: 2", &format!("count: {workers}"))]);
+    }
+
+    /// Writes a machines' file of the project, on networks of the test's own, with these words instead of those.
+    pub fn machines_of(&self, file: &str, edits: &[(&str, &str)]) {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("the machines");
+        let text = text.replace("192.168.60", &self.network).replace("192.168.61", &self.second_network());
+        let machines = edits.iter().fold(text, |text, (from, to)| {
+            assert!(text.contains(from), "{text}");
+            text.replace(from, to)
+        });
+        self.write("vms/dev.yaml", &machines);
     }
 
     /// Writes the values of the bundled release, with so many pods of the model service.
@@ -95,6 +107,11 @@ impl Bundled {
 
     pub fn address(&self, last: &str) -> String {
         format!("{}.{last}", self.network)
+    }
+
+    /// Of the files that have two.
+    pub fn second_network(&self) -> String {
+        self.network.replacen("10.215.", "10.216.", 1)
     }
 
     pub fn write(&self, name: &str, text: &str) {
@@ -150,12 +167,10 @@ impl Bundled {
         self.expect(0, &["ssh", node, "--", script]).0
     }
 
-    /// Every file of a node's system with its time of change, size and content.
+    /// The listing of a node.
     #[track_caller]
     pub fn listing(&self, node: &str) -> BTreeSet<String> {
-        let script = "cd /; find etc usr opt root -xdev -printf '%p %C@ %s %m %l\\n'; \
-                      find etc usr opt root -xdev -type f -print0 | xargs -0 sha256sum";
-        let text = self.on(node, script);
+        let text = self.on(node, LISTING);
         assert!(text.lines().count() > 2000, "{text}");
         text.lines().map(str::to_owned).collect()
     }
@@ -209,6 +224,19 @@ impl Bundled {
     pub fn node_objects(&self) -> Vec<String> {
         let names = self.kubectl(&["get", "nodes", "--output", "name"]);
         names.lines().map(|line| line.trim_start_matches("node/").to_owned()).collect()
+    }
+
+    /// What pods of a node may use is what its file says.
+    #[track_caller]
+    pub fn may_use(&self, node: &str, cpus: f64, mebibytes: f64) {
+        let path = "jsonpath={.status.allocatable.cpu} {.status.allocatable.memory}";
+        let allocatable = self.kubectl(&["get", "node", node, "--output", path]);
+        let (cpu, memory) = allocatable.split_once(' ').expect("two amounts");
+        let cpu = cpu.strip_suffix('m').map_or_else(|| cpu.parse(), |milli| milli.parse().map(|milli: f64| milli / 1000.0));
+        let memory = memory.trim_end_matches("Ki").parse::<f64>().expect("kibibytes") / 1024.0;
+        for (found, wanted) in [(cpu.expect("cpus"), cpus), (memory, mebibytes)] {
+            assert!((found / wanted - 1.0).abs() < 0.05, "{node}: {allocatable}");
+        }
     }
 
     pub fn page(&self) -> String {

@@ -29,10 +29,9 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     // Pods run on both workers, and a node may use what its file says.
     let hosts = bundled.kubectl(&["--namespace", "phishing", "get", "pods", "--output", "jsonpath={.items[*].spec.nodeName}"]);
     assert_eq!(hosts.split_whitespace().collect::<BTreeSet<_>>(), BTreeSet::from(["worker-1", "worker-2"]));
-    let memory = bundled.kubectl(&["get", "node", "worker-1", "--output", "jsonpath={.status.allocatable.memory}"]);
-    let mebibytes = memory.trim_end_matches("Ki").parse::<f64>().expect("kibibytes") / 1024.0;
-    assert!((mebibytes / 3072.0 - 1.0).abs() < 0.05, "{memory}");
-    assert_eq!(bundled.kubectl(&["get", "node", "worker-1", "--output", "jsonpath={.status.allocatable.cpu}"]), "2");
+    for (node, mebibytes) in [("control", 2048.0), ("worker-1", 3072.0), ("worker-2", 3072.0)] {
+        bundled.may_use(node, 2.0, mebibytes);
+    }
 
     // Again: nothing changes, on no node and not in the cluster.
     let (listings, writes) = (bundled.listings(&NODES), bundled.writes());

@@ -1,5 +1,6 @@
 //! A user's folder from nothing to nodes and back, by the program that the user types.
 
+mod artifacts;
 mod browser;
 mod bundled;
 mod changes;
@@ -9,7 +10,10 @@ mod disturbances;
 mod entries;
 mod existing;
 mod kills;
+mod machines;
+mod networks;
 mod release;
+mod signals;
 mod state;
 mod survival;
 mod terminal;
@@ -134,6 +138,7 @@ fn a_folder_comes_up_stays_as_it_is_and_goes_without_a_trace() {
     assert!(unknown.contains("did you mean `control`?"), "{unknown}");
     let (config, _) = folder.expect(0, &["ssh-config"]);
     assert!(config.contains("Host worker-1"), "{config}");
+    signals::reach_the_remote_command(&folder);
 
     // One node alone goes and comes back; the other is not touched.
     folder.expect(0, &["destroy", "--yes", "worker-1"]);

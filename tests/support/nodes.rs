@@ -104,18 +104,22 @@ impl TestNodes {
 
     /// Run a command on a node by the `ssh` program, host key pinned.
     pub fn ssh_output(&self, node: &str, command: &str) -> Output {
+        self.ssh_command(node, command).output().expect("running ssh")
+    }
+
+    /// The same, not yet run.
+    pub fn ssh_command(&self, node: &str, command: &str) -> Command {
         let known = self.folder.join(format!("known-{node}"));
         std::fs::write(&known, format!("{} {}\n", self.addresses[node], self.host_keys[node])).expect("writing known hosts");
-        Command::new("ssh")
-            .args(["-q", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"])
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-q", "-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"])
             .arg("-o")
             .arg(format!("UserKnownHostsFile={}", known.display()))
             .arg("-i")
             .arg(&self.key)
             .arg(format!("root@{}", self.addresses[node]))
-            .arg(command)
-            .output()
-            .expect("running ssh")
+            .arg(command);
+        ssh
     }
 
     /// Standard output of a command on a node; a panic with everything when it fails.

@@ -60,6 +60,8 @@ struct State {
     paused: bool,
     /// Added to each direction.
     delay: Duration,
+    /// Bytes a second that are taken from each side; the rest waits with its sender.
+    rate: Option<u32>,
     open: Vec<TcpStream>,
 }
 
@@ -113,6 +115,11 @@ impl Proxy {
     /// Makes a round trip last this much longer.
     pub fn set_round_trip(&self, time: Duration) {
         self.state().delay = time / 2;
+    }
+
+    /// Takes no more than this many bytes a second from each side.
+    pub fn set_rate(&self, rate: u32) {
+        self.state().rate = Some(rate);
     }
 
     /// Nothing passes, in either direction, until [`Proxy::resume`]; nothing is lost, as TCP repeats what a cut cable dropped.
@@ -183,7 +190,7 @@ fn pass(shared: &Arc<Shared>, direction: Direction, mut from: TcpStream, mut to:
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
-            let delay = {
+            let (delay, rate) = {
                 let mut state = lock(&reading);
                 let mut last = last.lock().expect("counting does not panic");
                 let flipped = last.is_some_and(|last| last != direction);
@@ -195,8 +202,11 @@ fn pass(shared: &Arc<Shared>, direction: Direction, mut from: TcpStream, mut to:
                     Direction::Up => state.traffic.sent += count as u64,
                     Direction::Down => state.traffic.received += count as u64,
                 }
-                state.delay
+                (state.delay, state.rate)
             };
+            if let Some(rate) = rate {
+                std::thread::sleep(Duration::from_secs_f64(count as f64 / f64::from(rate)));
+            }
             if queue.send((Instant::now() + delay, buffer[..count].to_vec())).is_err() {
                 break;
             }

@@ -2,6 +2,7 @@
 
 mod boot;
 pub mod destroy;
+mod forwarding;
 mod image;
 mod network;
 mod overlap;
