@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use model_service::listen::{self, Clients, KEPT};
 use model_service::model::{Model, Wanted};
 use model_service::service::{self, APP_VERSION, Limits, Setup};
 use model_service::{app, health, image, journal, sbom, swap};
@@ -68,6 +69,9 @@ struct Serve {
     /// Requests that are run or wait, before 503
     #[arg(long, env = "QUEUE", default_value_t = Limits::default().queue)]
     queue: usize,
+    /// Connections that are kept open; further ones get one answer each
+    #[arg(long, env = "CONNECTIONS", default_value_t = KEPT)]
+    connections: usize,
     /// Milliseconds that a request's head may take to arrive, and a connection may be idle
     #[arg(long, env = "HEAD_TIMEOUT_MS", default_value_t = 60_000)]
     head_timeout_ms: u64,
@@ -108,7 +112,7 @@ fn serve(arguments: Serve) -> Result<()> {
     let limits = Limits {
         workers: arguments.workers.unwrap_or(defaults.workers),
         queue: arguments.queue,
-        head: Duration::from_millis(arguments.head_timeout_ms),
+        clients: Clients { kept: arguments.connections, head: Duration::from_millis(arguments.head_timeout_ms) },
         body: Duration::from_millis(arguments.body_timeout_ms),
         drain_notice: Duration::from_millis(arguments.drain_notice_ms),
         ..defaults
@@ -120,10 +124,10 @@ fn serve(arguments: Serve) -> Result<()> {
     };
     let app = arguments.app.settings(limits.body)?;
     until_stopped(|stop| async move {
-        let listener = service::bind(arguments.listen).await?;
+        let listener = listen::bind(arguments.listen)?;
         let admin = match arguments.admin {
-            Some(address) => Some(service::bind(address).await?),
-            None => service::bind(ADMIN).await.inspect_err(|failure| warn!("{failure:#}: no administration; hint: pass --admin")).ok(),
+            Some(address) => Some(listen::bind(address)?),
+            None => listen::bind(ADMIN).inspect_err(|failure| warn!("{failure:#}: no administration; hint: pass --admin")).ok(),
         };
         info!(
             address = %listener.local_addr()?,

@@ -9,13 +9,11 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
-use crate::listen;
+use crate::listen::{self, Clients};
 
-/// How long a server waits for its clients.
+/// How long a server that is told to stop waits for its clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Drain {
-    /// For a request's head, and while a connection is idle.
-    pub head: Duration,
     /// Between the signal and the closing of the port: `/readyz` says 503 while load balancers look away.
     pub notice: Duration,
     /// How long open requests may take after that.
@@ -26,6 +24,7 @@ pub struct Drain {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    clients: Clients,
     draining: Arc<AtomicBool>,
     drain: Drain,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -39,7 +38,7 @@ pub async fn serve(
         // Nobody waits any more only if the server has ended first.
         let _ = closing.send(());
     };
-    let served = listen::serve(listener, router, drain.head, stopping);
+    let served = listen::serve(listener, router, clients, stopping);
     let too_late = async {
         if closed.await.is_err() {
             std::future::pending::<()>().await;

@@ -39,8 +39,9 @@ impl Unread {
             return None;
         }
         Some(Self(match withheld {
-            Some(status @ StatusCode::URI_TOO_LONG) => {
-                Refusal::new(status, "too_large", "the request's path is over 64 kB; send the URL in a body")
+            // hyper has a name for a long path only where it has room for it.
+            Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) if !read.trim_ascii_start().contains(&b'\n') => {
+                Refusal::new(StatusCode::URI_TOO_LONG, "too_large", "the request's path is over 16 kB; send the URL in a body")
             }
             Some(status @ StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => {
                 Refusal::new(status, "too_large", "the request's head has too many headers, or too long ones")

@@ -11,6 +11,9 @@ use super::App;
 use crate::request::{Format, Refusal};
 use crate::service::overload;
 
+/// Bytes of a body: a URL of the greatest length, each character of it escaped, and the answer's id.
+const LARGEST: usize = 64 * 1024;
+
 /// The fields of a body: of a form, or those of a JSON object that are texts, numbers or truths.
 pub(super) type Fields = BTreeMap<String, String>;
 
@@ -18,7 +21,7 @@ impl App {
     /// Reads a body whose `Content-Type` says what it is.
     pub(super) async fn fields(&self, headers: &HeaderMap, body: Body) -> Result<Fields, Refusal> {
         let format = format(headers)?;
-        let body = overload::read(body, headers, self.settings.body).await?;
+        let body = overload::read(body, headers, LARGEST, self.settings.body).await?;
         match format {
             Format::Json => json(&body),
             Format::Form => form(&body),

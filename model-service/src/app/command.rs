@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::http::Uri;
 use clap::Parser;
-use tokio::net::TcpListener;
 use tracing::info;
 
 use super::{Resolver, Settings, Upstream, Variant};
 use crate::journal::{self, Journal};
+use crate::listen::{self, Clients, KEPT};
 use crate::server::{self, Drain};
 use crate::service::Limits;
 
@@ -69,6 +69,9 @@ pub struct App {
     /// Address and port to listen on
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Connections that are kept open; further ones get one answer each
+    #[arg(long, env = "CONNECTIONS", default_value_t = KEPT)]
+    connections: usize,
     /// Milliseconds that a request's head may take to arrive, and a connection may be idle
     #[arg(long, env = "HEAD_TIMEOUT_MS", default_value_t = 60_000)]
     head_timeout_ms: u64,
@@ -90,10 +93,10 @@ impl App {
         let settings = self.options.settings(Duration::from_millis(self.body_timeout_ms))?;
         let draining = Arc::new(AtomicBool::new(false));
         let router = super::router(upstream, settings, Arc::clone(&draining))?;
-        let listener = TcpListener::bind(self.listen).await.with_context(|| format!("listen on {}", self.listen))?;
+        let listener = listen::bind(self.listen)?;
         info!(address = %listener.local_addr()?, variant, model_service = self.model_service, app = versions::APP, "serving");
         let [head, notice] = [self.head_timeout_ms, self.drain_notice_ms].map(Duration::from_millis);
-        let drain = Drain { head, notice, open: Limits::default().drain };
-        server::serve(listener, router, draining, drain, stop).await
+        let drain = Drain { notice, open: Limits::default().drain };
+        server::serve(listener, router, Clients { kept: self.connections, head }, draining, drain, stop).await
     }
 }

@@ -149,7 +149,7 @@ impl App {
         }
         let (version, yes) = (feedback.version.clone().unwrap_or_default(), feedback.feedback == "yes");
         let kept = match &self.settings.journal {
-            Some((journal, _)) => journal.append(&[Record::Feedback(feedback)]).await,
+            Some((journal, _)) => journal.append([Record::Feedback(feedback)]).await,
             None => Ok(()),
         };
         if let Err(refused) = kept {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::body::{Fields, form, format};
 use super::judge::Judged;
 use super::{App, api, feedback, forward};
-use crate::request::Format;
+use crate::request::{Format, LARGEST_BODY};
 use crate::service::answer::{json_response, refused};
 use crate::service::overload;
 
@@ -21,13 +21,13 @@ pub(super) async fn predict(State(app): State<Arc<App>>, request: Request) -> Re
         return forward::as_is(State(app), request).await;
     }
     let (head, body) = request.into_parts();
-    let body = match overload::read(body, &head.headers, app.settings.body).await {
+    let body = match overload::read(body, &head.headers, LARGEST_BODY, app.settings.body).await {
         Ok(body) => body,
         Err(refusal) => return refused(&refusal),
     };
     match form(&body).map(|mut fields| fields.remove("input_text")) {
         Ok(Some(text)) => answered(&app, Some(text), |judged| json!({"prediction": judged.probability.to_string()})).await,
-        _ => forward::as_is(State(app), Request::from_parts(head, Body::from(body))).await,
+        _ => forward::as_is(State(app), Request::from_parts(head, Body::from(body.bytes))).await,
     }
 }
 

@@ -142,7 +142,7 @@ mod tests {
     async fn torn_last_line_is_cut_and_what_was_whole_stays() {
         let folder = tempfile::tempdir().unwrap();
         for id in ["1", "2"] {
-            Journal::open(folder.path(), 1000).unwrap().append(&[record(id)]).await.unwrap();
+            Journal::open(folder.path(), 1000).unwrap().append([record(id)]).await.unwrap();
             // The journal's thread ends after its last handle.
             while lock(folder.path()).is_err() {
                 tokio::task::yield_now().await;
@@ -155,7 +155,7 @@ mod tests {
             assert_eq!(ids(folder.path()).1, 0);
         }
         let journal = Journal::open(folder.path(), 1000).unwrap();
-        journal.append(&[record("3"), record("4")]).await.unwrap();
+        journal.append([record("3"), record("4")]).await.unwrap();
         assert_eq!(ids(folder.path()), (["1", "2", "3", "4"].map(str::to_owned).into(), 0));
     }
 
@@ -164,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(&folder.path().join("pod"), 200).unwrap();
         for id in 0..9 {
-            journal.append(&[record(&id.to_string())]).await.unwrap();
+            journal.append([record(&id.to_string())]).await.unwrap();
         }
         assert_eq!(numbered(&folder.path().join("pod")).unwrap().len(), 5);
         fs::write(folder.path().join("0000000001.jsonl"), "{\"id\":\"outer\"}\nno line of ours\n{\"id\":").unwrap();

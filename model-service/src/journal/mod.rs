@@ -64,10 +64,10 @@ impl Journal {
     }
 
     /// Returns when the records are on the disk: all of them, or none.
-    pub async fn append(&self, records: &[Record]) -> Result<(), Refused> {
+    pub async fn append(&self, records: impl IntoIterator<Item = Record>) -> Result<(), Refused> {
         let mut lines = Vec::new();
         for record in records {
-            serde_json::to_writer(&mut lines, record).map_err(|error| Refused::Failed(error.to_string()))?;
+            serde_json::to_writer(&mut lines, &record).map_err(|error| Refused::Failed(error.to_string()))?;
             lines.push(b'\n');
         }
         let (done, answer) = oneshot::channel();

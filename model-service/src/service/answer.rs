@@ -1,6 +1,7 @@
 //! The shapes that answers share.
 
 use axum::Extension;
+use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
@@ -10,13 +11,20 @@ use crate::request::Refusal;
 use crate::unread::Unread;
 
 pub(crate) fn json_response(status: StatusCode, value: &serde_json::Value) -> Response {
-    serialized(status, value)
+    serialized(status, value, ())
 }
 
-pub(crate) fn serialized(status: StatusCode, value: &impl Serialize) -> Response {
+/// With what is to be kept until the last byte of it is sent.
+pub(crate) fn serialized<K: Send + 'static>(status: StatusCode, value: &impl Serialize, kept: K) -> Response {
+    struct Text<K>(String, K);
+    impl<K> AsRef<[u8]> for Text<K> {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+    }
     let mut text = serde_json::to_string(value).expect("maps have text as keys, and numbers are finite");
     text.push('\n');
-    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+    (status, [(header::CONTENT_TYPE, "application/json")], Bytes::from_owner(Text(text, kept))).into_response()
 }
 
 pub(crate) fn refused(refusal: &Refusal) -> Response {

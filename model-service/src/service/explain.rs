@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Service;
 use super::answer::{json_response, refused};
-use super::overload::{self, judged};
+use super::overload::Turn;
 use super::predict::{read_as, rounded};
 use crate::explain::explain;
 use crate::model::Verdict;
@@ -36,11 +36,13 @@ async fn answer(service: &Service, served: &Served, headers: &HeaderMap, body: B
     let (1, Some(url)) = (urls.len(), urls.pop()) else {
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "one URL at a time is explained"));
     };
+    drop(body);
+    let turn = Turn::take(service)?;
     let explained = {
         let url = url.clone();
-        overload::in_turn(service, served, move |model| explain(model, &url)).await?
+        turn.run(served, move |model| explain(model, &url)).await?
     };
-    judged(service, served, &[&url], &[explained.probability]).await?;
+    turn.judged(served, &[&url], &[explained.probability]).await?;
     let told = json!({
         "url": url,
         "verdict": Verdict::of(explained.probability),

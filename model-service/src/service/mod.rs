@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware;
@@ -29,9 +29,10 @@ use tokio::sync::Semaphore;
 use self::answer::refused;
 use crate::app::{self, Settings, Upstream};
 use crate::journal::Journal;
-use crate::listen;
+use crate::listen::{self, Clients, KEPT};
 use crate::metrics::Metrics;
 use crate::model::{Model, Wanted};
+use crate::pulse::Pulse;
 use crate::request::Refusal;
 use crate::server::{self, Drain};
 use crate::swap::{self, Models};
@@ -45,8 +46,7 @@ pub struct Limits {
     pub workers: NonZeroUsize,
     /// Requests that are run or wait; the next is answered 503.
     pub queue: usize,
-    /// How long a request's head may take, and a connection may be idle.
-    pub head: Duration,
+    pub clients: Clients,
     /// How long a body may take to arrive.
     pub body: Duration,
     /// Between the signal and the closing of the port: `/readyz` says 503 while load balancers look away.
@@ -60,7 +60,7 @@ impl Default for Limits {
         Self {
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             queue: 256,
-            head: Duration::from_mins(1),
+            clients: Clients { kept: KEPT, head: Duration::from_mins(1) },
             body: Duration::from_secs(10),
             drain_notice: Duration::from_secs(2),
             drain: Duration::from_secs(10),
@@ -86,7 +86,8 @@ struct Service {
     /// Whether this instance is the canary, as `x-canary` tells.
     canary: bool,
     workers: Arc<Semaphore>,
-    queue: Arc<Semaphore>,
+    queue: Semaphore,
+    pulse: Pulse,
     draining: Arc<AtomicBool>,
     /// Where predictions and feedback are kept.
     journal: Option<Journal>,
@@ -102,22 +103,25 @@ pub async fn serve(listener: TcpListener, setup: Setup, stop: impl Future<Output
         metrics: Arc::new(Metrics::new(APP_VERSION)),
         canary: app.canary,
         workers: Arc::new(Semaphore::new(limits.workers.get())),
-        queue: Arc::new(Semaphore::new(limits.queue)),
+        queue: Semaphore::new(limits.queue),
+        pulse: Pulse::default(),
         limits,
         draining: Arc::clone(&draining),
         journal: app.journal.as_ref().map(|(journal, _)| journal.clone()),
     });
-    let Limits { head, drain_notice: notice, drain: open, .. } = service.limits;
-    // Both end with the server: the set aborts them when it is dropped.
+    let Limits { clients, drain_notice: notice, drain: open, .. } = service.limits;
+    // All end with the server: the set aborts them when it is dropped.
     let mut beside = tokio::task::JoinSet::new();
+    let beating = Arc::clone(&service);
+    beside.spawn(async move { beating.pulse.beat().await });
     if let Some((folder, wanted)) = watched {
         beside.spawn(swap::watch(folder, wanted, Arc::clone(&service.models), Arc::clone(&service.metrics)));
     }
     if let Some(listener) = admin {
-        beside.spawn(listen::serve(listener, admin::router(Arc::clone(&service)), head, std::future::pending()));
+        beside.spawn(listen::serve(listener, admin::router(Arc::clone(&service)), clients, std::future::pending()));
     }
     let router = app::router(Upstream::Here(router(service)), app, Arc::clone(&draining))?;
-    server::serve(listener, router, draining, Drain { head, notice, open }, stop).await
+    server::serve(listener, router, clients, draining, Drain { notice, open }, stop).await
 }
 
 /// The paths that are told apart in metrics; `/openapi.json` describes each.
@@ -143,9 +147,4 @@ fn router(service: Arc<Service>) -> Router {
         })
         .layer(middleware::from_fn_with_state(Arc::clone(&service), versions::observed))
         .with_state(service)
-}
-
-/// A port of this machine.
-pub async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
 }

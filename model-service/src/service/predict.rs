@@ -12,11 +12,11 @@ use serde_json::json;
 
 use super::Service;
 use super::answer::{json_response, refused, serialized};
-use super::overload::{judge, read};
+use super::overload::{self, Room, Turn, Whole, read};
 use crate::app::not_kept;
 use crate::journal::{self, Feedback, Record};
 use crate::model::Verdict;
-use crate::request::{self, Asked, Format, Refusal, Shape};
+use crate::request::{self, Asked, Format, LARGEST_BODY, Refusal, Shape};
 use crate::swap::Served;
 
 #[derive(Serialize)]
@@ -52,25 +52,28 @@ pub(super) async fn predict(
 
 async fn predicted(service: &Service, served: &Arc<Served>, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
     let (format, body) = read_as(service, headers, body).await?;
-    let asked = request::asked(format, &body)?;
-    let found = judge(service, served, &asked.urls).await?;
-    Ok(answered(&asked, &found))
+    let Asked { urls, shape } = request::asked(format, &body)?;
+    let Whole { bytes, room } = body;
+    drop(bytes);
+    let turn = Turn::take(service)?;
+    let (urls, found) = turn.judge(served, urls).await?;
+    Ok(answered(shape, &urls, &found, room))
 }
 
 /// The body is read before its kind is refused, so that who still sends it hears why.
-pub(super) async fn read_as(service: &Service, headers: &HeaderMap, body: Body) -> Result<(Format, Vec<u8>), Refusal> {
-    let body = read(body, headers, service.limits.body).await?;
+pub(super) async fn read_as(service: &Service, headers: &HeaderMap, body: Body) -> Result<(Format, Whole), Refusal> {
+    let body = read(body, headers, LARGEST_BODY, service.limits.body).await.map_err(|refusal| overload::refused(service, refusal))?;
     Ok((Format::of(headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()))?, body))
 }
 
-fn answered(asked: &Asked, found: &[f32]) -> Response {
-    match asked.shape {
+fn answered(shape: Shape, urls: &[String], found: &[f32], room: Room) -> Response {
+    match shape {
         Shape::Own | Shape::Single => {
-            let predictions = asked.urls.iter().zip(found);
+            let predictions = urls.iter().zip(found);
             let predictions =
                 predictions.map(|(url, p)| Prediction { url, verdict: Verdict::of(*p), probability: rounded(f64::from(*p)) }).collect();
-            let prediction = (asked.shape == Shape::Single).then(|| [[rounded(f64::from(found[0]))]]);
-            serialized(StatusCode::OK, &Predictions { predictions, prediction })
+            let prediction = (shape == Shape::Single).then(|| [[rounded(f64::from(found[0]))]]);
+            serialized(StatusCode::OK, &Predictions { predictions, prediction }, room)
         }
         Shape::Named => {
             let text = format!("{:?}", rounded(f64::from(found[0])));
@@ -110,5 +113,5 @@ async fn added(service: &Service, headers: &HeaderMap, body: Body) -> Result<(),
         version: None,
         model: None,
     };
-    journal.append(&[Record::Feedback(feedback)]).await.map_err(|refused| not_kept(&refused))
+    journal.append([Record::Feedback(feedback)]).await.map_err(|refused| not_kept(&refused))
 }

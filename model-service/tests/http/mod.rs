@@ -1,6 +1,7 @@
 mod add;
 mod described;
 mod metrics;
+mod overload;
 mod peers;
 mod slow;
 mod unread;
