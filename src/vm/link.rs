@@ -34,7 +34,7 @@ pub fn connect(name: &str, bridge: &str, hardware: [u8; 6], process: u32) -> Res
 }
 
 /// Gives the namespace that we are in its loopback, and its end of the pair an address of `network` and the way out.
-pub fn configure(address: Ipv4Addr, network: &Network) -> Result<()> {
+pub fn configure(address: Ipv4Addr, network: Network) -> Result<()> {
     let kernel = Kernel::open()?;
     kernel.up("lo")?;
     let inside = index(INSIDE)?;

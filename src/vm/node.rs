@@ -215,9 +215,7 @@ pub fn start(config: &Config) -> Result<(Fork, Process, Limits)> {
     let Some(mut child) = Fork::new()? else {
         // The supervisor's ends are to be its own: with it they close.
         drop((hear, tell));
-        let Err(error) = launch(config, &mut tell_back, &mut wait_for);
-        super::supervisor::say(&format!("{error:#}"));
-        std::process::exit(1);
+        Fork::become_child(|| launch(config, &mut tell_back, &mut wait_for).map(drop))
     };
     drop((tell_back, wait_for));
     match hand_over(config, &mut child, hear, tell) {
@@ -292,7 +290,7 @@ fn launch(config: &Config, tell: &mut File, wait_for: &mut File) -> Result<std::
     if said != "go\n" {
         bail!("the supervisor of {} is gone", config.name);
     }
-    super::link::configure(config.address, &config.network).context("setting the node's address")?;
+    super::link::configure(config.address, config.network).context("setting the node's address")?;
     let disk = config.disk();
     let root = disk.join("root");
     let options = format!(

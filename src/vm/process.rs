@@ -88,6 +88,15 @@ impl Fork {
         })
     }
 
+    /// The child's side does its work, and ends with it; an error is the last line of its log.
+    pub fn become_child(work: impl FnOnce() -> Result<()>) -> ! {
+        let result = work();
+        if let Err(error) = &result {
+            super::supervisor::say(&format!("{error:#}"));
+        }
+        std::process::exit(i32::from(result.is_err()))
+    }
+
     pub fn id(&self) -> i32 {
         self.pid.as_raw()
     }

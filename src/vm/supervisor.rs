@@ -59,13 +59,7 @@ fn begin(paths: &[&str]) -> Result<()> {
         let config = read_config(path)?;
         match Fork::new()? {
             Some(child) => begun.push((config, child)),
-            None => std::process::exit(match write_to_log(&config).and_then(|()| run(&config)) {
-                Ok(()) => 0,
-                Err(error) => {
-                    say(&format!("{error:#}"));
-                    1
-                }
-            }),
+            None => Fork::become_child(|| write_to_log(&config).and_then(|()| run(&config))),
         }
     }
     let errors: Vec<String> =
