@@ -46,7 +46,10 @@ impl Limits {
 
 /// What this machine will be able to enforce, as far as can be told before a node is made.
 pub fn predicted() -> Limits {
-    let hierarchies = hierarchies().unwrap_or_default();
+    enforceable(&hierarchies().unwrap_or_default())
+}
+
+fn enforceable(hierarchies: &[Hierarchy]) -> Limits {
     let has = |controller: &str| {
         hierarchies.iter().any(|hierarchy| match &hierarchy.kind {
             HierarchyKind::One { options } => options.split(',').any(|option| option == controller),
@@ -315,5 +318,11 @@ mod tests {
         assert_eq!(options, ["cpu,cpuacct", "none,name=systemd", "2"]);
         assert!(!is_unified(&found));
         assert!(is_unified(&parse_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n")));
+        // Of what hybrid machines have, version 1's alone is told by its mounts.
+        let none = |controller: &str| format!("not limited: this machine has no cgroup controller `{controller}`");
+        assert_eq!(enforceable(&found).notes(), [format!("memory is {}", none("memory"))]);
+        assert_eq!(enforceable(&[]).notes(), [format!("cpus are {}", none("cpu")), format!("memory is {}", none("memory"))]);
+        let both = parse_mounts("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n");
+        assert!(enforceable(&both).notes().is_empty());
     }
 }

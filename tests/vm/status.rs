@@ -19,7 +19,12 @@ fn a_hung_node_is_told_within_three_seconds() {
     for pid in group.processes() {
         _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGSTOP);
     }
-    // It counts as booting for a while after its start: that is over for this one.
+    // It counts as booting for a while after its start.
+    let begun = Instant::now();
+    let states: Vec<State> = nodes.provider.status().iter().map(|status| status.state).collect();
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(states, [State::Booting, State::Ready]);
+    // That is over for this one.
     let made = config(&nodes, "a");
     let running = made.running().expect("it runs");
     made.write_running(&provision::vm::node::Running { started: running.started - 60, ..running }).expect("writing");
