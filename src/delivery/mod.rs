@@ -307,7 +307,8 @@ fn as_shown(plan: &ReleasePlan, shown: &ReleasePlan) -> Result<(), Failure> {
 /// Why a condition does not hold now; one look.
 async fn fails(cluster: &Cluster, condition: &Condition) -> Option<Wait> {
     let mut reason = String::new();
-    let error = cluster.wait(condition, LOOK, &mut |last| last.clone_into(&mut reason)).await.err()?;
+    let limit = if *condition == Condition::ApiAnswers { GLANCE } else { LOOK };
+    let error = cluster.wait(condition, limit, &mut |last| last.clone_into(&mut reason)).await.err()?;
     Some(Wait { condition: condition.to_string(), reason: if reason.is_empty() { error.to_string() } else { reason } })
 }
 
