@@ -7,6 +7,7 @@ use super::machines::{Folder, Ours, connections};
 use crate::playbook::connection::ConnectionKind;
 use crate::project::Project;
 use crate::report;
+use crate::run::reach;
 use crate::ssh::{Connector, Keyring, Patience, Request, Surroundings, Target};
 use crate::vm::ProviderKind;
 
@@ -68,7 +69,7 @@ fn listed(project: &mut Project, ours: &Ours, name: &str) -> Option<Request> {
         return None;
     }
     let connection = connections(project).remove(name)?;
-    (connection.kind == ConnectionKind::Ssh).then(|| connection.request())
+    (connection.kind == ConnectionKind::Ssh).then(|| reach::request(&connection))
 }
 
 impl SshConfig {

@@ -12,7 +12,7 @@ use crate::playbook::compile::{Options as CompileOptions, compile};
 use crate::playbook::connection::Connection;
 use crate::project::{Options, Project};
 use crate::report;
-use crate::run::reach::Reached;
+use crate::run::reach::{self, Reached};
 use crate::ssh::target::Route;
 use crate::ssh::{HostKeyPolicy, Request, Surroundings, Target};
 use crate::vm::{Container, Environment, Existing, Machines, NodeStatus, Options as MachineOptions, Provider, ProviderKind, providers};
@@ -94,7 +94,8 @@ impl Ours {
     pub fn ask(&mut self, connections: &BTreeMap<Arc<str>, Connection>) {
         let surroundings = Surroundings::current();
         for machine in self.machines.iter().filter(|machine| machine.provider == ProviderKind::Existing) {
-            let target = connections.get(machine.name.as_str()).map(|connection| Target::resolve(&connection.request(), &surroundings));
+            let target =
+                connections.get(machine.name.as_str()).map(|connection| Target::resolve(&reach::request(connection), &surroundings));
             if let Some(Ok(Target { route: Route::Direct, port, .. })) = target {
                 self.options.asked.insert(machine.name.clone(), SocketAddr::from((machine.address, port)));
             }

@@ -16,7 +16,6 @@ use crate::module::arguments::{boolean, text};
 use crate::program::{Layer, Map, Span, Text, Tree, Value};
 use crate::project::{Inventory, Settings};
 use crate::source::Diagnostic;
-use crate::ssh;
 use crate::template::jinja::Jinja;
 use crate::template::{self, Error, Scope};
 
@@ -38,24 +37,6 @@ pub struct Connection {
     pub timeout: Option<Duration>,
     /// `ansible_become_password`, `ansible_sudo_pass`.
     pub become_password: Option<Text>,
-}
-
-impl Connection {
-    /// The same for the SSH client; no host key is pinned.
-    pub fn request(&self) -> ssh::Request {
-        ssh::Request {
-            name: self.name.to_string(),
-            host: self.address.clone(),
-            port: self.port,
-            user: self.user.clone(),
-            private_key: self.private_key.clone(),
-            password: self.password.clone(),
-            arguments: self.ssh_arguments.clone(),
-            host_key_checking: self.host_key_checking,
-            pinned: None,
-            timeout: self.timeout,
-        }
-    }
 }
 
 /// `ansible_connection`.

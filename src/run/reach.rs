@@ -61,6 +61,22 @@ pub struct Reach {
     pub placed: Mutex<BTreeMap<Arc<str>, Placed>>,
 }
 
+/// A connection for the SSH client; no host key is pinned.
+pub fn request(connection: &Connection) -> ssh::Request {
+    ssh::Request {
+        name: connection.name.to_string(),
+        host: connection.address.clone(),
+        port: connection.port,
+        user: connection.user.clone(),
+        private_key: connection.private_key.clone(),
+        password: connection.password.clone(),
+        arguments: connection.ssh_arguments.clone(),
+        host_key_checking: connection.host_key_checking,
+        pinned: None,
+        timeout: connection.timeout,
+    }
+}
+
 /// The agent's file on a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
@@ -107,7 +123,7 @@ impl Reach {
         }
         let fallback = Connection { name: host.into(), ..Connection::default() };
         let connection = connection.unwrap_or(fallback);
-        let request = ssh::Request { pinned: self.pinned.get(host).cloned(), ..connection.request() };
+        let request = ssh::Request { pinned: self.pinned.get(host).cloned(), ..request(&connection) };
         let target = Target::resolve(&request, &self.surroundings).map_err(|error| failure(&error))?;
         Link::connect(&self.connector, &target, patience).await.map(Some).map_err(|error| failure(&error))
     }
