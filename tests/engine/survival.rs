@@ -341,7 +341,7 @@ impl Watch {
         // The first one's first digit was taken as the word that it looks.
         let looks: Vec<Duration> = text.lines().skip(1).map(|line| Duration::from_nanos(line.parse().expect("a moment"))).collect();
         let quiet = looks.last().expect("more than one look").saturating_sub(since.duration_since(UNIX_EPOCH).expect("a moment"));
-        let gap = looks.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        let gap = looks.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or_default();
         assert!(quiet <= Duration::from_secs(2) + gap, "quiet after {quiet:?}, looked at least each {gap:?}");
         eprintln!("nothing of ours after {quiet:?}, looked at least each {gap:?}");
     }
