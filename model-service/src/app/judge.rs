@@ -170,11 +170,10 @@ impl App {
 }
 
 /// The headers by which a model service tells which model answered.
+pub(super) const MARKS: [&str; 2] = ["x-model-id", "x-model-version"];
+
 pub(super) fn marks(headers: &HeaderMap) -> Marks {
-    ["x-model-id", "x-model-version", "x-canary"]
-        .into_iter()
-        .filter_map(|name| Some((HeaderName::from_static(name), headers.get(name)?.clone())))
-        .collect()
+    MARKS.into_iter().filter_map(|name| Some((HeaderName::from_static(name), headers.get(name)?.clone()))).collect()
 }
 
 /// 128 bits that differ each time, by the standard library's keyed hash.

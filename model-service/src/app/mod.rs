@@ -40,7 +40,8 @@ pub(crate) use self::feedback::not_kept;
 pub use self::upstream::Upstream;
 use crate::journal::Journal;
 use crate::request::Refusal;
-use crate::service::answer::{json_response, no_route, refused};
+use crate::service::answer::{answered, json_response, no_route, refused};
+use crate::service::versions::canary;
 
 /// What the experiment compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -167,7 +168,8 @@ async fn version(State(app): State<Arc<App>>) -> Response {
     json_response(StatusCode::OK, &told)
 }
 
-/// Count the app's own answers, and put the versions on every one: the model's as it was last seen, where none has just answered.
+/// Count the app's own answers, and put the versions on every one: the model's as it was last seen, where none has just answered, and
+/// `unknown` before that.
 async fn observed(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = match *request.method() {
@@ -176,7 +178,7 @@ async fn observed(State(app): State<Arc<App>>, request: Request, next: Next) -> 
         Method::HEAD => "HEAD",
         _ => "other",
     };
-    let mut response = next.run(request).await;
+    let mut response = answered(request, next).await;
     // What is not the app's is counted by the model service.
     if let Some(route) = route.filter(|_| response.extensions().get::<forward::Forwarded>().is_none()) {
         app.metrics.answered(route, method, response.status().as_u16());
@@ -186,16 +188,55 @@ async fn observed(State(app): State<Arc<App>>, request: Request, next: Next) -> 
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let headers = response.headers_mut();
-    headers.entry("x-app-version").or_insert(HeaderValue::from_static(versions::APP));
-    headers.entry("x-app-variant").or_insert(HeaderValue::from_static(app.settings.variant.name()));
-    headers.entry("x-canary").or_insert(HeaderValue::from_static(if app.settings.canary { "canary" } else { "stable" }));
+    // Of whom the client talked to, also where the model service has answered through it.
+    headers.insert("x-app-version", HeaderValue::from_static(versions::APP));
+    headers.insert("x-app-variant", HeaderValue::from_static(app.settings.variant.name()));
+    headers.insert("x-canary", HeaderValue::from_static(canary(app.settings.canary)));
     if !headers.contains_key("x-model-id") {
         for (name, value) in app.seen_marks() {
             headers.entry(name).or_insert(value);
         }
+    }
+    for name in judge::MARKS {
+        headers.entry(name).or_insert(HeaderValue::from_static("unknown"));
     }
     response
 }
 
 /// Headers that tell which model answered, as the model service sent them.
 type Marks = HashMap<HeaderName, HeaderValue>;
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn panic_of_a_handler_is_an_answer_like_every_other() {
+        let broken = Router::new().route("/broken", get(async || -> &'static str { panic!("broken") }));
+        let settings = Settings {
+            variant: Variant::V2,
+            journal: None,
+            patience: Duration::from_secs(1),
+            body: Duration::from_secs(1),
+            canary: true,
+            counts_from: Vec::new(),
+            resolver: Resolver::default(),
+            reach_within: Duration::ZERO,
+        };
+        let router = router(Upstream::Here(broken), settings, Arc::default()).unwrap();
+        let answer = router.oneshot(Request::get("/broken").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("x-app-version", versions::APP),
+            ("x-canary", "canary"),
+            ("x-model-id", "unknown"),
+            ("x-model-version", "unknown"),
+        ] {
+            assert_eq!(answer.headers()[name], value, "{name}");
+        }
+    }
+}

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::json;
 use tracing::info;
 
-use super::Service;
 use super::answer::{json_response, no_route, refused};
+use super::{Service, versions};
 use crate::metrics::Outcome;
 use crate::request::Refusal;
 
@@ -20,6 +21,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/admin/models", get(async |State(service): State<Arc<Service>>| json_response(StatusCode::OK, &service.models.told())))
         .route("/admin/rollback", post(roll_back))
         .fallback(no_route)
+        .layer(middleware::from_fn_with_state(Arc::clone(&service), versions::told))
         .with_state(service)
 }
 

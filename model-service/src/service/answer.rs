@@ -1,8 +1,15 @@
 //! The shapes that answers share.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
 use axum::Extension;
 use axum::body::Bytes;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde_json::json;
@@ -29,6 +36,17 @@ pub(crate) fn serialized<K: Send + 'static>(status: StatusCode, value: &impl Ser
 
 pub(crate) fn refused(refusal: &Refusal) -> Response {
     retry_after(json_response(refusal.status, &json!({"error": {"code": refusal.code, "message": refusal.message}})))
+}
+
+/// The answer to a request; a panic on the way is one too, and its message is in the log.
+pub(crate) async fn answered(request: Request, next: Next) -> Response {
+    let mut running = pin!(next.run(request));
+    let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    });
+    let broken = |_| refused(&Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this request could not be answered"));
+    caught.await.unwrap_or_else(broken)
 }
 
 /// What no route answers: another path, or a request that could not be read.

@@ -10,7 +10,7 @@ mod explain;
 pub(crate) mod overload;
 mod predict;
 mod routes;
-mod versions;
+pub(crate) mod versions;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

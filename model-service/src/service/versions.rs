@@ -7,8 +7,10 @@ use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::answer::answered;
 use super::{APP_VERSION, ROUTES, Service};
 use crate::metrics::Answered;
+use crate::swap::Served;
 
 /// Count the answer and put the versions on it, whatever it is. The model that is current now answers this request to its end.
 pub(super) async fn observed(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
@@ -22,12 +24,27 @@ pub(super) async fn observed(State(service): State<Arc<Service>>, mut request: R
     };
     let served = service.models.current();
     request.extensions_mut().insert(Arc::clone(&served));
-    let mut response = next.run(request).await;
+    let response = answered(request, next).await;
     service.metrics.requests.get_or_create(&Answered { route, method, status: response.status().as_u16() }).inc();
+    marked(&service, &served, response)
+}
+
+/// The versions on the administration's answers, with the model that is current after it. They are not counted.
+pub(super) async fn told(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let response = answered(request, next).await;
+    marked(&service, &service.models.current(), response)
+}
+
+fn marked(service: &Service, served: &Served, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert("x-model-id", served.id.clone());
     headers.insert("x-model-version", served.version.clone());
     headers.insert("x-app-version", HeaderValue::from_static(APP_VERSION));
-    headers.insert("x-canary", HeaderValue::from_static(if service.canary { "canary" } else { "stable" }));
+    headers.insert("x-canary", HeaderValue::from_static(canary(service.canary)));
     response
+}
+
+/// Whether this instance is the canary, as `x-canary` tells.
+pub(crate) fn canary(is_canary: bool) -> &'static str {
+    if is_canary { "canary" } else { "stable" }
 }

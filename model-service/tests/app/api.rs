@@ -42,6 +42,30 @@ fn v1_tells_the_verdict_alone_and_v2_what_drove_it() {
     assert_eq!(v2.get("/model/no/such").code(), (404, "not_found".into()));
 }
 
+/// Of whom the client talked to; and the model that answered, once there was one.
+#[test]
+fn canary_is_the_apps_own_on_every_path() {
+    let model = Server::start(&["--canary"]);
+    let version = model.get("/version").value();
+    let [id, version, ours] =
+        [&version["model"]["id"], &version["model"]["version"], &version["app"]].map(|value| value.as_str().unwrap().to_owned());
+    let app = Server::app(&model.address, &[]);
+    for path in ["/", "/version", "/metrics", "/model/version", "/model/nothing", "/nothing", "/api/predict"] {
+        app.get(path).is_by(&id, &version, &ours, "stable");
+    }
+    for path in ["/api/predict", "/predict", "/model/predict", "/model/explain", "/send_predict_request", "/feedback"] {
+        app.post(path, &json!({"url": PHISHING})).is_by(&id, &version, &ours, "stable");
+    }
+    app.form("/", b"url=http%3A%2F%2Fa%2F").is_by(&id, &version, &ours, "stable");
+
+    let alone = Server::app(NOBODY, &["--canary"]);
+    alone.form("/", b"url=http%3A%2F%2Fa%2F").is_by("unknown", "unknown", &ours, "canary");
+    for path in ["/", "/version", "/healthz", "/metrics", "/model/version", "/nothing", "/api/predict"] {
+        alone.get(path).is_by("unknown", "unknown", &ours, "canary");
+    }
+    alone.post("/api/predict", &json!({"url": PHISHING})).is_by("unknown", "unknown", &ours, "canary");
+}
+
 #[test]
 fn one_process_serves_all_paths() {
     let server = Server::start(&["--variant", "v1"]);

@@ -114,6 +114,29 @@ fn person_checks_a_url_says_yes_and_finds_it_again() {
 }
 
 #[test]
+fn page_tells_what_runs_behind_it() {
+    let model = Server::start(&[]);
+    for variant in ["v1", "v2"] {
+        let app = Server::app(&model.address, &["--variant", variant]);
+        let told = app.get("/version").value();
+        let page = Page::open(&app, "light");
+        let shown = page.browser.text(".versions");
+        for (key, value) in [
+            ("App", &told["app"]),
+            ("", &told["variant"]),
+            ("library", &told["library"]),
+            ("model", &told["model"]["name"]),
+            ("", &told["model"]["version"]),
+        ] {
+            let value = value.as_str().unwrap();
+            assert!(!value.is_empty() && shown.contains(format!("{key} {value}").trim()), "{key} {value}: {shown}");
+        }
+        assert_eq!(page.script("return document.querySelector('.versions span').title"), told["model"]["id"]);
+        drop(page);
+    }
+}
+
+#[test]
 fn page_works_without_javascript() {
     let server = Server::start(&[]);
     let page = Page::open(&server, "light");

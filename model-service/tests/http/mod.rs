@@ -48,17 +48,39 @@ fn versions_are_on_every_answer() {
         server.send("GET", "/predict/none", &["content-type: application/json"], b"{}"),
         server.send("POST", "/add", &["content-type: application/json"], br#"{"url":"a","label":1,"feedback":1}"#),
         server.json(format!(r#"{{"url":"{}"}}"#, "a".repeat(10_000)).as_bytes()),
+        server.json(br#"{"uri":"a"}"#),
+        server.send("POST", "/predict", &["content-type: text/plain"], b"a"),
+        server.send("POST", "/api/predict", &["content-type: text/plain"], b"a"),
+        server.admin("GET", "/admin/models", &[]),
+        server.admin("POST", "/admin/rollback", &[]),
+        server.admin("POST", "/admin/rollback", &["origin: http://a.example"]),
+        server.admin("GET", "/admin/rollback", &[]),
+        server.admin("GET", "/nothing", &[]),
     ];
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
-    assert_eq!(statuses, [200, 200, 200, 200, 404, 405, 400, 200, 200, 200, 200, 404, 501, 413]);
+    assert_eq!(statuses, [200, 200, 200, 200, 404, 405, 400, 200, 200, 200, 200, 404, 501, 413, 422, 415, 415, 200, 409, 403, 405, 404]);
+    let [id, model, app] = [&version["model"]["id"], &version["model"]["version"], &version["app"]].map(|value| value.as_str().unwrap());
     for answer in answers {
-        assert_eq!(answer.header("x-model-id"), version["model"]["id"].as_str(), "{}", answer.head);
-        assert_eq!(answer.header("x-model-version"), version["model"]["version"].as_str());
-        assert_eq!(answer.header("x-app-version"), version["app"].as_str());
-        assert_eq!(answer.header("x-canary"), Some("canary"));
+        answer.is_by(id, model, app, "canary");
     }
+    let full = Server::start(&["--queue", "0"]).json(br#"{"url":"a"}"#);
+    assert_eq!(full.status, 503);
+    full.is_by(id, model, app, "stable");
     assert_eq!(Server::start(&[]).get("/").header("x-canary"), Some("stable"));
     assert_eq!(Server::start(&["--canary", "false"]).get("/").header("x-canary"), Some("stable"));
+}
+
+#[test]
+fn runtime_that_was_asked_for_computes_and_is_told() {
+    let [kernel, tract] = ["kernel", "tract"].map(|runtime| {
+        let server = Server::start(&["--runtime", runtime]);
+        assert_eq!(server.get("/version").value()["runtime"], runtime);
+        let answer = server.json(format!(r#"{{"url":"{PHISHING}"}}"#).as_bytes());
+        assert_eq!(answer.status, 200, "{runtime}: {}", answer.body);
+        answer.value()["prediction"][0][0].as_f64().unwrap()
+    });
+    assert!((kernel - tract).abs() < 1e-5, "{kernel} {tract}");
+    assert_eq!(Server::start(&[]).get("/version").value()["runtime"], "kernel");
 }
 
 #[test]

@@ -137,3 +137,37 @@ fn who_does_not_read_is_cut() {
     assert!([ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&cut.kind()), "{cut}");
     assert_eq!(server.json(&asked[asked.len() - batch().len()..]).status, 200);
 }
+
+/// The peak of the whole process, its program's pages included. A debug build's program is larger, so what it has of files is what a
+/// release has at most: 10 MB.
+#[test]
+fn memory_stays_within_forty_megabytes_under_load() {
+    let server = Server::start(&[]);
+    let whole = request(&batch());
+    std::thread::scope(|scope| {
+        for client in 0..16 {
+            let server = &server;
+            scope.spawn(move || {
+                for number in 0..250 {
+                    assert_eq!(server.json(format!(r#"{{"url":"http://{client}.example/{number}"}}"#).as_bytes()).status, 200);
+                }
+            });
+        }
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    let mut stream = server.connect();
+                    stream.write_all(&whole).unwrap();
+                    assert!([200, 503].contains(&Answer::read(stream).status));
+                }
+            });
+        }
+    });
+    assert_eq!(server.json(&batch()).status, 200);
+    let told = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
+    let [peak, of_files] = ["VmHWM:", "RssFile:"].map(|key| {
+        let line = told.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    });
+    assert!(peak - of_files + 10 <= 40, "{told}");
+}

@@ -148,6 +148,13 @@ impl Answer {
         header_of(&self.head, name)
     }
 
+    /// Has these versions on it.
+    #[track_caller]
+    pub fn is_by(&self, model_id: &str, model_version: &str, app: &str, canary: &str) {
+        let told = ["x-model-id", "x-model-version", "x-app-version", "x-canary"].map(|name| self.header(name));
+        assert_eq!(told, [model_id, model_version, app, canary].map(Some), "{}", self.head);
+    }
+
     pub fn value(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
     }
