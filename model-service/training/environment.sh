@@ -13,7 +13,7 @@ flock 9
 if [ ! -e "$folder/complete" ]; then
     rm -rf "$folder"
     "$python" -m venv "$folder" >&2
-    "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$lock" >&2
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$lock" >&2
     touch "$folder/complete"
 fi
 printf '%s\n' "$folder/bin"

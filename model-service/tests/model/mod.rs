@@ -1,9 +1,11 @@
 mod kernel;
 
 use std::fs;
+use std::path::PathBuf;
 
 use model_service::model::Model;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{models, shipped};
 
@@ -42,6 +44,38 @@ fn metrics_file_speaks_of_the_shipped_file() {
         let card = fs::read_to_string(path.with_extension("md")).unwrap();
         assert!(card.contains(&model.about.id), "the model card of {} names another id", path.display());
     }
+}
+
+/// The bars of a split, from its line of thresholds.yaml: `split: {name: number, …}`.
+fn bars<'a>(thresholds: &'a str, split: &str) -> Vec<(&'a str, f64)> {
+    let line = thresholds.lines().find_map(|line| line.strip_prefix(split)?.strip_prefix(": {")?.strip_suffix('}'));
+    let pairs = line.unwrap_or_else(|| panic!("thresholds.yaml has no line of `{split}`")).split(", ");
+    pairs.map(|pair| pair.split_once(": ").unwrap()).map(|(name, bar)| (name, bar.parse().unwrap())).collect()
+}
+
+#[test]
+fn metrics_of_the_training_speak_of_the_shipped_files_and_meet_the_bars() {
+    let training = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("training");
+    let metrics: Value = serde_json::from_slice(&fs::read(training.join("metrics.json")).unwrap()).unwrap();
+    let thresholds = fs::read_to_string(training.join("thresholds.yaml")).unwrap();
+    let mut splits = Vec::new();
+    for path in models() {
+        let beside: Value = serde_json::from_slice(&fs::read(path.with_extension("metrics.json")).unwrap()).unwrap();
+        let split = beside["training"]["split"].as_str().unwrap().to_owned();
+        let told = &metrics[&split];
+        assert_eq!(told["shipped_id"], hex::encode(Sha256::digest(fs::read(&path).unwrap())), "{}", path.display());
+        assert!(told["ids"].as_object().unwrap().values().any(|id| *id == told["shipped_id"]), "{told}");
+        for (name, bar) in bars(&thresholds, &split) {
+            for kind in ["mean", "shipped"] {
+                let figure = told[name][kind].as_f64().unwrap();
+                assert!(if name == "ece" { figure <= bar } else { figure >= bar }, "{split}: {kind} {name} is {figure}, the bar {bar}");
+            }
+            assert_eq!(told[name]["shipped"], beside["test"][name], "{split}: {name}");
+        }
+        splits.push(split);
+    }
+    splits.sort();
+    assert_eq!(splits, ["domain_disjoint", "official"]);
 }
 
 #[test]

@@ -79,6 +79,19 @@ impl Copy {
         self.run("dvc", &["repro", "smoke/dvc.yaml"])
     }
 
+    /// The seconds of processor time that all processes of a run took, which must end well: `times` tells them in its second line.
+    fn timed_repro(&self) -> f64 {
+        let output = self.run("/bin/sh", &["-c", "dvc repro smoke/dvc.yaml && times"]);
+        ended_well(&output);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let seconds = |time: &str| {
+            let (minutes, seconds) = time.strip_suffix('s')?.split_once('m')?;
+            Some(minutes.parse::<f64>().ok()? * 60.0 + seconds.parse::<f64>().ok()?)
+        };
+        let times: Option<Vec<f64>> = printed.lines().last().unwrap_or_default().split(' ').map(seconds).collect();
+        times.unwrap_or_else(|| panic!("`times` printed something else: {printed}")).iter().sum()
+    }
+
     /// The id of the model that is current after a run which must end well.
     fn shipped(&self) -> String {
         ended_well(&self.repro());
@@ -114,7 +127,9 @@ fn its_own_tests_pass() {
 #[test]
 fn same_seeds_give_the_same_metrics_and_models() {
     let (Some(one), Some(two)) = (Copy::new(), Copy::new()) else { return };
-    assert_eq!(one.shipped(), two.shipped());
+    let seconds = one.timed_repro();
+    assert!(seconds < 180.0, "the smoke profile took {seconds} s of processor time");
+    assert_eq!(one.current(), two.shipped());
     for file in ["metrics.json", "figures.json", "models/v1.onnx", "REPORT.md"].map(|file| format!("work-smoke/{file}")) {
         assert!(one.read(&file) == two.read(&file), "{file} differs between two runs");
     }

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,18 @@ SHAPE = {"embedding": 4, "width": 8, "features": 32, "hidden": 8, "left": 0}
 
 def a_network(left: int = 0) -> network.Network:
     return network.Network.new({**SHAPE, "left": left}, numpy.random.Generator(numpy.random.PCG64(1)))
+
+
+class Environment(unittest.TestCase):
+    def test_package_without_a_hash_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy(HERE / "environment.sh", folder)
+            (Path(folder) / "nothing-1.0-py3-none-any.whl").write_bytes(b"no wheel")
+            (Path(folder) / "requirements.lock").write_text(f"--no-index\n--find-links {folder}\nnothing==1.0\n")
+            done = subprocess.run(["sh", Path(folder) / "environment.sh"], text=True, capture_output=True,
+                                  env={**os.environ, "XDG_CACHE_HOME": folder, "PROVISION_PYTHON": sys.executable})
+            self.assertIn("Hashes are required", done.stderr)
+            self.assertEqual(list(Path(folder).glob("provision/*/complete")), [])
 
 
 class Preprocessing(unittest.TestCase):
