@@ -21,7 +21,7 @@ mod view;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -41,6 +41,7 @@ pub use self::upstream::Upstream;
 use crate::journal::Journal;
 use crate::request::Refusal;
 use crate::service::answer::{answered, json_response, no_route, refused};
+use crate::service::documentation::Description;
 use crate::service::versions::canary;
 
 /// What the experiment compares.
@@ -94,6 +95,30 @@ pub(crate) struct App {
     reached: AtomicBool,
 }
 
+/// What `/api/openapi.json` describes: every path of the app alone.
+pub const ROUTES: [&str; 18] = [
+    "/",
+    "/api/predict",
+    "/api/feedback",
+    "/experiment",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/version",
+    "/model/{path}",
+    "/predict",
+    "/feedback",
+    "/feedback/",
+    "/check",
+    "/check/",
+    "/submit_input",
+    "/send_predict_request",
+    "/api/openapi.json",
+    "/api/docs",
+];
+
+static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| Description::new(include_str!("openapi.json")));
+
 /// The app's routes. Beside a model service elsewhere it also has the probes and metrics of a server of its own; in the model service's
 /// process all that is not the app's is answered by that.
 pub fn router(upstream: Upstream, settings: Settings, draining: Arc<AtomicBool>) -> Result<Router> {
@@ -118,6 +143,8 @@ pub fn router(upstream: Upstream, settings: Settings, draining: Arc<AtomicBool>)
         .route("/", get(page::front).post(page::posted))
         .route("/api/predict", post(api::predict))
         .route("/api/feedback", post(api::feedback))
+        .route("/api/openapi.json", get(async || DESCRIPTION.openapi()))
+        .route("/api/docs", get(async || DESCRIPTION.page("/api/docs")))
         .route("/experiment", get(experiment::show))
         .route("/metrics", get(metrics::tell))
         .route("/model", any(forward::to_model))

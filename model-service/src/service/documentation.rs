@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::MatchedPath;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use handlebars::Handlebars;
@@ -10,28 +9,36 @@ use serde_json::{Value, json};
 
 use super::APP_VERSION;
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    let mut document: Value = serde_json::from_str(include_str!("../openapi.json")).expect("the bundled document is JSON");
-    document["info"]["version"] = APP_VERSION.into();
-    document
-});
-
-static PAGE: LazyLock<String> = LazyLock::new(|| {
-    let mut templates = Handlebars::new();
-    templates.set_strict_mode(true);
-    templates.register_template_string("docs", include_str!("../docs.hbs")).expect("the bundled template is valid");
-    templates.render("docs", &shown(&DOCUMENT)).expect("every name of the template is in its context")
-});
-
-pub(super) async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.to_string()).into_response()
+/// An interface's description.
+pub(crate) struct Description {
+    document: String,
+    page: String,
 }
 
-pub(super) async fn page(path: MatchedPath) -> Response {
-    // The link is relative, since a gateway may serve all of this below a prefix.
-    let html = if path.as_str().ends_with('/') { PAGE.replace("href=\"openapi.json\"", "href=\"../openapi.json\"") } else { PAGE.clone() };
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)], html).into_response()
+pub(super) static SERVICE: LazyLock<Description> = LazyLock::new(|| Description::new(include_str!("../openapi.json")));
+
+impl Description {
+    pub fn new(bundled: &str) -> Self {
+        let mut document: Value = serde_json::from_str(bundled).expect("the bundled document is JSON");
+        document["info"]["version"] = APP_VERSION.into();
+        let mut templates = Handlebars::new();
+        templates.set_strict_mode(true);
+        templates.register_template_string("docs", include_str!("../docs.hbs")).expect("the bundled template is valid");
+        let page = templates.render("docs", &shown(&document)).expect("every name of the template is in its context");
+        Self { document: document.to_string(), page }
+    }
+
+    pub fn openapi(&'static self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.document.as_str()).into_response()
+    }
+
+    pub fn page(&'static self, path: &str) -> Response {
+        // The link is relative, since a gateway may serve all of this below a prefix.
+        let html =
+            if path.ends_with('/') { self.page.replace("href=\"openapi.json\"", "href=\"../openapi.json\"") } else { self.page.clone() };
+        let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+        ([(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)], html).into_response()
+    }
 }
 
 /// The document's operations, each with its example requests and its answers.
@@ -39,7 +46,7 @@ fn shown(document: &Value) -> Value {
     let entries = |value: &Value| value.as_object().cloned().unwrap_or_default();
     let mut operations = Vec::new();
     for (path, item) in entries(&document["paths"]) {
-        for (method, operation) in entries(&item) {
+        for (method, operation) in entries(&item).into_iter().filter(|(method, _)| method != "parameters") {
             let examples: Vec<Value> = entries(&operation["requestBody"]["content"])
                 .into_iter()
                 .flat_map(|(kind, content)| {

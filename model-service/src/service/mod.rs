@@ -5,7 +5,7 @@
 
 mod admin;
 pub(crate) mod answer;
-mod documentation;
+pub(crate) mod documentation;
 mod explain;
 pub(crate) mod overload;
 mod predict;
@@ -27,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use self::answer::refused;
+use self::documentation::SERVICE;
 use crate::app::{self, Settings, Upstream};
 use crate::journal::Journal;
 use crate::listen::{self, Clients, KEPT};
@@ -137,10 +138,10 @@ fn router(service: Arc<Service>) -> Router {
         .route("/readyz", get(routes::ready))
         .route("/version", get(routes::version))
         .route("/metrics", get(routes::tell_metrics))
-        .route("/openapi.json", get(documentation::openapi))
-        .route("/docs", get(documentation::page))
-        .route("/swagger", get(documentation::page))
-        .route("/apidocs/", get(documentation::page))
+        .route("/openapi.json", get(async || SERVICE.openapi()))
+        .route("/docs", get(async || SERVICE.page("/docs")))
+        .route("/swagger", get(async || SERVICE.page("/swagger")))
+        .route("/apidocs/", get(async || SERVICE.page("/apidocs/")))
         .fallback(answer::no_route)
         .method_not_allowed_fallback(async || {
             refused(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "another method is needed here"))

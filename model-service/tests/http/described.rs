@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
+use model_service::app;
 use model_service::service::ROUTES;
 use serde_json::Value;
 
@@ -10,19 +11,56 @@ use crate::python;
 use crate::server::Server;
 
 #[test]
-fn description_has_every_route_and_no_other() {
-    let server = Server::start(&[]);
-    let document = server.get("/openapi.json").value();
-    assert_eq!((&document["openapi"], &document["info"]["version"]), (&"3.1.0".into(), &server.get("/version").value()["app"]));
-    let described: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(described, ROUTES);
-    for (path, item) in document["paths"].as_object().unwrap() {
-        let methods: Vec<&String> = item.as_object().unwrap().keys().collect();
-        for (method, known) in [("GET", "get"), ("POST", "post")] {
-            let refused = server.send(method, path, &[], b"").status == 405;
-            assert_eq!(refused, methods != [known], "{method} {path}");
+fn descriptions_have_every_route_and_no_other() {
+    let service = Server::start(&[]);
+    let app = Server::app(&service.address, &[]);
+    for (server, path, routes) in [(&service, "/openapi.json", &ROUTES[..]), (&app, "/api/openapi.json", &app::ROUTES[..])] {
+        let document = server.get(path).value();
+        assert_eq!((&document["openapi"], &document["info"]["version"]), (&"3.1.0".into(), &server.get("/version").value()["app"]));
+        let described: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+        assert_eq!(described, routes);
+        for (path, item) in document["paths"].as_object().unwrap() {
+            // Every method is the model service's there.
+            if path == "/model/{path}" {
+                continue;
+            }
+            for (method, known) in [("GET", "get"), ("POST", "post")] {
+                let refused = server.send(method, path, &[], b"").status == 405;
+                assert_eq!(refused, item.get(known).is_none(), "{method} {path}");
+            }
         }
     }
+    // The app's own is there too where both are one process.
+    assert_eq!(service.get("/api/openapi.json").body, app.get("/api/openapi.json").body);
+    let page = app.get("/api/docs");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.body.contains("<code>POST /api/feedback</code>") && page.body.contains("href=\"openapi.json\""), "{}", page.body);
+}
+
+#[test]
+fn examples_of_the_apps_description_are_answered_as_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&["--journal", folder.path().to_str().unwrap()]);
+    let mut asked = 0;
+    for (path, item) in server.get("/api/openapi.json").value()["paths"].as_object().unwrap() {
+        let body = &item["post"]["requestBody"]["content"];
+        for (kind, content) in body.as_object().into_iter().flatten() {
+            let value = &content["examples"]["one"]["value"];
+            let Some(fields) = value.as_object() else { continue };
+            let form: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default())).collect();
+            let sent = if kind == "application/json" { value.to_string() } else { form.join("&") };
+            let answer = server.send("POST", path, &[&format!("content-type: {kind}")], sent.as_bytes());
+            assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+            let told = item["post"]["responses"]["200"]["content"].as_object().unwrap();
+            let (kind, told) = told.iter().next().unwrap();
+            assert!(answer.header("content-type").unwrap().starts_with(kind.as_str()), "{path}: {}", answer.head);
+            for name in told["schema"]["required"].as_array().into_iter().flatten() {
+                assert!(answer.value().get(name.as_str().unwrap()).is_some(), "{path}: {name} is not in {}", answer.body);
+            }
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 10);
 }
 
 #[test]
@@ -44,8 +82,9 @@ fn examples_of_the_description_are_answered_as_it_says() {
 }
 
 #[test]
-fn description_is_openapi_3_1() {
-    let document = Server::start(&[]).get("/openapi.json").body;
+fn descriptions_are_openapi_3_1() {
+    let server = Server::start(&[]);
+    let [document, of_the_app] = ["/openapi.json", "/api/openapi.json"].map(|path| server.get(path).body);
     let code = "import json, sys, openapi_spec_validator as v; v.validate(json.load(sys.stdin), cls=v.OpenAPIV31SpecValidator)";
     let check = |document: &str| {
         let mut python = python("openapi", &["openapi-spec-validator==0.9.0"]);
@@ -53,8 +92,10 @@ fn description_is_openapi_3_1() {
         process.stdin.take().unwrap().write_all(document.as_bytes()).unwrap();
         process.wait_with_output().unwrap()
     };
-    let done = check(&document);
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    for document in [&document, &of_the_app] {
+        let done = check(document);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
     let mut broken: Value = serde_json::from_str(&document).unwrap();
     broken["paths"]["/predict"]["post"]["responses"] = Value::Null;
     assert!(!check(&broken.to_string()).status.success(), "the validator accepts anything");

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -102,6 +103,51 @@ fn a_pre_release_moves_no_other_tag_and_what_is_no_version_is_refused() {
     let heavy = release("v1.2.3", &folder.path().join("heavy"), None);
     let said = String::from_utf8_lossy(&heavy.stderr);
     assert!(!heavy.status.success() && said.contains("bytes unpacked, more than 30000000"), "{said}");
+}
+
+/// In a repository of its own, with a Cargo that says what it was to build: the version is the tag's, and nothing but the tag is built.
+#[test]
+fn only_what_the_tag_names_is_built_and_its_version_is_the_tags() {
+    let folder = tempfile::tempdir().unwrap();
+    let [repository, programs, output] = ["repository", "programs", "output"].map(|name| folder.path().join(name));
+    fs::create_dir_all(repository.join("model-service")).unwrap();
+    fs::create_dir(&programs).unwrap();
+    fs::copy(here("release.sh"), repository.join("model-service/release.sh")).unwrap();
+    let cargo = programs.join("cargo");
+    fs::write(&cargo, "#!/bin/sh\necho \"building $PROVISION_VERSION: $*\" >&2\nexit 3\n").unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let git = |words: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=Test", "-c", "user.email=test@example.com"]).args(words).current_dir(&repository);
+        let done = command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").output().unwrap();
+        assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    let released = |tag: &str| {
+        let path = std::env::join_paths(std::iter::once(programs.clone()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
+        let mut command = Command::new(repository.join("model-service/release.sh"));
+        let done = command.arg(tag).arg(&output).env_remove("BINARY").env("PATH", path.unwrap()).output().unwrap();
+        (done.status.code().unwrap(), String::from_utf8(done.stderr).unwrap())
+    };
+    let refused = |tag: &str| {
+        let (code, said) = released(tag);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(&format!("this checkout is not the tag {tag}")) && !said.contains("building"), "{said}");
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message", "One"]);
+    refused("v1.2.3");
+    git(&["tag", "--annotate", "--message", "One", "v1.2.3"]);
+    let (code, said) = released("v1.2.3");
+    assert_eq!(code, 3, "{said}");
+    assert!(said.starts_with("building 1.2.3: build --locked --package model-service --profile service"), "{said}");
+    refused("v1.2.4");
+    fs::write(repository.join("more"), "").unwrap();
+    refused("v1.2.3");
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message", "Two"]);
+    refused("v1.2.3");
+    assert!(fs::read_dir(&output).unwrap().next().is_none());
 }
 
 #[test]
