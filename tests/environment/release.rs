@@ -10,7 +10,7 @@ use super::browser::curl;
 use super::bundled::Bundled;
 use super::disturbances;
 
-const PARTS: [&str; 2] = ["app", "model-service"];
+pub const PARTS: [&str; 2] = ["app", "model-service"];
 
 /// Lines of the journals of a part's pods: URLs that were judged, and ids of answers that were called right.
 fn kept(bundled: &Bundled, part: &str, key: &str) -> BTreeSet<String> {
