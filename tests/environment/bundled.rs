@@ -1,10 +1,10 @@
 //! A copy of the bundled environment, on a network of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -33,6 +33,10 @@ pub const LISTING: &str = "cd /; find etc usr opt root -xdev -printf '%p %C@ %s 
 /// Its machines go when it is dropped.
 pub struct Bundled {
     folder: tempfile::TempDir,
+    /// The user's, where the environment leaves nothing but caches.
+    home: tempfile::TempDir,
+    /// Files of the folder as the test wrote them.
+    written: Mutex<BTreeMap<PathBuf, String>>,
     pub name: String,
     network: String,
     _turn: Turn,
@@ -49,7 +53,14 @@ impl Bundled {
         let folder = tempfile::Builder::new().prefix("provision-test-").tempdir().expect("a folder");
         let network = format!("10.215.{}", std::process::id() % 250 + 1);
         // `t-PID` is how the leavings of a dead test process are known.
-        let bundled = Self { folder, name: format!("t-{}-cluster", std::process::id()), network, _turn: turn };
+        let bundled = Self {
+            folder,
+            home: tempfile::tempdir().expect("a home"),
+            written: Mutex::default(),
+            name: format!("t-{}-cluster", std::process::id()),
+            network,
+            _turn: turn,
+        };
         for part in [
             "playbooks",
             "charts",
@@ -117,7 +128,31 @@ impl Bundled {
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-        fs::write(path, text).expect("written");
+        fs::write(&path, text).expect("written");
+        self.written.lock().expect("written").insert(path, text.to_owned());
+    }
+
+    /// Files of the folder are what the test wrote, and in the home is kubectl's cache at most.
+    #[track_caller]
+    pub fn only_what_the_test_wrote_is_there(&self) {
+        let (mut found, mut folders) = (BTreeMap::new(), vec![self.path().to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+                if path.is_symlink() {
+                    assert_eq!(fs::read_link(&path).ok(), path.file_name().map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name)));
+                } else if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let bytes = fs::read(&path).expect("a file");
+                    found.insert(path, String::from_utf8_lossy(&bytes).into_owned());
+                }
+            }
+        }
+        assert_eq!(found, *self.written.lock().expect("written"));
+        let within =
+            |folder: &Path| fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path()).collect::<Vec<_>>();
+        let (kube, home) = (self.home.path().join(".kube"), within(self.home.path()));
+        assert!(home.iter().all(|path| *path == kube) && within(&kube).iter().all(|path| *path == kube.join("cache")), "{home:?}");
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -129,7 +164,13 @@ impl Bundled {
     /// A command that runs in the folder.
     pub fn surrounded(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(self.path());
+        command.current_dir(self.path()).env("HOME", self.home.path());
+        // What is of use to more than one home.
+        if let Some(home) = std::env::var_os("HOME").map(PathBuf::from) {
+            for (name, folder) in [("XDG_CACHE_HOME", ".cache"), ("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup"), ("GOPATH", "go")] {
+                command.env(name, std::env::var_os(name).unwrap_or_else(|| home.join(folder).into()));
+            }
+        }
         if std::env::var_os("PROVISION_AGENT").is_none() {
             command.env("PROVISION_AGENT", env!("CARGO_BIN_EXE_provision-agent"));
         }

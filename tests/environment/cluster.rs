@@ -1,8 +1,10 @@
 //! From nothing to a page that answers, again without a change, and gone. Real nodes, a real Kubernetes, a real browser.
 
-use std::collections::BTreeSet;
-use std::time::Instant;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::browser::Browser;
@@ -10,13 +12,14 @@ use super::bundled::{Bundled, NODES};
 use super::declared;
 use super::kills::unkilled;
 use super::release;
-use crate::vm::destroy::{difference, snapshot};
+use crate::vm::destroy::{difference, namespaces, snapshot, still_held};
 
 #[test]
 fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_trace() {
     let Some(bundled) = Bundled::new() else { return };
     let own = bundled.environment();
     let before = snapshot(&own);
+    bundled.only_what_the_test_wrote_is_there();
 
     let story = bundled.up();
     assert!(story.contains("✔ release") && story.contains(&format!("page        {}", bundled.page())), "{story}");
@@ -26,12 +29,20 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     assert_eq!(status["url"], bundled.page());
     assert!(status["nodes"].as_array().expect("nodes").iter().all(|node| node["state"] == "ready"), "{status}");
 
-    // Pods run on both workers, and a node may use what its file says.
-    let hosts = bundled.kubectl(&["--namespace", "phishing", "get", "pods", "--output", "jsonpath={.items[*].spec.nodeName}"]);
-    assert_eq!(hosts.split_whitespace().collect::<BTreeSet<_>>(), BTreeSet::from(["worker-1", "worker-2"]));
+    // Each part runs on both workers, and a node may use what its file says.
+    for part in release::PARTS {
+        let label = format!("app.kubernetes.io/component={part}");
+        let path = "jsonpath={.items[*].spec.nodeName}";
+        let hosts = bundled.kubectl(&["--namespace", "phishing", "get", "pods", "--selector", &label, "--output", path]);
+        let mut hosts: Vec<&str> = hosts.split_whitespace().collect();
+        hosts.sort_unstable();
+        assert_eq!(hosts, ["worker-1", "worker-2"], "{part}");
+    }
     for (node, mebibytes) in [("control", 2048.0), ("worker-1", 3072.0), ("worker-2", 3072.0)] {
         bundled.may_use(node, 2.0, mebibytes);
     }
+
+    tokens_live_minutes(&bundled);
 
     // Again: nothing changes, on no node and not in the cluster.
     let (listings, writes) = (bundled.listings(&NODES), bundled.writes());
@@ -39,11 +50,17 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     for name in ["\"provision/", "\"kubectl/"] {
         assert!(writes.iter().any(|write| write.starts_with(name)), "no write of {name}: {writes:?}");
     }
-    let begun = Instant::now();
-    let again = bundled.up();
-    eprintln!("the second `up` took {:.1} s", begun.elapsed().as_secs_f64());
-    assert!(again.starts_with("No changes: "), "{again}");
-    assert!(again.contains("12 objects"), "{again}");
+    // The goal is 5 s in a release build; this one is not, and others work on this machine now and then.
+    let quick = (0..3).any(|_| {
+        let begun = Instant::now();
+        let again = bundled.up();
+        let took = begun.elapsed();
+        eprintln!("the second `up` took {:.1} s", took.as_secs_f64());
+        assert!(again.starts_with("No changes: "), "{again}");
+        assert!(again.contains("12 objects"), "{again}");
+        took < Duration::from_secs(15)
+    });
+    assert!(quick, "nothing was to be done, and yet it took longer than 15 s");
     bundled.untouched(&listings);
     let more: Vec<String> = bundled.writes().split_off(writes.len());
     assert_eq!(more, Vec::<String>::new());
@@ -108,9 +125,26 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     release::the_experiment_counts_every_pod(&bundled);
     release::up_leaves_the_autoscaler_s_number_alone(&bundled);
 
+    let made = namespaces(&own);
     bundled.destroy();
     assert!(!bundled.path().join(".provision").exists(), "a kubeconfig that leads nowhere");
     assert_eq!(difference(&own, &before), Vec::<String>::new());
+    assert_eq!(still_held(&own, &made), Vec::<String>::new());
+    bundled.only_what_the_test_wrote_is_there();
+}
+
+/// Who finds a token later has no use of it: workers join with tokens of ten minutes, and `init` makes one of one.
+fn tokens_live_minutes(bundled: &Bundled) {
+    let kind = "type=bootstrap.kubernetes.io/token";
+    let path = "jsonpath={range .items[*]}{.data.expiration}{\"\\n\"}{end}";
+    let ends = bundled.kubectl(&["--namespace", "kube-system", "get", "secrets", "--field-selector", kind, "--output", path]);
+    let latest = Command::new("date").args(["--utc", "--date", "+10 minutes", "+%Y-%m-%dT%H:%M:%SZ"]).output().expect("date runs").stdout;
+    let latest = String::from_utf8(latest).expect("a date");
+    assert!(!ends.is_empty(), "a worker has just joined with one");
+    for end in ends.lines() {
+        let end = STANDARD.decode(end).ok().and_then(|bytes| String::from_utf8(bytes).ok()).expect("a moment");
+        assert!(end.len() == latest.trim().len() && *end <= *latest.trim(), "{end} is after {latest}");
+    }
 }
 
 const VOLUME: &str = r#"apiVersion: v1

@@ -80,7 +80,7 @@ fn killed_after(bundled: &Bundled, at: Duration) -> (String, bool) {
 }
 
 /// Runs `up` again, and compares what is there then.
-fn completed(bundled: &Bundled, wanted: &State) -> Result<(), String> {
+pub fn completed(bundled: &Bundled, wanted: &State) -> Result<(), String> {
     let ends_well = |arguments: &[&str]| {
         let output = bundled.command(arguments).output().map_err(|error| error.to_string())?;
         let said = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -19,7 +19,7 @@ fn answer(url: &str, body: &Value) -> Option<Value> {
     output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
 }
 
-const PARTS: [&str; 2] = ["app", "model-service"];
+pub const PARTS: [&str; 2] = ["app", "model-service"];
 
 /// Lines of the journals of a part's pods: URLs that were judged, and ids of answers that were called right.
 fn kept(bundled: &Bundled, part: &str, key: &str) -> BTreeSet<String> {
