@@ -50,6 +50,8 @@ fn everything() -> Value {
         "secrets": {"TOKEN": "secret"},
         "existingSecret": "theirs",
         "extraEnv": [{"name": "A", "value": "b"}],
+        "extraVolumes": [{"name": "models", "configMap": {"name": "models"}}],
+        "extraVolumeMounts": [{"name": "models", "mountPath": "/other-models"}],
         "podAnnotations": {"a": "b"},
         "podLabels": {"c": "d"},
     });

@@ -1,12 +1,14 @@
 //! What the bundled release declares, seen to act: journals outlive pods and nodes, pods need no right, installs do not meet.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use provision::vm::process::wait_until;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::browser::curl;
 use super::bundled::Bundled;
@@ -127,6 +129,35 @@ pub fn pods_need_no_right(bundled: &Bundled) {
     assert!(said.contains("in namespace \"kube-system\" violate") && !said.contains("\"phishing\" violate"), "{said}");
 }
 
+/// `create`s or `replace`s the ConfigMap of models: one of those that are shipped.
+fn models(bundled: &Bundled, verb: &str, model: &str) {
+    let file = format!("--from-file={}", shipped(model).display());
+    let words = ["create", "configmap", "models", "--namespace", "phishing", &file, "--dry-run=client", "--output", "yaml"];
+    bundled.write("models-of-a-map.yaml", &bundled.kubectl(&words));
+    bundled.kubectl(&[verb, "--filename", "models-of-a-map.yaml"]);
+}
+
+fn shipped(model: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("model-service/models").join(model).with_extension("onnx")
+}
+
+/// The model of a ConfigMap is served, and the one that takes its place there, by the same process.
+pub fn a_model_follows_its_config_map(bundled: &Bundled) {
+    let pod = "phishing-app-model-service-0";
+    let path = format!("/api/v1/namespaces/phishing/pods/{pod}:8080/proxy/version");
+    let serves = |model: &str| {
+        let told: Value = serde_json::from_str(&bundled.kubectl(&["get", "--raw", &path])).expect("JSON");
+        told["model"]["id"] == hex::encode(Sha256::digest(std::fs::read(shipped(model)).expect("a model")))
+    };
+    assert!(serves("v1"));
+    models(bundled, "replace", "v2");
+    // Its node looks at what a pod is to have when the pod changes, and else once a minute.
+    bundled.kubectl(&["annotate", "pod", pod, "--namespace", "phishing", "look=again"]);
+    assert!(wait_until(Duration::from_secs(120), Duration::from_millis(500), || serves("v2")), "the new model is served");
+    let restarts = "jsonpath={.status.containerStatuses[0].restartCount}";
+    assert_eq!(bundled.kubectl(&["get", "pod", pod, "--namespace", "phishing", "--output", restarts]), "0");
+}
+
 /// Two more releases of the chart, one in the same namespace, one in another: each has its own objects, pods and volumes. The model
 /// service of the latter is the autoscaler's from its first install on.
 pub fn declare_installs_beside_it(bundled: &Bundled) {
@@ -136,8 +167,14 @@ pub fn declare_installs_beside_it(bundled: &Bundled) {
          app: {replicaCount: 1, config: {variant: v1}, resources: {requests: {cpu: 10m}}}\n",
     );
     bundled.write("scaled.yaml", "modelService: {persistence: {enabled: false}, autoscaling: {enabled: true, minReplicas: 2}}\n");
+    bundled.write(
+        "models.yaml",
+        "modelService:\n  config: {model: /other-models}\n  extraVolumes: [{name: models, configMap: {name: models}}]\n  \
+         extraVolumeMounts: [{name: models, mountPath: /other-models}]\n",
+    );
+    models(bundled, "create", "v1");
     let images = "images: {modelService.image: image/model-service, app.image: image/app}";
-    let more = [("phishing-app", "phishing", "beside.yaml"), ("a", "elsewhere", "beside.yaml, scaled.yaml")];
+    let more = [("phishing-app", "phishing", "beside.yaml, models.yaml"), ("a", "elsewhere", "beside.yaml, scaled.yaml")];
     let more = more.map(|(name, namespace, values)| {
         format!("  - {{name: {name}, chart: charts/phishing, namespace: {namespace}, values: [{values}], {images}}}\n")
     });

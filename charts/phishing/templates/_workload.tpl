@@ -113,10 +113,19 @@ spec:
           securityContext:
             {{- toYaml . | nindent 12 }}
           {{- end }}
-          {{- if $stateful }}
+          {{- if or $stateful $part.extraVolumeMounts }}
           volumeMounts:
+            {{- if $stateful }}
             - {name: journal, mountPath: {{ $part.persistence.mountPath }}}
+            {{- end }}
+            {{- with $part.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
           {{- end }}
+      {{- with $part.extraVolumes }}
+      volumes:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       {{- if $values.topologySpread.enabled }}
       topologySpreadConstraints:
         - maxSkew: {{ int $values.topologySpread.maxSkew }}

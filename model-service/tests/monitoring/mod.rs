@@ -45,20 +45,15 @@ impl Drop for Running {
     }
 }
 
-/// The real service, and its address.
-fn service() -> (Running, String) {
+/// The real program with these arguments, and its address.
+fn started(arguments: &[&str]) -> (Running, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_model-service"));
-    command
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--model"])
-        .arg(shipped())
-        .env_clear()
-        .stderr(Stdio::piped());
-    let mut process = command.spawn().unwrap();
+    let mut process = command.args(arguments).args(["--listen", "127.0.0.1:0"]).env_clear().stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(process.stderr.take().unwrap());
     let running = Running(process);
     loop {
         let mut line = String::new();
-        assert!(log.read_line(&mut line).unwrap() > 0, "the service ended");
+        assert!(log.read_line(&mut line).unwrap() > 0, "{arguments:?} ended");
         let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON log line: {line}"));
         if let (Some(address), "serving") = (told["address"].as_str(), told["message"].as_str().unwrap_or_default()) {
             std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
@@ -89,13 +84,17 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    fn scraping(target: &str) -> Self {
+    /// `targets`: an address and its component each.
+    fn scraping(targets: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let labels = json!({"namespace": "n", "app_kubernetes_io_instance": "i", "app_kubernetes_io_component": "model-service"});
+        let targets = targets.iter().map(|(address, component)| {
+            let labels = json!({"namespace": "n", "app_kubernetes_io_instance": "i", "app_kubernetes_io_component": component});
+            json!({"targets": [address], "labels": labels})
+        });
         let settings = json!({
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [chart("alerts.yaml").canonicalize().unwrap()],
-            "scrape_configs": [{"job_name": "phishing", "static_configs": [{"targets": [target], "labels": labels}]}],
+            "scrape_configs": [{"job_name": "phishing", "static_configs": targets.collect::<Vec<_>>()}],
         });
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, settings.to_string()).unwrap();
@@ -155,10 +154,12 @@ const URLS: [&str; 5] = [
 
 #[test]
 fn ten_predictions_are_quiet_the_eleventh_fires_and_every_panel_has_data() {
-    let (_service, address) = service();
-    let prometheus = Prometheus::scraping(&address);
-    let post = |path: &str, body: Value| ask(&address, "POST", path, &body.to_string()).unwrap();
-    let predict = |url: &str| post("/predict", json!({"url": url}));
+    let model = shipped();
+    let (_service, address) = started(&["serve", "--admin", "127.0.0.1:0", "--model", model.to_str().unwrap()]);
+    let (_app, app) = started(&["app", "--model-service", &format!("http://{address}")]);
+    let prometheus = Prometheus::scraping(&[(&address, "model-service"), (&app, "app")]);
+    let post = |address: &str, path: &str, body: Value| ask(address, "POST", path, &body.to_string()).unwrap();
+    let predict = |url: &str| post(&address, "/predict", json!({"url": url}));
     let sum = "sum(model_service_predictions_total)";
     // Counters are there before the first prediction: a scrape knows where they began.
     prometheus.until(sum, "0");
@@ -179,14 +180,15 @@ fn ten_predictions_are_quiet_the_eleventh_fires_and_every_panel_has_data() {
     assert_eq!(prometheus.query(firing), Some(vec![]));
 
     // The eleventh is a person's.
-    let answer: Value = serde_json::from_str(&post("/api/predict", json!({"url": URLS[0]}))).unwrap();
+    let answer: Value = serde_json::from_str(&post(&app, "/api/predict", json!({"url": URLS[0]}))).unwrap();
     let vote = json!({"id": answer["id"], "url": URLS[0], "verdict": answer["verdict"], "feedback": "yes"});
-    assert!(post("/api/feedback", vote).contains("success"));
+    assert!(post(&app, "/api/feedback", vote).contains("success"));
+    prometheus.until(r#"sum(feedback_yes_total{app_kubernetes_io_component="app"})"#, "1");
     prometheus.until(r#"ALERTS{alertname="PhishingManyPredictions", alertstate="firing"}"#, "1");
 
     // Drift is told from 200 predictions on.
     let many: Vec<String> = (0..250).map(|number| format!("http://host-{number}.example.com/path/{number}")).collect();
-    assert!(post("/predict", json!({"urls": many})).contains("host-249"));
+    assert!(post(&address, "/predict", json!({"urls": many})).contains("host-249"));
 
     let dashboard: Value = serde_json::from_slice(&fs::read(chart("dashboard.json")).unwrap()).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
