@@ -56,9 +56,59 @@ enum Act {
     Fact { name: usize, kind: u8 },
     Edit { path: usize, kind: u8 },
     Look { path: usize, name: usize, kind: u8 },
+    System { kind: usize },
     Fail,
     Flush,
 }
+
+/// What no folder can stand for: tasks of a unit, a package, an account, a group and a kernel setting that a node has for them.
+fn systemic() -> [(&'static str, Value); 13] {
+    let settings = "/etc/sysctl.d/90-one.conf";
+    [
+        ("service", json!({"name": "one", "state": "started"})),
+        ("service", json!({"name": "one", "state": "stopped", "enabled": true})),
+        ("systemd", json!({"name": "one", "state": "restarted", "enabled": false})),
+        ("systemd", json!({"name": "one", "masked": true, "state": "stopped"})),
+        ("systemd", json!({"name": "one", "masked": false, "state": "reloaded", "daemon_reload": true})),
+        ("apt", json!({"deb": "/srv/one.deb"})),
+        ("apt", json!({"name": "one", "state": "absent", "purge": true})),
+        ("user", json!({"name": "one", "shell": "/bin/sh", "groups": "two", "append": true})),
+        ("user", json!({"name": "one", "state": "absent", "remove": true})),
+        ("group", json!({"name": "two", "gid": 4242})),
+        ("group", json!({"name": "two", "state": "absent"})),
+        ("sysctl", json!({"name": "net.core.somaxconn", "value": "1234", "sysctl_file": settings})),
+        ("sysctl", json!({"name": "net.core.somaxconn", "state": "absent", "sysctl_file": settings})),
+    ]
+}
+
+/// Each of them one way or the other, by a bit of `starts` each.
+fn systemic_script(starts: u8) -> String {
+    let choices = [
+        ["systemctl unmask --quiet one; systemctl start one", "systemctl stop one"],
+        ["systemctl enable --quiet one", "systemctl disable --quiet one"],
+        ["dpkg --install /srv/one.deb >/dev/null", "dpkg --purge one 2>/dev/null"],
+        ["groupadd --force two; groupmod --gid 4242 two", "userdel one 2>/dev/null; groupdel two 2>/dev/null"],
+        ["id one >/dev/null 2>&1 || useradd --shell /bin/sh --create-home one", "userdel --remove one 2>/dev/null"],
+        ["echo net.core.somaxconn=1234 >/etc/sysctl.d/90-one.conf", "rm -f /etc/sysctl.d/90-one.conf"],
+    ];
+    let unit = "[Service]\\nExecStart=/bin/sleep infinity\\nExecReload=/bin/true\\n[Install]\\nWantedBy=multi-user.target\\n";
+    let about = "Package: one\\nVersion: 1\\nArchitecture: all\\nMaintainer: One <one@example.org>\\nDescription: one\\n";
+    let mut script = format!(
+        "mkdir -p /srv/one/DEBIAN; printf '{about}' >/srv/one/DEBIAN/control; dpkg-deb --build /srv/one /srv/one.deb >/dev/null\n\
+         systemctl unmask --quiet one; printf '{unit}' >/usr/lib/systemd/system/one.service; systemctl daemon-reload\n\
+         sysctl --quiet --write net.core.somaxconn=4096\n"
+    );
+    for (bit, [yes, no]) in choices.iter().enumerate() {
+        script += if starts >> bit & 1 == 1 { yes } else { no };
+        script.push('\n');
+    }
+    script + "true\n"
+}
+
+const STATE: &str = "find /srv/machine -printf '%p %y %m %l %T@ %i\n' | sort; \
+                     systemctl show --property ActiveState,UnitFileState,MainPID,ActiveEnterTimestampMonotonic one; \
+                     dpkg-query --show --showformat '${Status}\n' one; getent passwd one; getent group two; \
+                     sysctl net.core.somaxconn; stat -c '%n %Z' /etc/sysctl.d/* /etc/systemd/system /usr/lib/systemd/system /etc/passwd /etc/group; true";
 
 #[derive(Clone, Debug)]
 struct Task {
@@ -83,10 +133,12 @@ struct World {
     steps: Vec<Step>,
     handlers: Vec<Task>,
     included: Vec<Vec<Task>>,
+    system: u8,
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn act(of_node: bool) -> impl Strategy<Value = Act> {
     let path = 0..PATHS;
+    let systemic = move |kind| if of_node { Act::System { kind } } else { Act::Fail };
     prop_oneof![
         3 => (path.clone(), any::<bool>()).prop_map(|(path, narrow)| Act::Folder { path, narrow }),
         2 => path.clone().prop_map(|path| Act::Gone { path }),
@@ -101,20 +153,20 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0..3_usize, 0..4_u8).prop_map(|(name, kind)| Act::Fact { name, kind }),
         5 => (path.clone(), 0..12_u8).prop_map(|(path, kind)| Act::Edit { path, kind }),
         2 => (path.clone(), 0..3_usize, 0..2_u8).prop_map(|(path, name, kind)| Act::Look { path, name, kind }),
-        1 => Just(Act::Fail),
+        if of_node { 16 } else { 1 } => (0..self::systemic().len()).prop_map(systemic),
         1 => Just(Act::Flush),
     ]
 }
 
-fn task() -> impl Strategy<Value = Task> {
+fn task(of_node: bool) -> impl Strategy<Value = Task> {
     let when = proptest::option::weighted(0.3, (0..3_usize, 0..7_u8));
     let notify = proptest::option::weighted(0.3, 0..2_usize);
     let register = proptest::option::weighted(0.3, 0..3_usize);
-    (act(), when, proptest::bool::weighted(0.15), notify, register, proptest::bool::weighted(0.7))
+    (act(of_node), when, proptest::bool::weighted(0.15), notify, register, proptest::bool::weighted(0.7))
         .prop_map(|(act, when, loops, notify, register, ignore)| Task { act, when, loops, notify, register, ignore })
 }
 
-fn world() -> impl Strategy<Value = World> {
+fn world(of_node: bool) -> impl Strategy<Value = World> {
     let start = prop_oneof![
         3 => Just(Start::Nothing),
         3 => (0..3_u8, any::<bool>()).prop_map(|(content, narrow)| Start::File(content, narrow)),
@@ -122,19 +174,20 @@ fn world() -> impl Strategy<Value = World> {
         2 => (0..3_u8).prop_map(Start::FolderWithFile),
         1 => (0..PATHS).prop_map(Start::Link),
     ];
-    let tasks = |most: usize| proptest::collection::vec(task(), 0..most);
+    let tasks = |most: usize| proptest::collection::vec(task(of_node), 0..most);
     let step = prop_oneof![
-        8 => task().prop_map(Step::Task),
+        8 => task(of_node).prop_map(Step::Task),
         2 => (tasks(4), tasks(3), tasks(2)).prop_map(|(block, rescue, always)| Step::Block(block, rescue, always)),
         1 => (0..3_usize).prop_map(Step::Include),
     ];
     (
         proptest::collection::vec(start, PATHS..=PATHS),
         proptest::collection::vec(step, 1..9),
-        proptest::collection::vec(task(), 2..=2),
-        proptest::collection::vec(proptest::collection::vec(task(), 1..3), 2..=2),
+        proptest::collection::vec(task(of_node), 2..=2),
+        proptest::collection::vec(proptest::collection::vec(task(of_node), 1..3), 2..=2),
+        any::<u8>(),
     )
-        .prop_map(|(starts, steps, handlers, included)| World { starts, steps, handlers, included })
+        .prop_map(|(starts, steps, handlers, included, system)| World { starts, steps, handlers, included, system })
 }
 
 // ---- as files ----
@@ -174,7 +227,7 @@ impl Lab {
     fn elsewhere(world: &World) -> (Self, String) {
         let lab = Self { folder: tempfile::tempdir().expect("a folder"), machine: "/srv/machine".into() };
         lab.write_project(world);
-        let mut script = String::from("rm -rf /srv/machine; mkdir /srv/machine; cd /srv/machine\n");
+        let mut script = systemic_script(world.system) + "rm -rf /srv/machine; mkdir /srv/machine; cd /srv/machine\n";
         for (index, start) in world.starts.iter().enumerate() {
             let file = |content: &u8, path: String| format!("printf '%s' '{}' > {path}\n", content_of(*content));
             script += &match start {
@@ -325,6 +378,10 @@ impl Lab {
                     value["slurp"] = json!({"src": path(*index)});
                 }
                 value["register"] = format!("look{name}").into();
+            }
+            Act::System { kind } => {
+                let (module, arguments) = systemic()[*kind].clone();
+                value[module] = arguments;
             }
             Act::Fail => value["fail"] = json!({"msg": "as asked"}),
             Act::Flush if may_flush => {
@@ -547,7 +604,7 @@ fn runner(cases: u32) -> TestRunner {
 #[test]
 fn an_apply_does_what_its_plan_said() {
     runner(150)
-        .run(&world(), |world| {
+        .run(&world(false), |world| {
             check(&world);
             Ok(())
         })
@@ -568,6 +625,7 @@ fn cases_that_were_found_stay_mended() {
             steps,
             handlers: vec![plain(Act::Fact { name: 0, kind: 0 }); 2],
             included: vec![vec![plain(Act::Fact { name: 0, kind: 0 })]; 2],
+            system: 0,
         }
     };
     let below_a_file = plain(Act::Copy { path: 5, below: true, content: 0 });
@@ -598,7 +656,7 @@ fn cases_that_were_found_stay_mended() {
 
 /// Each task has a path of its own, and nothing depends on what is there.
 fn settled() -> impl Strategy<Value = World> {
-    world().prop_map(|mut world| {
+    world(false).prop_map(|mut world| {
         let mut next = 0;
         world.steps.retain_mut(|step| match step {
             Step::Task(task) => {
@@ -684,7 +742,7 @@ fn an_agent_on_a_node_does_what_it_planned() {
     let mut runner = runner(1);
     let worlds = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
     for _ in 0..worlds {
-        let world = world().new_tree(&mut runner).expect("a world").current();
+        let world = world(true).new_tree(&mut runner).expect("a world").current();
         let (lab, script) = Lab::elsewhere(&world);
         node.nodes.ssh("localhost", &script);
         for entry in fs::read_dir(lab.folder.path().join("project")).expect("listed").flatten() {
@@ -695,7 +753,7 @@ fn an_agent_on_a_node_does_what_it_planned() {
             }
         }
         node.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-        let state = || node.nodes.ssh("localhost", "find /srv/machine -printf '%p %y %m %l %T@ %i\n' | sort");
+        let state = || node.nodes.ssh("localhost", STATE);
         let before = state();
         let plan = node.provision(&["plan", "--json"]);
         let story = |more: &str| format!("{}\n{script}\n{}\n{}\n{more}", lab.playbook(), plan.stdout, plan.stderr);
