@@ -333,7 +333,9 @@ impl Apt {
         ask.repair = None;
         let act = self.apt_get(label.to_owned(), &options, verb, names).effect(Effect::Opaque);
         let mut predicted = progress.on(Outcome::changed());
-        predicted.result.insert("stdout".into(), Value::unknown("what apt-get says"));
+        for name in ["changed", "stdout"] {
+            predicted.result.insert(name.into(), Value::unknown("what apt-get says"));
+        }
         let apt = self.clone();
         let mut plan = Plan::act(vec![Action::Run(ask)], predicted).then(move |outcomes, system| {
             let said = call(outcomes).map(|outcome| text(&outcome.stdout)).unwrap_or_default();

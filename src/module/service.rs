@@ -2,6 +2,7 @@
 
 use super::systemd::{State, Systemd, linked};
 use super::{Context, Entry, Module, Next, Outcome, Plan};
+use crate::program::Value;
 use crate::system::{Accept, Action, Command, Effect, Error, Result};
 
 /// The registry's entry.
@@ -81,7 +82,9 @@ impl Service {
         ask.accept = Accept::Any;
         ask.label = format!("ask whether {} runs", self.systemd.name.as_deref().unwrap_or_default());
         let mut predicted = outcome.clone();
-        predicted.changed = true;
+        if !predicted.changed {
+            predicted = Outcome { changed: true, ..predicted }.with("changed", Value::unknown("whether it runs"));
+        }
         let sleep = std::time::Duration::from_secs(self.sleep.unwrap_or(0).max(0) as u64);
         let asked = actions.len();
         actions.push(Action::Run(ask));

@@ -41,7 +41,9 @@ impl Apt {
             actions.push(Action::Run(command));
         }
         let mut predicted = progress.on(Outcome::changed());
-        predicted.result.insert("stdout".into(), Value::unknown("what the package file holds"));
+        for name in ["changed", "stdout"] {
+            predicted.result.insert(name.into(), Value::unknown("what the package file holds"));
+        }
         let apt = self.clone();
         let mut plan = Plan::act(actions, predicted).then(move |outcomes, system| apt.after_asking(&paths, &fetched, progress, outcomes, system));
         plan.always = true;
