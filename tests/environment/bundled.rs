@@ -132,7 +132,7 @@ impl Bundled {
         self.written.lock().expect("written").insert(path, text.to_owned());
     }
 
-    /// Files of the folder are what the test wrote, and in the home is kubectl's cache at most.
+    /// Files of the folder are what the test wrote, and in the home is at most what kubectl and Go keep there for themselves.
     #[track_caller]
     pub fn only_what_the_test_wrote_is_there(&self) {
         let (mut found, mut folders) = (BTreeMap::new(), vec![self.path().to_owned()]);
@@ -149,10 +149,14 @@ impl Bundled {
             }
         }
         assert_eq!(found, *self.written.lock().expect("written"));
-        let within =
-            |folder: &Path| fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path()).collect::<Vec<_>>();
-        let (kube, home) = (self.home.path().join(".kube"), within(self.home.path()));
-        assert!(home.iter().all(|path| *path == kube) && within(&kube).iter().all(|path| *path == kube.join("cache")), "{home:?}");
+        let entries = |folder: &str| {
+            let entries = fs::read_dir(self.home.path().join(folder)).into_iter().flatten();
+            entries.map(|entry| Path::new(folder).join(entry.expect("an entry").file_name())).collect::<BTreeSet<_>>()
+        };
+        let left: BTreeSet<PathBuf> = ["", ".kube", ".config", ".config/go"].into_iter().flat_map(entries).collect();
+        // Go counts in every home how often it was asked for its version.
+        let known = [".kube", ".kube/cache", ".config", ".config/go", ".config/go/telemetry"].map(PathBuf::from);
+        assert_eq!(left.difference(&known.into()).collect::<Vec<_>>(), Vec::<&PathBuf>::new());
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
