@@ -1,7 +1,7 @@
 //! The folded-table kernel: this family's graph in microseconds, without a graph at run time.
 //!
 //! Embedding and convolution are linear and follow one another, so what an id adds to a feature at a place of the window is one
-//! number: the table `[width][vocabulary][features]`, made at load. A position of the convolution is then `width` row additions,
+//! number: the table `[vocabulary][width][features]`, made at load. A position of the convolution is then `width` row additions,
 //! and every window past the end of the URL gives the same row, which is computed once. Both are exact, rounding apart.
 
 mod family;
@@ -30,15 +30,17 @@ impl Kernel {
         Ok(Self { folded: Folded::new(&family::read(model)?) })
     }
 
-    /// The ids as rows of the table: with the convolution's own padding, and as much of the URL's as can make a difference.
-    fn sequence(&self, ids: &[i32; POSITIONS], sequence: &mut Vec<u16>) {
+    /// Where the table's rows of each id begin: with the convolution's own padding, and as much of the URL as can make a difference.
+    fn sequence(&self, ids: &[i32; POSITIONS], sequence: &mut Vec<u32>) {
         let folded = &self.folded;
         let end = ids.iter().rposition(|id| *id != PAD).map_or(0, |last| last + 1);
         let kept = POSITIONS.min(end + folded.width);
+        let rows = folded.bias.len() * folded.width;
+        let start = |id: u16| u32::from(id) * rows as u32;
         sequence.clear();
-        sequence.extend(std::iter::repeat_n(folded.nothing, folded.left));
-        sequence.extend(ids[..kept].iter().map(|id| *id as u16));
-        sequence.extend(std::iter::repeat_n(folded.nothing, folded.right));
+        sequence.extend(std::iter::repeat_n(start(folded.nothing), folded.left));
+        sequence.extend(ids[..kept].iter().map(|id| start(*id as u16)));
+        sequence.extend(std::iter::repeat_n(start(folded.nothing), folded.right));
     }
 }
 

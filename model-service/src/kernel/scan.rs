@@ -6,8 +6,8 @@ use super::fold::Folded;
 pub(super) const LANES: usize = 32;
 pub(super) type Block = [f32; LANES];
 
-/// The logit of a sequence of table rows; `features` is a buffer for the strongest answer of each feature.
-pub(super) fn logit(folded: &Folded, sequence: &[u16], features: &mut Vec<Block>) -> f32 {
+/// The logit of a sequence of characters, each as the place of its rows in the table; `features` is a buffer for the strongest answer of each feature.
+pub(super) fn logit(folded: &Folded, sequence: &[u32], features: &mut Vec<Block>) -> f32 {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         #[expect(unsafe_code, reason = "the processor was asked for AVX2 in the line above")]
@@ -18,20 +18,21 @@ pub(super) fn logit(folded: &Folded, sequence: &[u16], features: &mut Vec<Block>
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn with_avx2(folded: &Folded, sequence: &[u16], features: &mut Vec<Block>) -> f32 {
+fn with_avx2(folded: &Folded, sequence: &[u32], features: &mut Vec<Block>) -> f32 {
     compute(folded, sequence, features)
 }
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "it is to be compiled with the instructions of each caller")]
-fn compute(folded: &Folded, sequence: &[u16], features: &mut Vec<Block>) -> f32 {
+fn compute(folded: &Folded, sequence: &[u32], features: &mut Vec<Block>) -> f32 {
     features.clear();
-    for (table, bias) in folded.table.chunks_exact(folded.width * folded.vocabulary).zip(&folded.bias) {
-        let strongest = strongest(table, folded.vocabulary, folded.width, sequence);
+    for (block, bias) in folded.bias.iter().enumerate() {
+        let strongest = strongest(folded, block, sequence);
         features.push(std::array::from_fn(|lane| (strongest[lane] + bias[lane]).max(0.0)));
     }
     let inputs = features.as_flattened();
-    let mut logit = folded.output_bias;
+    // Lane by lane to the end: a sum across lanes in between would keep the compiler from vector registers.
+    let mut answers = [0.0; LANES];
     for ((weights, bias), output) in folded.hidden.chunks_exact(inputs.len()).zip(&folded.hidden_bias).zip(&folded.output) {
         let mut sum = *bias;
         for (input, row) in inputs.iter().zip(weights) {
@@ -40,21 +41,22 @@ fn compute(folded: &Folded, sequence: &[u16], features: &mut Vec<Block>) -> f32 
             }
         }
         for lane in 0..LANES {
-            logit += sum[lane].max(0.0) * output[lane];
+            answers[lane] += sum[lane].max(0.0) * output[lane];
         }
     }
-    logit
+    folded.output_bias + answers.iter().sum::<f32>()
 }
 
-/// For each lane the largest sum of `width` rows over all windows of the sequence.
+/// For each lane of a block of features the largest sum of `width` rows over all windows of the sequence.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "it is to be compiled with the instructions of each caller")]
-fn strongest(table: &[Block], vocabulary: usize, width: usize, sequence: &[u16]) -> Block {
+fn strongest(folded: &Folded, block: usize, sequence: &[u32]) -> Block {
+    let rows = &folded.table[block * folded.width..];
     let mut strongest = [f32::NEG_INFINITY; LANES];
-    for window in sequence.windows(width) {
+    for window in sequence.windows(folded.width) {
         let mut sum = [0.0; LANES];
-        for (rows, id) in table.chunks_exact(vocabulary).zip(window) {
-            let row = &rows[usize::from(*id)];
+        for (place, start) in window.iter().enumerate() {
+            let row = &rows[*start as usize + place];
             for lane in 0..LANES {
                 sum[lane] += row[lane];
             }
