@@ -8,6 +8,7 @@
 
 pub mod app;
 pub mod explain;
+mod front;
 pub mod health;
 pub mod image;
 pub mod journal;

@@ -1,5 +1,6 @@
 //! Connections: how many, how long they may be silent, and how they end.
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -7,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
+use crate::front::Front;
 use crate::quiet::Quiet;
 use crate::unread::{self, Unread};
 
@@ -67,8 +68,8 @@ pub(crate) fn is_crowded() -> bool {
 /// Serve until `stop` ends and every connection has had its answer.
 ///
 /// A head that does not come in time is answered 408.
-/// What is no request is refused by the router too, so that this answer has what every answer has.
-pub(crate) async fn serve(listener: TcpListener, router: Router, clients: Clients, stop: impl Future<Output = ()>) {
+/// What is no request is refused by the front too, so that this answer has what every answer has.
+pub(crate) async fn serve(listener: TcpListener, front: Front, clients: Clients, stop: impl Future<Output = ()>) {
     let [kept, passing] = [clients.kept, PASSING].map(|places| Arc::new(Semaphore::new(places)));
     let (stopping, stopped) = watch::channel(false);
     let mut stop = pin!(stop);
@@ -88,7 +89,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, clients: Client
         match accepted {
             Ok((stream, _)) => {
                 let head = if is_kept { clients.head } else { clients.head.min(IN_PASSING) };
-                let connection = answer(stream, router.clone(), head, is_kept, stopped.clone());
+                let connection = answer(stream, front.clone(), head, is_kept, stopped.clone());
                 let is_crowded = !is_kept && passing.available_permits() < PASSING - CROWD;
                 tokio::spawn(async move {
                     let _place = place;
@@ -109,17 +110,21 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, clients: Client
     let _ = passing.acquire_many(PASSING as u32).await;
 }
 
-async fn answer(stream: TcpStream, router: Router, head: Duration, is_kept: bool, mut stopped: watch::Receiver<bool>) {
+async fn answer(stream: TcpStream, front: Front, head: Duration, is_kept: bool, mut stopped: watch::Receiver<bool>) {
     // An answer is one small packet: waiting for more would only delay it.
     let _ = stream.set_nodelay(true);
     // Who does not read an answer must not hold it for ever.
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(head));
+    let asked = service_fn(|request| {
+        let front = front.clone();
+        async { Ok::<_, Infallible>(front.answer(request).await) }
+    });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
         .max_buf_size(BUFFER)
         .keep_alive(is_kept)
-        .serve_connection(TokioIo::new(Quiet::new(stream)), TowerToHyperService::new(router.clone()));
+        .serve_connection(TokioIo::new(Quiet::new(stream)), asked);
     let mut running = Pin::new(&mut connection);
     let ended = tokio::select! {
         ended = running.as_mut() => ended,
@@ -133,6 +138,6 @@ async fn answer(stream: TcpStream, router: Router, head: Duration, is_kept: bool
     let left = connection.into_parts();
     let io = left.io.into_inner();
     if let Some(unread) = Unread::of(&error, io.withheld, &left.read_buf, head) {
-        unread::refuse(io.into_inner(), router, unread).await;
+        unread::refuse(io.into_inner(), front, unread).await;
     }
 }

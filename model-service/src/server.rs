@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::Router;
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
+use crate::front::Front;
 use crate::listen::{self, Clients};
 
 /// How long a server that is told to stop waits for its clients.
@@ -21,9 +21,9 @@ pub struct Drain {
 }
 
 /// Serve until `stop` ends, then drain: `draining` is set first.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     clients: Clients,
     draining: Arc<AtomicBool>,
     drain: Drain,
@@ -38,7 +38,7 @@ pub async fn serve(
         // Nobody waits any more only if the server has ended first.
         let _ = closing.send(());
     };
-    let served = listen::serve(listener, router, clients, stopping);
+    let served = listen::serve(listener, front, clients, stopping);
     let too_late = async {
         if closed.await.is_err() {
             std::future::pending::<()>().await;

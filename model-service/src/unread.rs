@@ -1,10 +1,9 @@
 //! A request that never came whole, or is none: refused like every other one, and the connection ends.
 
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -13,9 +12,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tower::ServiceExt as _;
 use tracing::debug;
 
+use crate::front::Front;
 use crate::request::Refusal;
 
 /// Instead of the request that could not be read: no route has this path, so it comes to `service::answer::no_route`.
@@ -58,20 +57,20 @@ fn has_begun(read: &[u8]) -> bool {
     read.iter().any(|byte| !b"\r\n".contains(byte))
 }
 
-/// Answers as the router does, which puts the versions on it, and closes.
-pub(crate) async fn refuse(stream: TcpStream, router: Router, unread: Unread) {
-    if let Ok(Err(error)) = timeout(2 * PATIENCE, answer(stream, router, unread)).await {
+/// Answers as the front does, which puts the versions on it, and closes.
+pub(crate) async fn refuse(stream: TcpStream, front: Front, unread: Unread) {
+    if let Ok(Err(error)) = timeout(2 * PATIENCE, answer(stream, front, unread)).await {
         debug!(%error, "a refused client has gone");
     }
 }
 
-async fn answer(stream: TcpStream, router: Router, unread: Unread) -> io::Result<()> {
+async fn answer(stream: TcpStream, front: Front, unread: Unread) -> io::Result<()> {
     let (read, write) = stream.into_split();
     let io = tokio::io::join(INSTEAD.chain(read), write);
-    let asked = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
+    let asked = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(unread.clone());
-        router.clone().oneshot(request)
+        let front = front.clone();
+        async { Ok::<_, Infallible>(front.answer(request).await) }
     });
     let connection = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(io), asked);
     let answered = connection.without_shutdown().await.map_err(io::Error::other)?;

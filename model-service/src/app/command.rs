@@ -97,6 +97,6 @@ impl App {
         info!(address = %listener.local_addr()?, variant, model_service = self.model_service, app = versions::APP, "serving");
         let [head, notice] = [self.head_timeout_ms, self.drain_notice_ms].map(Duration::from_millis);
         let drain = Drain { notice, open: Limits::default().drain };
-        server::serve(listener, router, Clients { kept: self.connections, head }, draining, drain, stop).await
+        server::serve(listener, router.into(), Clients { kept: self.connections, head }, draining, drain, stop).await
     }
 }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
@@ -205,14 +205,10 @@ async fn observed(State(app): State<Arc<App>>, request: Request, next: Next) -> 
         Method::HEAD => "HEAD",
         _ => "other",
     };
-    let mut response = answered(request, next).await;
+    let mut response = answered(next.run(request)).await;
     // What is not the app's is counted by the model service.
     if let Some(route) = route.filter(|_| response.extensions().get::<forward::Forwarded>().is_none()) {
         app.metrics.answered(route, method, response.status().as_u16());
-    }
-    if response.status() == StatusCode::REQUEST_TIMEOUT {
-        // As RFC 9110, 15.5.9 asks; what came of this request is not read on.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let headers = response.headers_mut();
     // Of whom the client talked to, also where the model service has answered through it.

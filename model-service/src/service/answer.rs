@@ -7,9 +7,7 @@ use std::task::Poll;
 
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde_json::json;
@@ -38,15 +36,20 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
     retry_after(json_response(refusal.status, &json!({"error": {"code": refusal.code, "message": refusal.message}})))
 }
 
-/// The answer to a request; a panic on the way is one too, and its message is in the log.
-pub(crate) async fn answered(request: Request, next: Next) -> Response {
-    let mut running = pin!(next.run(request));
+/// The answer that comes of a request; a panic on the way is one too, and its message is in the log.
+pub(crate) async fn answered(running: impl Future<Output = Response>) -> Response {
+    let mut running = pin!(running);
     let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(panic) => Poll::Ready(Err(panic)),
     });
     let broken = |_| refused(&Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this request could not be answered"));
-    caught.await.unwrap_or_else(broken)
+    let mut response = caught.await.unwrap_or_else(broken);
+    if response.status() == StatusCode::REQUEST_TIMEOUT {
+        // As RFC 9110, 15.5.9 asks; what came of this request is not read on.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// What no route answers: another path, or a request that could not be read.

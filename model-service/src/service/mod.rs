@@ -28,7 +28,8 @@ use tokio::sync::Semaphore;
 
 use self::answer::refused;
 use self::documentation::SERVICE;
-use crate::app::{self, Settings, Upstream};
+use crate::app::{self, Settings, Upstream, Variant};
+use crate::front::Front;
 use crate::journal::Journal;
 use crate::listen::{self, Clients, KEPT};
 use crate::metrics::Metrics;
@@ -80,12 +81,14 @@ pub struct Setup {
     pub app: Settings,
 }
 
-struct Service {
+pub(crate) struct Service {
     models: Arc<Models>,
     metrics: Arc<Metrics>,
     limits: Limits,
     /// Whether this instance is the canary, as `x-canary` tells.
     canary: bool,
+    /// What the app in this process shows, as `x-app-variant` tells.
+    variant: Variant,
     workers: Arc<Semaphore>,
     queue: Semaphore,
     pulse: Pulse,
@@ -103,6 +106,7 @@ pub async fn serve(listener: TcpListener, setup: Setup, stop: impl Future<Output
         models: Arc::new(Models::new(model)),
         metrics: Arc::new(Metrics::new(APP_VERSION)),
         canary: app.canary,
+        variant: app.variant,
         workers: Arc::new(Semaphore::new(limits.workers.get())),
         queue: Semaphore::new(limits.queue),
         pulse: Pulse::default(),
@@ -119,10 +123,10 @@ pub async fn serve(listener: TcpListener, setup: Setup, stop: impl Future<Output
         beside.spawn(swap::watch(folder, wanted, Arc::clone(&service.models), Arc::clone(&service.metrics)));
     }
     if let Some(listener) = admin {
-        beside.spawn(listen::serve(listener, admin::router(Arc::clone(&service)), clients, std::future::pending()));
+        beside.spawn(listen::serve(listener, admin::router(Arc::clone(&service)).into(), clients, std::future::pending()));
     }
-    let router = app::router(Upstream::Here(router(service)), app, Arc::clone(&draining))?;
-    server::serve(listener, router, clients, draining, Drain { notice, open }, stop).await
+    let router = app::router(Upstream::Here(router(Arc::clone(&service))), app, Arc::clone(&draining))?;
+    server::serve(listener, Front::new(router, service), clients, draining, Drain { notice, open }, stop).await
 }
 
 /// The paths that are told apart in metrics; `/openapi.json` describes each.

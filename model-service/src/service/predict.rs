@@ -44,7 +44,11 @@ pub(super) async fn predict(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match predicted(&service, &served, &headers, body).await {
+    answer(&service, &served, &headers, body).await
+}
+
+pub(super) async fn answer(service: &Service, served: &Arc<Served>, headers: &HeaderMap, body: Body) -> Response {
+    match predicted(service, served, headers, body).await {
         Ok(response) => response,
         Err(refusal) => refused(&refusal),
     }

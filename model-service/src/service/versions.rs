@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::answer::answered;
-use super::{APP_VERSION, ROUTES, Service};
+use super::{APP_VERSION, ROUTES, Service, predict};
 use crate::metrics::Answered;
 use crate::swap::Served;
 
@@ -24,15 +24,32 @@ pub(super) async fn observed(State(service): State<Arc<Service>>, mut request: R
     };
     let served = service.models.current();
     request.extensions_mut().insert(Arc::clone(&served));
-    let response = answered(request, next).await;
-    service.metrics.requests.get_or_create(&Answered { route, method, status: response.status().as_u16() }).inc();
-    marked(&service, &served, response)
+    let response = answered(next.run(request)).await;
+    counted(&service, &served, route, method, response)
 }
 
 /// The versions on the administration's answers, with the model that is current after it. They are not counted.
 pub(super) async fn told(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let response = answered(request, next).await;
+    let response = answered(next.run(request)).await;
     marked(&service, &service.models.current(), response)
+}
+
+impl Service {
+    /// What the routes answer to `POST /predict`.
+    pub(crate) async fn answer_prediction(&self, request: Request) -> Response {
+        let served = self.models.current();
+        let (head, body) = request.into_parts();
+        let response = answered(predict::answer(self, &served, &head.headers, body)).await;
+        let mut response = counted(self, &served, "/predict", "POST", response);
+        // The app's in this process, which it puts on what comes by its routes.
+        response.headers_mut().insert("x-app-variant", HeaderValue::from_static(self.variant.name()));
+        response
+    }
+}
+
+fn counted(service: &Service, served: &Served, route: &'static str, method: &'static str, response: Response) -> Response {
+    service.metrics.requests.get_or_create(&Answered { route, method, status: response.status().as_u16() }).inc();
+    marked(service, served, response)
 }
 
 fn marked(service: &Service, served: &Served, mut response: Response) -> Response {

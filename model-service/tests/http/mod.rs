@@ -70,6 +70,45 @@ fn versions_are_on_every_answer() {
     assert_eq!(Server::start(&["--canary", "false"]).get("/").header("x-canary"), Some("stable"));
 }
 
+/// A body of plain `application/json` does not go by the routes.
+#[test]
+fn prediction_is_the_same_by_whichever_way_it_comes() {
+    let server = Server::start(&["--canary", "--variant", "v1"]);
+    let full = Server::start(&["--queue", "0"]);
+    let large = format!(r#"{{"url":"{}"}}"#, "a".repeat(10_000));
+    let many = format!(r#"{{"urls":[{}"{PHISHING}"]}}"#, r#""a.example","#.repeat(40));
+    let two_mebibytes = vec![b' '; 2 << 20];
+    for (server, body) in [
+        (&server, br#"{"url":"a.example"}"#.as_slice()),
+        (&server, br#"{"urls":["a.example","b.example"]}"#),
+        (&server, br#"{"model_name":"a","input_url":"b.example"}"#),
+        (&server, br#"{"data":["a.example"]}"#),
+        (&server, many.as_bytes()),
+        (&server, b"{"),
+        (&server, b"\xff"),
+        (&server, b""),
+        (&server, br#"{"uri":"a"}"#),
+        (&server, br#"{"url":" "}"#),
+        (&server, large.as_bytes()),
+        (&server, &two_mebibytes),
+        (&full, br#"{"url":"a.example"}"#),
+    ] {
+        let [at_once, by_routes] = ["application/json", "application/json; charset=utf-8"].map(|kind| {
+            let answer = server.send("POST", "/predict?a=b", &[&format!("content-type: {kind}")], body);
+            let mut head: Vec<String> =
+                answer.head.lines().filter(|line| !line.starts_with("date: ")).map(str::to_ascii_lowercase).collect();
+            head.sort();
+            (head, answer.body)
+        });
+        assert_eq!(at_once, by_routes);
+    }
+    let metrics = server.metrics("text/plain").body;
+    for (status, count) in [(200, 10), (400, 6), (413, 4), (422, 4)] {
+        let line = format!("model_service_http_requests_total{{route=\"/predict\",method=\"POST\",status=\"{status}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
+    }
+}
+
 #[test]
 fn runtime_that_was_asked_for_computes_and_is_told() {
     let [kernel, tract] = ["kernel", "tract"].map(|runtime| {
