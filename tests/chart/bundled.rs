@@ -148,6 +148,14 @@ fn many_installs_in_one_namespace_share_no_object_and_no_pod() {
             let id = format!("{} {}", object.kind(), object.name());
             assert!(object.name().len() <= 52, "{id}: what a StatefulSet makes of its name is a label, of 63 characters at most");
             assert_eq!(names.insert(id, name.to_owned()), None, "{} of {name}", object.name());
+            // A Grafana that reads those of all installs has them in one folder, and knows a dashboard by its uid and title.
+            for (file, text) in object.value["data"].as_object().into_iter().flatten().filter(|(key, _)| key.contains('.')) {
+                let dashboard: Value = serde_json::from_str(text.as_str().expect("text")).unwrap_or_default();
+                let known = ["uid", "title"].into_iter().filter_map(|field| dashboard[field].as_str());
+                for word in known.chain([file.as_str()]) {
+                    assert_eq!(names.insert(format!("word {word}"), name.to_owned()), None, "{word} of {name}");
+                }
+            }
             let labels = &object.value["metadata"]["labels"];
             assert_eq!(labels["app.kubernetes.io/instance"], *name);
             assert_eq!(labels["helm.sh/chart"], "phishing-0.2.0");
@@ -305,9 +313,14 @@ fn monitoring_is_the_chart_s_files_wherever_it_is_rendered() {
     let file = |name: &str| std::fs::read_to_string(folder().join("files").join(name)).expect("readable");
     let objects = render(&everything());
     let rules = of(&objects, "ConfigMap", "phishing-alerts")["data"]["phishing-phishing.yaml"].as_str().expect("rules");
-    let dashboard = of(&objects, "ConfigMap", "phishing-dashboard")["data"]["phishing.json"].as_str().expect("a dashboard");
+    let dashboard = of(&objects, "ConfigMap", "phishing-dashboard")["data"]["phishing-phishing.json"].as_str().expect("a dashboard");
     assert!(rules.starts_with(file("alerts.yaml").trim()), "{rules}");
-    assert_eq!(dashboard.trim(), file("dashboard.json").trim());
+    let [mut own, given]: [Value; 2] = [file("dashboard.json").as_str(), dashboard].map(|text| serde_json::from_str(text).expect("JSON"));
+    assert_eq!(given["title"], "Phishing: phishing/phishing");
+    for field in ["uid", "title"] {
+        own[field] = given[field].clone();
+    }
+    assert_eq!(given, own);
     let rules: Value = serde_yaml::from_str(rules).expect("YAML");
     assert_eq!(of(&objects, "PrometheusRule", "phishing")["spec"], rules);
     let expected = rules["groups"][1]["rules"].as_array().expect("rules");

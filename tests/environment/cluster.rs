@@ -80,6 +80,11 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     browser.write("#url", "http://192.0.2.7/paypal/webscr/login.php");
     browser.click("button");
     assert_eq!(browser.text("#verdict").to_lowercase(), "phishing");
+    // It shows what runs: the version that the images are made with, and the model by its content.
+    let shown = browser.text(".versions");
+    assert!(shown.contains(&format!("App {}", env!("CARGO_PKG_VERSION"))), "{shown}");
+    let title = json!({"script": "return document.querySelector('.versions span').title", "args": []});
+    assert_eq!(browser.post("execute/sync", &title), release::model_id("v2"));
     drop(browser);
 
     declared::acts(&bundled);

@@ -6,11 +6,21 @@ use provision::vm::process::wait_until;
 
 use super::bundled::Bundled;
 
-/// Of each process of ours on a node: how its root is mounted, who it is, its limit of memory, and whether it may get more rights.
-const PROCESSES: &str = r#"for pid in $(pidof model-service); do
+/// Of each process of ours on a node: how its root is mounted, its limits of memory and processor time (µs of 100 ms), whether it has a
+/// token of the API server, who it is, and whether it may get more rights.
+const PROCESSES: &str = r#"limit() { # of version 1: a controller and its file
+    group=$(awk -F: -v controller="$1" '{split($2, of, ","); for (one in of) if (of[one] == controller) print $3}' /proc/$pid/cgroup)
+    cat /sys/fs/cgroup/$1$group/$2
+}
+for pid in $(pidof model-service); do
     root=$(awk '$5 == "/" {print $6}' /proc/$pid/mountinfo | cut -d, -f1)
-    group=$(awk -F: '$2 == "memory" {print $3}' /proc/$pid/cgroup)
-    echo $(tr '\0' '\n' < /proc/$pid/cmdline | sed -n 2p) $root $(cat /sys/fs/cgroup/memory$group/memory.limit_in_bytes) \
+    if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+        group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$pid/cgroup)
+        limits="$(cat $group/memory.max) $(cut -d' ' -f1 $group/cpu.max)"
+    else
+        limits="$(limit memory memory.limit_in_bytes) $(limit cpu cpu.cfs_quota_us)"
+    fi
+    echo $(tr '\0' '\n' < /proc/$pid/cmdline | sed -n 2p) $root $limits $(grep -c serviceaccount /proc/$pid/mountinfo) \
         $(awk '/^(Uid|NoNewPrivs|CapEff|Seccomp):/ {print $2}' /proc/$pid/status)
 done | sort"#;
 
@@ -46,14 +56,19 @@ pub fn acts(bundled: &Bundled) {
         let processes = bundled.on(worker, PROCESSES);
         let rights = "65532 0000000000000000 1 2";
         for line in processes.lines() {
-            let limit = if line.starts_with("app ") { 96 << 20 } else { 128 << 20 };
+            let (memory, time) = if line.starts_with("app ") { (96 << 20, 50_000) } else { (128 << 20, 100_000) };
             let part = line.split(' ').next().unwrap_or_default();
-            assert_eq!(line, format!("{part} ro {limit} {rights}"), "{worker}: {processes}");
+            assert_eq!(line, format!("{part} ro {memory} {time} 0 {rights}"), "{worker}: {processes}");
         }
         assert!(processes.lines().count() >= 1, "{worker}: {processes}");
     }
 
-    // The app's other pod is needed while this one hangs.
+    // Nobody is sent to it any more, and the app's other pod is needed while this one hangs.
+    let ready = "jsonpath={range .items[*].endpoints[*]}{.targetRef.name}={.conditions.ready} {end}";
+    let words =
+        ["get", "endpointslices", "--namespace", "phishing", "--selector", "kubernetes.io/service-name=phishing-app", "--output", ready];
+    let left_out = || bundled.kubectl(&words).contains("phishing-app-1=false");
+    assert!(wait_until(Duration::from_secs(60), Duration::from_millis(200), left_out), "{}", bundled.kubectl(&words));
     let evict = |pod: &str| {
         let eviction = format!(r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{pod}","namespace":"phishing"}}}}"#);
         bundled.write("eviction.json", &eviction);
@@ -62,9 +77,11 @@ pub fn acts(bundled: &Bundled) {
     };
     let first = evict("phishing-model-service-0");
     assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
-    let second = evict("phishing-model-service-1");
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(!second.status.success() && said.contains("disruption budget"), "{said}");
+    for needed in ["phishing-model-service-1", "phishing-app-0"] {
+        let refused = evict(needed);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("disruption budget"), "{needed}: {said}");
+    }
 
     let restarted = || restarts().parse::<u32>().is_ok_and(|now| now == before + 1);
     assert!(wait_until(Duration::from_secs(150), Duration::from_secs(1), restarted), "a pod that hangs is started anew: {}", restarts());

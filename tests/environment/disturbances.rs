@@ -54,12 +54,13 @@ pub fn a_short_cut_is_not_noticed(bundled: &Bundled) {
     up.ended();
 }
 
-/// Longer: this host is told of with the reason, the others are done.
+/// Longer: this host is told of with the reason, the others are done, though kubeadm had been interrupted on one.
 pub fn a_long_cut_is_told(bundled: &Bundled) {
     let mut up = bundled.begin_up();
     up.until("control_plane : Mark it as built");
     let _cut = Cut::of(bundled, "worker-2");
     let (code, story) = up.ended();
+    assert!(story.contains("control_plane : Clear away what an interrupted build left"), "{story}");
     lost(code, &story, "worker-2");
     assert_eq!(bundled.on("control", "kubectl get nodes --output name"), "node/control\nnode/worker-1\n");
 }
@@ -91,6 +92,19 @@ fn lost(code: Option<i32>, story: &str, node: &str) {
     assert_eq!(code, Some(UNREACHABLE), "{story}");
     let told: Vec<&str> = story.lines().filter(|line| line.contains("UNREACHABLE!")).collect();
     assert!(!told.is_empty() && told.iter().all(|line| line.starts_with(&format!("fatal: [{node}]: "))), "{story}");
+}
+
+/// Ctrl-C while a node runs what this pattern matches: it runs no longer.
+pub fn an_interrupt_ends(bundled: &Bundled, after: &str, node: &str, pattern: &str) {
+    let mut up = bundled.begin_up();
+    up.until(after);
+    let works =
+        || bundled.command(&["ssh", node, "--", &format!("pgrep -f '{pattern}'")]).output().is_ok_and(|output| output.status.success());
+    assert!(wait_until(Duration::from_secs(60), Duration::from_millis(10), works), "{node} never ran {pattern}:\n{}", up.story());
+    up.signal(Signal::SIGINT);
+    let (code, story) = up.ended();
+    assert_eq!(code, Some(INTERRUPTED), "{story}");
+    assert!(wait_until(Duration::from_secs(5), Duration::from_millis(100), || !works()), "{node} still runs {pattern}");
 }
 
 /// Ctrl-C after the hosts, while the cluster is waited for.

@@ -78,6 +78,25 @@ pub fn what_was_acknowledged_outlives_pods_and_a_restart_of_their_node(bundled: 
         acknowledged = note(ask(number));
     }
     all_kept(&acknowledged);
+    // A pod that is asked to end answers until nobody is sent to it any more.
+    let meanwhile = std::thread::scope(|scope| {
+        let asking = scope
+            .spawn(|| (200..).take_while(|_| !ended.load(Ordering::Relaxed)).map(|number| (number, asked(number))).collect::<Vec<_>>());
+        for part in PARTS {
+            bundled.kubectl(&["delete", "pod", &format!("phishing-{part}-0"), "--namespace", "phishing", "--timeout", "60s"]);
+        }
+        let is_ready = ready();
+        ended.store(true, Ordering::Relaxed);
+        assert!(is_ready);
+        asking.join().expect("who asks")
+    });
+    eprintln!("{} answers while one pod of each part ended and came back", meanwhile.len());
+    for (number, one) in meanwhile {
+        let one = one.filter(|(_, vote)| vote.is_some());
+        acknowledged = note(one.unwrap_or_else(|| panic!("no answer to the URL and the vote number {number} while a pod ended")));
+    }
+    all_kept(&acknowledged);
+    ended.store(false, Ordering::Relaxed);
     // Killed, not asked to end, while people go on voting.
     let meanwhile = std::thread::scope(|scope| {
         let voting = scope
@@ -137,6 +156,11 @@ fn models(bundled: &Bundled, verb: &str, model: &str) {
     bundled.kubectl(&[verb, "--filename", "models-of-a-map.yaml"]);
 }
 
+/// As the service tells it.
+pub fn model_id(model: &str) -> String {
+    hex::encode(Sha256::digest(std::fs::read(shipped(model)).expect("a model")))
+}
+
 fn shipped(model: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("model-service/models").join(model).with_extension("onnx")
 }
@@ -147,7 +171,7 @@ pub fn a_model_follows_its_config_map(bundled: &Bundled) {
     let path = format!("/api/v1/namespaces/phishing/pods/{pod}:8080/proxy/version");
     let serves = |model: &str| {
         let told: Value = serde_json::from_str(&bundled.kubectl(&["get", "--raw", &path])).expect("JSON");
-        told["model"]["id"] == hex::encode(Sha256::digest(std::fs::read(shipped(model)).expect("a model")))
+        told["model"]["id"] == model_id(model)
     };
     assert!(serves("v1"));
     models(bundled, "replace", "v2");
