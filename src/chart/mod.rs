@@ -17,7 +17,7 @@ mod read;
 mod render;
 mod scalar;
 mod scan;
-mod schema;
+pub mod schema;
 mod value;
 mod write;
 

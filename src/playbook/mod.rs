@@ -22,6 +22,7 @@ pub mod loader;
 pub mod modules;
 pub mod play;
 pub mod possible;
+pub mod reference;
 pub mod role;
 pub mod start;
 pub mod task;

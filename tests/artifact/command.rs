@@ -12,6 +12,38 @@ use nix::unistd::Pid;
 use super::server::{Answer, Server};
 use super::{Lab, content, sha256, tool};
 
+/// Of one download in pieces: what has come is told while more of it comes.
+#[test]
+fn a_download_that_takes_long_tells_how_far_it_is() {
+    let content = content();
+    let server = Server::start(&[("/v1.2.3/tool", &[Answer::Stalled(content.clone(), 2_000_000)])]);
+    let lab = Lab::new(&tool(&server.url(), &content, "cache, upstream"));
+    for (words, wanted) in [
+        (&["fetch", "tool"][..], " MB of 3.0 MB\n"),
+        (&["fetch", "tool", "--json"], "{\"event\":\"bytes\",\"name\":\"tool\",\"done\":"),
+    ] {
+        let mut fetching =
+            provision(&lab).arg("cache").args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let (out, story) = (fetching.stdout.take().expect("piped"), fetching.stderr.take().expect("piped"));
+        let (tell, told) = std::sync::mpsc::channel();
+        for mut stream in [Box::new(out) as Box<dyn std::io::Read + Send>, Box::new(story)] {
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                    let _ = tell.send(String::from_utf8_lossy(&bytes[..count]).into_owned());
+                }
+            });
+        }
+        let mut said = String::new();
+        while !said.contains(wanted) {
+            said += &told.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{wanted:?} is not in {said}"));
+        }
+        fetching.kill().expect("ours");
+        fetching.wait().expect("ours");
+    }
+}
+
 /// The program in the lab's folder, with a cache of its own.
 fn provision(lab: &Lab) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));

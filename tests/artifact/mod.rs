@@ -389,6 +389,21 @@ fn a_plan_says_what_is_lacking_and_where_it_would_come_from() {
     );
 }
 
+/// Versions are the manifest's: a source that has another one is told with it.
+#[test]
+fn a_plan_says_where_a_source_gives_another_version() {
+    let manifest = |module: &str| {
+        format!(
+            "artifacts:\n  hello:\n    version: 1.5.0\n    sources: [cache, go]\n    files: {{hello: {{package: example.org/hello}}}}\n    \
+             module: hello\n    note: a greeting\nmodules:\n  hello: {{module: example.org/hello, version: {module}}}\n"
+        )
+    };
+    for (module, note) in [("1.5.0", "a greeting"), ("1.6.2", "a greeting; its Go module gives 1.6.2, not 1.5.0")] {
+        let lacks = run(Lab::new(&manifest(module)).store().lacking(&["hello"])).expect("known names");
+        assert_eq!((lacks[0].version.as_str(), lacks[0].note.as_deref()), ("1.5.0", Some(note)));
+    }
+}
+
 #[test]
 fn an_image_is_an_oci_layout_with_the_name_that_manifests_know() {
     let content = b"#!/bin/sh\n".to_vec();

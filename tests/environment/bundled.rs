@@ -175,7 +175,8 @@ impl Bundled {
                 command.env(name, std::env::var_os(name).unwrap_or_else(|| home.join(folder).into()));
             }
         }
-        if std::env::var_os("PROVISION_AGENT").is_none() {
+        // A release has its own agent in it.
+        if ["PROVISION", "PROVISION_AGENT"].into_iter().all(|name| std::env::var_os(name).is_none()) {
             command.env("PROVISION_AGENT", env!("CARGO_BIN_EXE_provision-agent"));
         }
         command

@@ -50,7 +50,8 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     for name in ["\"provision/", "\"kubectl/"] {
         assert!(writes.iter().any(|write| write.starts_with(name)), "no write of {name}: {writes:?}");
     }
-    // The goal is 5 s in a release build; this one is not, and others work on this machine now and then.
+    // Of a release, that PROVISION names. Others work on this machine now and then.
+    let goal = Duration::from_secs(if std::env::var_os("PROVISION").is_some() { 5 } else { 15 });
     let quick = (0..3).any(|_| {
         let begun = Instant::now();
         let again = bundled.up();
@@ -58,9 +59,9 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
         eprintln!("the second `up` took {:.1} s", took.as_secs_f64());
         assert!(again.starts_with("No changes: "), "{again}");
         assert!(again.contains("12 objects"), "{again}");
-        took < Duration::from_secs(15)
+        took < goal
     });
-    assert!(quick, "nothing was to be done, and yet it took longer than 15 s");
+    assert!(quick, "nothing was to be done, and yet it took longer than {goal:?}");
     bundled.untouched(&listings);
     let more: Vec<String> = bundled.writes().split_off(writes.len());
     assert_eq!(more, Vec::<String>::new());

@@ -61,6 +61,11 @@ pub fn acts(bundled: &Bundled) {
             assert_eq!(line, format!("{part} ro {memory} {time} 0 {rights}"), "{worker}: {processes}");
         }
         assert!(processes.lines().count() >= 1, "{worker}: {processes}");
+        // All that an image brings, as it lies unpacked.
+        for size in bundled.on(worker, "for pid in $(pidof model-service); do du -sbx /proc/$pid/root | cut -f1; done").lines() {
+            let size: u64 = size.parse().expect("bytes");
+            assert!((20_000_000..=30_000_000).contains(&size), "{size}");
+        }
     }
 
     // Nobody is sent to it any more, and the app's other pod is needed while this one hangs.

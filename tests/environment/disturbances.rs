@@ -94,17 +94,16 @@ fn lost(code: Option<i32>, story: &str, node: &str) {
     assert!(!told.is_empty() && told.iter().all(|line| line.starts_with(&format!("fatal: [{node}]: "))), "{story}");
 }
 
-/// Ctrl-C while a node runs what this pattern matches: it runs no longer.
-pub fn an_interrupt_ends(bundled: &Bundled, after: &str, node: &str, pattern: &str) {
+/// Ctrl-C while this is so on a node: it is so no longer.
+pub fn an_interrupt_ends(bundled: &Bundled, after: &str, node: &str, work: &str) {
     let mut up = bundled.begin_up();
     up.until(after);
-    let works =
-        || bundled.command(&["ssh", node, "--", &format!("pgrep -f '{pattern}'")]).output().is_ok_and(|output| output.status.success());
-    assert!(wait_until(Duration::from_secs(60), Duration::from_millis(10), works), "{node} never ran {pattern}:\n{}", up.story());
+    let works = || bundled.command(&["ssh", node, "--", work]).output().is_ok_and(|output| output.status.success());
+    assert!(wait_until(Duration::from_secs(60), Duration::from_millis(10), works), "{node}: never {work}:\n{}", up.story());
     up.signal(Signal::SIGINT);
     let (code, story) = up.ended();
     assert_eq!(code, Some(INTERRUPTED), "{story}");
-    assert!(wait_until(Duration::from_secs(5), Duration::from_millis(100), || !works()), "{node} still runs {pattern}");
+    assert!(wait_until(Duration::from_secs(5), Duration::from_millis(100), || !works()), "{node}: still {work}");
 }
 
 /// Ctrl-C after the hosts, while the cluster is waited for.

@@ -25,6 +25,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use provision::vm::Environment;
+use provision::vm::node::{Config, Running};
+use provision::vm::process::wait_until;
 
 use crate::support;
 use crate::support::nodes::{Turn, root_or_skip};
@@ -35,6 +41,7 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 /// A folder with two machines on a network of its own; destroyed when dropped.
 struct Folder {
     folder: tempfile::TempDir,
+    name: String,
     network: String,
     _turn: Turn,
 }
@@ -51,9 +58,10 @@ impl Folder {
         }
         let turn = Turn::shared();
         let folder = tempfile::Builder::new().prefix("provision-test-").tempdir().expect("a folder");
-        let folder = Self { folder, network: network.to_owned(), _turn: turn };
         // `t-PID` is how the leavings of a dead test process are known.
-        folder.write("provision.yaml", &format!("name: t-{}-{name}\n", std::process::id()));
+        let name = format!("t-{}-{name}", std::process::id());
+        let folder = Self { folder, name, network: network.to_owned(), _turn: turn };
+        folder.write("provision.yaml", &format!("name: {}\n", folder.name));
         folder.write(
             "vms/dev.yaml",
             &format!(
@@ -139,6 +147,7 @@ fn a_folder_comes_up_stays_as_it_is_and_goes_without_a_trace() {
     let (config, _) = folder.expect(0, &["ssh-config"]);
     assert!(config.contains("Host worker-1"), "{config}");
     signals::reach_the_remote_command(&folder);
+    a_node_that_hangs_keeps_nobody_waiting(&folder);
 
     // One node alone goes and comes back; the other is not touched.
     folder.expect(0, &["destroy", "--yes", "worker-1"]);
@@ -151,6 +160,38 @@ fn a_folder_comes_up_stays_as_it_is_and_goes_without_a_trace() {
     let links = Command::new("ip").args(["-brief", "address"]).output().expect("ip runs");
     assert!(!String::from_utf8_lossy(&links.stdout).contains(&format!("{network}.")), "no address of the network is left");
     assert!(!folder.path().join(".provision").exists(), "nothing is kept of machines that are gone");
+}
+
+/// Nor does one that is out of reach: `status` says it within three seconds, and of the other one what holds.
+fn a_node_that_hangs_keeps_nobody_waiting(folder: &Folder) {
+    let environment = Environment::new(&folder.name, folder.path()).expect("its name");
+    let node = "worker-1".try_into().expect("a name");
+    let made = Config::read(&environment.names(), &node).expect("it was made");
+    let processes = made.group().expect("its cgroup").processes();
+    let signal = |signal| {
+        for pid in &processes {
+            _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), signal);
+        }
+    };
+    let link = environment.names().link(&node);
+    let set_link = |state| provision::vm::process::run("ip", &["link", "set", &link, state]).expect("its link");
+    // It counts as booting for a while after its start, which is over.
+    let running = made.running().expect("it runs");
+    made.write_running(&Running { started: running.started - 60, ..running }).expect("writing");
+    let is_told = |state: &str| {
+        let begun = Instant::now();
+        let told = folder.states();
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert_eq!(told, [format!("control {}.2 ready", folder.network), format!("worker-1 {}.3 {state}", folder.network)]);
+    };
+    signal(Signal::SIGSTOP);
+    is_told("not-ready");
+    set_link("down");
+    is_told("unreachable");
+    set_link("up");
+    signal(Signal::SIGCONT);
+    let is_back = || folder.states()[1].ends_with(" ready");
+    assert!(wait_until(Duration::from_secs(30), Duration::from_millis(100), is_back), "{:?}", folder.states());
 }
 
 #[test]

@@ -26,9 +26,14 @@ fn an_up_that_was_killed_and_disturbed_everywhere_is_completed_and_follows_its_f
     bundled.destroy();
 
     // One thing after the other.
-    disturbances::an_interrupt_ends(&bundled, "containerd : Describe its unit", "worker-1", "[c]tr .*images import");
+    disturbances::an_interrupt_ends(&bundled, "containerd : Describe its unit", "worker-1", "pgrep -f '[c]tr .*images import'");
     told("Ctrl-C in an import of images");
-    disturbances::an_interrupt_ends(&bundled, "control_plane : Describe the cluster", "control", "[k]ubeadm init");
+    disturbances::an_interrupt_ends(
+        &bundled,
+        "control_plane : Describe the cluster",
+        "control",
+        "test -e /etc/kubernetes/manifests && pgrep -f '[k]ubeadm init'",
+    );
     told("Ctrl-C in kubeadm");
     disturbances::a_long_cut_is_told(&bundled);
     told("a long cut was told");

@@ -1,6 +1,6 @@
 //! Where plays end, for whom, and what counts, by Ansible and by us on the same nodes.
 
-use super::place::{Place, shown};
+use super::place::{Place, recap, shown};
 use crate::support::nodes::TestNodes;
 
 /// In each folder of its own on the nodes; `root` is where files go.
@@ -39,5 +39,9 @@ fn plays_end_where_ansibles_end() {
     assert!(different.is_empty(), "{different}");
     let (theirs, ours) = (place.files("theirs"), place.files("ours"));
     assert!(theirs == ours, "{}", similar::TextDiff::from_lines(&theirs, &ours).unified_diff());
+    // As a person reads the end of it.
+    let (_, _, said) = place.theirs(&["misc.yml", "-e", "root=/srv/text-theirs"]);
+    let ours = place.our_recap(&["misc.yml", "-e", "root=/srv/text-ours"]);
+    assert_eq!((ours.len(), &ours), (hosts.len(), &recap(&said)));
     assert!(theirs.contains("Ansible managed") && theirs.contains("one\ntwo"), "{theirs}");
 }

@@ -94,6 +94,13 @@ impl Place {
         (output.status.code().unwrap_or(-1), told, said + &String::from_utf8_lossy(&output.stderr))
     }
 
+    /// The last lines of our text for a person: hosts and counts, without the columns' blanks.
+    pub fn our_recap(&self, words: &[&str]) -> Vec<String> {
+        let words: Vec<&str> = ["playbook"].iter().chain(words).copied().collect();
+        let output = self.command(Path::new(env!("CARGO_BIN_EXE_provision")), &words).output().expect("provision runs");
+        recap(&(String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr)))
+    }
+
     /// Everything below `/srv` of a tool on all nodes, without its name.
     pub fn files(&self, tool: &str) -> String {
         let list = format!(
@@ -101,6 +108,12 @@ impl Place {
         );
         self.nodes.addresses.keys().map(|node| format!("== {node}\n{}", self.nodes.ssh(node, &list))).collect()
     }
+}
+
+/// Lines of a text from PLAY RECAP on.
+pub fn recap(said: &str) -> Vec<String> {
+    let lines = said.lines().skip_while(|line| !line.starts_with("PLAY RECAP")).skip(1);
+    lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|line| line.contains(" ok=")).collect()
 }
 
 /// Of lines of JSON. What only one of them tells is left out: includes (we name them in events of their own), loops over

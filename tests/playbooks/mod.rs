@@ -4,6 +4,7 @@
 //! compiled now; read the difference before it is committed.
 
 mod keywords;
+mod schema;
 mod show;
 
 use std::path::{Path, PathBuf};

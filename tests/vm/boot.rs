@@ -107,6 +107,9 @@ fn a_size_follows_the_file_without_a_restart_and_an_address_is_refused() {
     };
     assert_eq!(nodes.nodes[0].limits.memory, Limit::Enforced);
     assert_eq!(nodes.nodes[0].limits.cpu, Limit::Enforced);
+    // As the kernel has it: of a period of 100 ms in version 1, and of version 2's own.
+    let quota = nodes.ssh("a", "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup/cpu.max");
+    assert_eq!(quota.trim(), (u64::from(config(&nodes, "a").cpus) * 100_000).to_string());
     let before = init(&nodes, "a");
     let third = nodes.addresses["a"].octets()[2];
     let file = |last, memory| {

@@ -113,8 +113,13 @@ fn only_what_the_tag_names_is_built_and_its_version_is_the_tags() {
     fs::create_dir_all(repository.join("model-service")).unwrap();
     fs::create_dir(&programs).unwrap();
     fs::copy(here("release.sh"), repository.join("model-service/release.sh")).unwrap();
-    let cargo = programs.join("cargo");
-    fs::write(&cargo, "#!/bin/sh\necho \"building $PROVISION_VERSION: $*\" >&2\nexit 3\n").unwrap();
+    let (cargo, program) = (programs.join("cargo"), folder.path().join("where"));
+    // What it builds tells the path of its source, as every panic does.
+    fs::write(
+        &cargo,
+        "#!/bin/sh\necho \"building $PROVISION_VERSION: $*\" >&2\nrustc $RUSTFLAGS -o \"$PROGRAM\" \"$SOURCE\" >&2 || exit 4\nexit 3\n",
+    )
+    .unwrap();
     fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
     let git = |words: &[&str]| {
         let mut command = Command::new("git");
@@ -125,7 +130,12 @@ fn only_what_the_tag_names_is_built_and_its_version_is_the_tags() {
     let released = |tag: &str| {
         let path = std::env::join_paths(std::iter::once(programs.clone()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
         let mut command = Command::new(repository.join("model-service/release.sh"));
-        let done = command.arg(tag).arg(&output).env_remove("BINARY").env("PATH", path.unwrap()).output().unwrap();
+        // Git does not see it there.
+        let source = repository.join(".git/where.rs");
+        fs::write(&source, "fn main() { println!(\"{}\", std::panic::Location::caller().file()) }").unwrap();
+        command.arg(tag).arg(&output).env_remove("BINARY").env_remove("CARGO_TARGET_DIR").env("PATH", path.unwrap());
+        let done = command.env("SOURCE", &source).env("PROGRAM", &program).output().unwrap();
+        fs::remove_file(source).unwrap();
         (done.status.code().unwrap(), String::from_utf8(done.stderr).unwrap())
     };
     let refused = |tag: &str| {
@@ -141,6 +151,8 @@ fn only_what_the_tag_names_is_built_and_its_version_is_the_tags() {
     let (code, said) = released("v1.2.3");
     assert_eq!(code, 3, "{said}");
     assert!(said.starts_with("building 1.2.3: build --locked --package model-service --profile service"), "{said}");
+    let told = Command::new(&program).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "/source/.git/where.rs\n", "a path of this machine is in the binary");
     refused("v1.2.4");
     fs::write(repository.join("more"), "").unwrap();
     refused("v1.2.3");
