@@ -18,10 +18,9 @@ fn a_download_that_takes_long_tells_how_far_it_is() {
     let content = content();
     let server = Server::start(&[("/v1.2.3/tool", &[Answer::Stalled(content.clone(), 2_000_000)])]);
     let lab = Lab::new(&tool(&server.url(), &content, "cache, upstream"));
-    for (words, wanted) in [
-        (&["fetch", "tool"][..], " MB of 3.0 MB\n"),
-        (&["fetch", "tool", "--json"], "{\"event\":\"bytes\",\"name\":\"tool\",\"done\":"),
-    ] {
+    for (words, wanted) in
+        [(&["fetch", "tool"][..], " MB of 3.0 MB\n"), (&["fetch", "tool", "--json"], "{\"event\":\"bytes\",\"name\":\"tool\",\"done\":")]
+    {
         let mut fetching =
             provision(&lab).arg("cache").args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let (out, story) = (fetching.stdout.take().expect("piped"), fetching.stderr.take().expect("piped"));
