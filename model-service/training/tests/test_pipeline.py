@@ -491,6 +491,11 @@ class Gate(unittest.TestCase):
                                                "cost": {"file_bytes": 9, "folded_bytes": 9, "additions": 9},
                                                "monitoring": {"length_same": 0.01, "length_other": 2.0, "score_same": 0.01, "score_other": 0.5}}]}
 
+    def test_bars_are_what_the_models_were_asked_for(self):
+        thresholds = yaml.safe_load((HERE / "thresholds.yaml").read_text())
+        self.assertEqual([thresholds[split] for split in data.SPLITS],
+                         [{"accuracy": 0.97, "auc": 0.996}, {"accuracy": 0.952, "auc": 0.99, "ece": 0.01, "recall_at_1_percent_fpr": 0.88}])
+
     def test_each_threshold_is_held(self):
         thresholds = yaml.safe_load((HERE / "thresholds.yaml").read_text())
         self.assertEqual(gate.misses(self.figures(), thresholds), [])
