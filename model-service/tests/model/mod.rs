@@ -42,7 +42,12 @@ fn metrics_file_speaks_of_the_shipped_file() {
         assert_eq!(metrics["version"], model.about.version);
         assert!(fs::metadata(&path).unwrap().len() <= 400_000);
         let card = fs::read_to_string(path.with_extension("md")).unwrap();
-        assert!(card.contains(&model.about.id), "the model card of {} names another id", path.display());
+        let accuracy = format!("| accuracy at 0.5 | {:.4} |", metrics["test"]["accuracy"].as_f64().unwrap());
+        let rows = metrics["training"]["train_rows_sha256"].as_str().unwrap();
+        assert_eq!(rows.len(), 64, "{rows}");
+        for said in [&model.about.id, rows, &accuracy, "\n**Data.** ", "\n**Figures** ", "\n**Limits.** "] {
+            assert!(card.contains(said), "the model card of {} lacks `{}`", path.display(), said.trim());
+        }
     }
 }
 
