@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -18,7 +19,7 @@ fn training() -> PathBuf {
 }
 
 /// The programs of requirements.lock, made once; `None` where they cannot be had, which is said; in CI that is a failure.
-fn programs() -> Option<&'static Path> {
+pub fn programs() -> Option<&'static Path> {
     static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let made = FOLDER.get_or_init(|| {
         let output = Command::new("sh").arg(training().join("environment.sh")).output().map_err(|error| error.to_string())?;
@@ -116,6 +117,37 @@ fn said(output: &Output) -> String {
 
 fn ended_well(output: &Output) {
     assert!(output.status.success(), "{}", said(output));
+}
+
+/// DVC's sum of a file, or of a folder of files: that of its list as Python's `json` writes it.
+fn sum(path: &Path) -> String {
+    let md5 = |content: &[u8]| hex::encode(Md5::digest(content));
+    if path.is_file() {
+        return md5(&fs::read(path).unwrap());
+    }
+    let mut names: Vec<String> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let files = names.iter().map(|name| format!(r#"{{"md5": "{}", "relpath": "{name}"}}"#, sum(&path.join(name))));
+    format!("{}.dir", md5(format!("[{}]", files.collect::<Vec<_>>().join(", ")).as_bytes()))
+}
+
+/// Figures, report and curves are the run's that dvc.lock records, and so are the code, the thresholds and the feedback it read: what
+/// the training makes on its way is not in a checkout, all else is.
+#[test]
+fn files_are_those_of_the_recorded_run() {
+    let lock = fs::read_to_string(training().join("dvc.lock")).unwrap();
+    let (mut path, mut here) = (PathBuf::new(), Vec::new());
+    for line in lock.lines() {
+        if let Some(name) = line.trim().strip_prefix("- path: ") {
+            path = name.into();
+        } else if let Some(recorded) = line.trim().strip_prefix("md5: ").filter(|_| !path.starts_with("work")) {
+            assert_eq!(sum(&training().join(&path)), recorded, "{} is not the recorded run's", path.display());
+            here.push(path.to_str().unwrap().to_owned());
+        }
+    }
+    for name in ["REPORT.md", "curves", "metrics.json", "thresholds.yaml", "phishing/network.py"] {
+        assert!(here.iter().any(|path| path == name), "dvc.lock does not record {name}");
+    }
 }
 
 #[test]
