@@ -166,6 +166,16 @@ class Splits(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "1 URLs are on two sides"):
             data.check({"train": [row], "validation": [], "test": [row]}, "official")
 
+    def test_side_of_a_domain_is_the_first_eight_hex_digits_of_its_salted_hash(self):
+        """As model.md has it: sha256("split1:" + domain)[:8 hex] % 100, test below 20, validation below 25. Another rule, and a model
+        is scored on rows that it was trained on."""
+        found = [data.bucket("split1", name) for name in ("example.com", "example.net", "example.org")]
+        self.assertEqual(found, [14, 71, 86])
+        for name, bucket, part in [("site-135.example", 0, "test"), ("site-203.example", 19, "test"), ("site-333.example", 20, "validation"),
+                                   ("site-163.example", 24, "validation"), ("site-264.example", 25, "train"), ("site-116.example", 99, "train")]:
+            row = data.Row(f"http://{name}/", 0, name)
+            self.assertEqual((data.bucket("split1", name), data.place(row, "domain_disjoint", {row.url})), (bucket, part), name)
+
     # To the model one row: the scheme goes, and what is behind 200 bytes.
     TWINS = [("http://a.example/login", "https://a.example/login"), ("http://a.example/" + "b" * 200 + "1", "http://a.example/" + "b" * 200 + "2")]
 
@@ -345,8 +355,8 @@ class Stages(unittest.TestCase):
         return root
 
     @staticmethod
-    def stage(root: Path, name: str, **more) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, "-m", "phishing", name, "--params", "smoke/params.yaml"], cwd=root, text=True,
+    def stage(root: Path, name: str, params: str = "smoke/params.yaml", **more) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-m", "phishing", name, "--params", params], cwd=root, text=True,
                               capture_output=True, check=not more, **more)
 
     def test_same_seed_gives_the_same_bytes(self):
@@ -406,6 +416,21 @@ class Stages(unittest.TestCase):
         done = self.gate(self.set_auc(-0.06))
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r"refused, the current models stay:\n  domain_disjoint: auc is 0\.9\d*, the best model's so far \d\.\d+; 0\.05 may be lost\n$")
+        self.assertEqual(self.v2(), current)
+
+    def test_model_that_is_slow_or_large_here_is_refused_and_the_current_one_stays(self):
+        current, root = self.v2(), self.run_of[1]
+        params, thresholds = (yaml.safe_load((root / "smoke" / name).read_text()) for name in ("params.yaml", "thresholds.yaml"))
+        params["folders"]["thresholds"] = "strict.yaml"
+        thresholds["measured"] = {"milliseconds_a_url": 0, "resident_mb": 0}
+        for name, content in (("strict-params.yaml", params), ("strict.yaml", thresholds)):
+            (root / name).write_text(yaml.safe_dump(content))
+            self.addCleanup((root / name).unlink)
+        done = self.stage(root, "gate", "strict-params.yaml", timeout=100)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        for split in data.SPLITS:
+            for name in thresholds["measured"]:
+                self.assertRegex(done.stderr, rf"\n  {split}: {name} is \d+\.\d+ here, at most 0 is allowed\n")
         self.assertEqual(self.v2(), current)
 
     def test_model_that_loses_no_more_than_allowed_leaves_the_best_what_it_was(self):
