@@ -3,7 +3,7 @@ mod kernel;
 use std::fs;
 use std::path::PathBuf;
 
-use model_service::model::Model;
+use model_service::model::{Model, THRESHOLD};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -48,6 +48,21 @@ fn metrics_file_speaks_of_the_shipped_file() {
         for said in [&model.about.id, rows, &accuracy, "\n**Data.** ", "\n**Figures** ", "\n**Limits.** "] {
             assert!(card.contains(said), "the model card of {} lacks `{}`", path.display(), said.trim());
         }
+    }
+}
+
+/// By the runtime that serves; the training's own computes the card's.
+#[test]
+fn cards_and_readme_tell_how_many_ordinary_urls_are_called_phishing() {
+    let urls: Vec<&str> = include_str!("../../training/ordinary.txt").lines().collect();
+    assert!(urls.len() >= 60 && urls.iter().all(|url| url.starts_with("https://")), "{urls:?}");
+    for path in models() {
+        let model = Model::load(&path).unwrap();
+        let wrong = model.probabilities(&urls).unwrap().into_iter().filter(|probability| *probability >= THRESHOLD).count();
+        let card = fs::read_to_string(path.with_extension("md")).unwrap();
+        assert!(card.contains(&format!("Of {} https URLs", urls.len())) && card.contains(&format!("calls {wrong} phishing (")), "{card}");
+        let told = format!("by {}: {wrong}", model.about.version);
+        assert!(include_str!("../../README.md").contains(&told), "README.md does not say `{told}`");
     }
 }
 

@@ -46,7 +46,8 @@ impl Copy {
     fn new() -> Option<Self> {
         let programs = programs()?;
         let folder = tempfile::tempdir().unwrap();
-        let copied = Command::new("cp").arg("-r").arg(training()).arg(training().join("../vectors")).arg(folder.path()).status().unwrap();
+        let beside = ["../vectors", "../models"].map(|name| training().join(name));
+        let copied = Command::new("cp").arg("-r").arg(training()).args(beside).arg(folder.path()).status().unwrap();
         assert!(copied.success());
         let copy = Self { folder, programs };
         for left in ["work", "work-smoke", "venv", ".dvc/cache", ".dvc/tmp"] {
@@ -145,7 +146,7 @@ fn files_are_those_of_the_recorded_run() {
             here.push(path.to_str().unwrap().to_owned());
         }
     }
-    for name in ["REPORT.md", "curves", "metrics.json", "thresholds.yaml", "phishing/network.py"] {
+    for name in ["REPORT.md", "curves", "metrics.json", "ordinary.txt", "thresholds.yaml", "phishing/network.py"] {
         assert!(here.iter().any(|path| path == name), "dvc.lock does not record {name}");
     }
 }

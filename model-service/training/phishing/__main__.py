@@ -134,7 +134,8 @@ def _gate(run: Run) -> None:
         target.write_bytes((run.work / entry["split"] / "onnx" / f"seed-{run.seeds[0]}.onnx").read_bytes())
         kept = {key: value for key, value in told["seeds"][0].items() if key != "curves"}
         write(target.with_suffix(".metrics.json"), {"model": entry["name"], "version": entry["version"], **kept, "all_seeds": told["summary"], "best": best[entry["name"]]})
-        target.with_suffix(".md").write_text(card.text(entry["name"], entry["version"], told["seeds"][0], told["summary"], run.profile), "utf-8")
+        score = evaluate.scorer(target.read_bytes())
+        target.with_suffix(".md").write_text(card.text(entry["name"], entry["version"], told["seeds"][0], told["summary"], run.profile, score), "utf-8")
         print(f"shipped {target}: {told['summary']['shipped_id']}")
 
 

@@ -19,7 +19,7 @@ import phishing  # noqa: F401  before numpy: it sets the threads
 import numpy
 import yaml
 
-from phishing import calibrate, checks, cost, data, evaluate, export, feedback, gate, kernel, metrics, network, preprocessing, reference, sample, source, vectors, views
+from phishing import calibrate, card, checks, cost, data, evaluate, export, feedback, gate, kernel, metrics, network, preprocessing, reference, report, sample, source, vectors, views
 
 HERE = Path(__file__).parents[1]
 SHAPE = {"embedding": 4, "width": 8, "features": 32, "hidden": 8, "left": 0}
@@ -332,6 +332,29 @@ class Checks(unittest.TestCase):
         self.assertEqual((told["host_slash"]["rows"], told["scheme"]["rows"]), (1, 3))
 
 
+class Shipped(unittest.TestCase):
+    """What lies in `models/` and here is what `gate` writes of the figures beside the models, with its code and thresholds of now."""
+
+    def setUp(self):
+        self.models = {entry["split"]: HERE / "../models" / f"{entry['name']}.onnx" for entry in yaml.safe_load((HERE / "params.yaml").read_text())["ship"]}
+        self.told = {split: json.loads(path.with_suffix(".metrics.json").read_text("utf-8")) for split, path in self.models.items()}
+        self.figures = {split: {"summary": told["all_seeds"], "seeds": [told]} for split, told in self.told.items()}
+        self.thresholds = yaml.safe_load((HERE / "thresholds.yaml").read_text())
+
+    def test_they_meet_every_threshold(self):
+        self.assertEqual([miss for figures in self.figures.values() for miss in gate.misses(figures, self.thresholds)], [])
+
+    def test_cards_are_written_from_the_figures_and_the_file(self):
+        for split, path in self.models.items():
+            told = self.told[split]
+            text = card.text(told["model"], told["version"], told, told["all_seeds"], told["training"]["profile"], evaluate.scorer(path.read_bytes()))
+            self.assertEqual(path.with_suffix(".md").read_text("utf-8"), text)
+
+    def test_report_and_metrics_are_written_from_the_figures(self):
+        self.assertEqual((HERE / "REPORT.md").read_text("utf-8"), report.text(self.figures, [], self.thresholds))
+        self.assertEqual(json.loads((HERE / "metrics.json").read_text("utf-8")), {split: told["all_seeds"] for split, told in self.told.items()})
+
+
 class Stages(unittest.TestCase):
     """Two runs of the smoke profile, in a copy, so that nothing of another run is there."""
 
@@ -350,7 +373,7 @@ class Stages(unittest.TestCase):
     def copy(cls, name: str) -> Path:
         root = Path(cls.scratch.name) / name
         root.mkdir()
-        for part in ("phishing", "smoke", "sample.csv"):
+        for part in ("phishing", "smoke", "ordinary.txt", "sample.csv"):
             (root / part).symlink_to(HERE / part)
         return root
 
@@ -380,6 +403,9 @@ class Stages(unittest.TestCase):
             told = json.loads(model.with_suffix(".metrics.json").read_text())
             self.assertEqual(told["id"], hashlib.sha256(model.read_bytes()).hexdigest())
             self.assertIn(told["id"], model.with_suffix(".md").read_text())
+            urls = card.ORDINARY.read_text("utf-8").split()
+            wrong = sum(p >= 0.5 for p in export.probabilities(model.read_bytes(), urls))
+            self.assertIn(f"it calls {wrong} phishing", model.with_suffix(".md").read_text())
             self.assertIn(told["id"], (self.run_of[0] / "work-smoke/REPORT.md").read_text())
 
     def test_model_is_not_scored_beside_rows_it_was_not_trained_on(self):
