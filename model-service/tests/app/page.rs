@@ -18,13 +18,17 @@ struct Page {
 impl Page {
     fn open(server: &Server, scheme: &str) -> Self {
         let page = Self { browser: Browser::open(), axe: axe::script() };
-        page.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}));
-        page.go(server);
+        page.prefer(scheme);
+        page.go(server, "/");
         page
     }
 
-    fn go(&self, server: &Server) {
-        self.browser.post("url", &json!({"url": format!("http://{}/", server.address)}));
+    fn prefer(&self, scheme: &str) {
+        self.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}));
+    }
+
+    fn go(&self, server: &Server, path: &str) {
+        self.browser.post("url", &json!({"url": format!("http://{}{path}", server.address)}));
     }
 
     fn devtools(&self, command: &str, parameters: Value) -> Value {
@@ -40,6 +44,10 @@ impl Page {
         self.browser.post("execute/sync", &json!({"script": script, "args": []}))
     }
 
+    fn style(&self, selector: &str, property: &str) -> Value {
+        self.script(&format!("return getComputedStyle(document.querySelector('{selector}')).{property}"))
+    }
+
     fn count(&self, selector: &str) -> u64 {
         self.script(&format!("return document.querySelectorAll('{selector}').length")).as_u64().unwrap()
     }
@@ -47,6 +55,12 @@ impl Page {
     /// Looks right to axe, nothing is wider than the window, and nothing was forbidden by the policy.
     #[track_caller]
     fn is_well_made(&self, name: &str) {
+        self.is_accessible(name);
+        assert_eq!(self.style("main", "maxWidth"), "704px", "{name} has no style");
+    }
+
+    #[track_caller]
+    fn is_accessible(&self, name: &str) {
         if let Some(folder) = std::env::var_os("SHOTS") {
             let picture = self.devtools("Page.captureScreenshot", json!({"captureBeyondViewport": true}));
             let picture = base64::engine::general_purpose::STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
@@ -57,7 +71,6 @@ impl Page {
             0,
             "{name} is too wide"
         );
-        assert_eq!(self.script("return getComputedStyle(document.querySelector('main')).maxWidth"), "704px", "{name} has no style");
         assert_eq!(axe::violations(&self.browser, &self.axe), Vec::<String>::new(), "{name}");
     }
 }
@@ -73,6 +86,8 @@ fn person_checks_a_url_says_yes_and_finds_it_again() {
         let app = Server::app(&model.address, &["--variant", variant, "--journal", &journal(&name)]);
         let page = Page::open(&app, scheme);
         page.is_well_made(&format!("{name}-1-empty"));
+        let ground = if scheme == "dark" { "rgb(18, 22, 28)" } else { "rgb(244, 246, 249)" };
+        assert_eq!(page.style("body", "backgroundColor"), ground, "{name}");
         assert_eq!(page.count("#history:not([hidden])"), 0);
 
         page.check(PHISHING);
@@ -97,7 +112,7 @@ fn person_checks_a_url_says_yes_and_finds_it_again() {
         page.browser.click(".feedback button[value=no]");
         page.browser.element(".thanks");
 
-        page.go(&app);
+        page.go(&app, "/");
         let entries = page.script("return [...document.querySelectorAll('#history li button span')].map((part) => part.textContent)");
         assert_eq!(entries, json!(["legitimate", ORDINARY, "you: wrong", "phishing", PHISHING, "you: right"]));
         page.browser.click("#history li:last-child button");
@@ -141,7 +156,7 @@ fn page_works_without_javascript() {
     let server = Server::start(&[]);
     let page = Page::open(&server, "light");
     page.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true}));
-    page.go(&server);
+    page.go(&server, "/");
     page.check(PHISHING);
     assert_eq!(page.browser.text("#verdict"), "Phishing");
     assert!(page.browser.text("#probability").contains("99"));
@@ -190,7 +205,7 @@ fn fallback_is_shown_as_one_and_a_second_try_works() {
 }
 
 #[test]
-fn narrow_page_and_the_experiment_are_well_made() {
+fn narrow_page_is_well_made() {
     let server = Server::start(&[]);
     let page = Page::open(&server, "light");
     let phone = json!({"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true});
@@ -199,11 +214,45 @@ fn narrow_page_and_the_experiment_are_well_made() {
     page.browser.element("#verdict");
     page.browser.element("#history li");
     page.is_well_made("narrow");
-    page.devtools("Emulation.clearDeviceMetricsOverride", json!({}));
+}
+
+#[test]
+fn experiment_is_well_made_before_and_after_there_is_enough_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().to_str().unwrap();
+    for (share, result) in [(10, "not enough data"), (1, "v2 is called right more often")] {
+        let of = |version: &str, feedback: &str, count: u32| {
+            format!("{}\n", json!({"kind": "feedback", "version": version, "feedback": feedback})).repeat((count / share) as usize)
+        };
+        let lines = [of("v1", "yes", 100), of("v1", "no", 100), of("v2", "yes", 180), of("v2", "no", 20)].concat();
+        std::fs::write(folder.path().join("0000000001.jsonl"), lines).unwrap();
+        let app = Server::app(NOBODY, &["--journal", journal]);
+        let page = Page::open(&app, "light");
+        for scheme in ["light", "dark"] {
+            page.prefer(scheme);
+            page.go(&app, "/experiment");
+            assert_eq!(page.browser.text("#result"), result);
+            page.is_well_made(&format!("experiment-{}-{scheme}", result.replace(' ', "-")));
+        }
+    }
+}
+
+#[test]
+fn refused_page_and_those_of_the_interface_are_well_made() {
+    let server = Server::start(&[]);
+    let page = Page::open(&server, "light");
     for scheme in ["light", "dark"] {
-        page.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}));
-        page.browser.post("url", &json!({"url": format!("http://{}/experiment", server.address)}));
-        assert_eq!(page.browser.text("#result"), "not enough data");
-        page.is_well_made(&format!("experiment-{scheme}"));
+        page.prefer(scheme);
+        page.go(&server, "/");
+        // Neither the browser's own check nor the page's script is asked.
+        page.script("document.querySelector('#check').submit()");
+        assert_eq!(page.browser.text(".card.error p"), "the URL is empty");
+        assert_eq!(page.script("return performance.getEntriesByType('navigation')[0].responseStatus"), 422);
+        page.is_well_made(&format!("refused-{scheme}"));
+        for path in ["/docs", "/api/docs"] {
+            page.go(&server, path);
+            page.is_accessible(&format!("{}-{scheme}", path[1..].replace('/', "-")));
+            assert_eq!(page.style("body", "maxWidth"), "832px", "{path} has no style");
+        }
     }
 }
