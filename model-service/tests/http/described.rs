@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use model_service::app;
 use model_service::service::ROUTES;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::python;
 use crate::server::Server;
@@ -35,6 +35,37 @@ fn descriptions_have_every_route_and_no_other() {
     let page = app.get("/api/docs");
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     assert!(page.body.contains("<code>POST /api/feedback</code>") && page.body.contains("href=\"openapi.json\""), "{}", page.body);
+}
+
+/// README's tables of our own paths; the peers' are in `peers`.
+#[test]
+fn answer_of_each_path_has_its_type() {
+    let [html, text] = ["text/html; charset=utf-8", "text/plain; charset=utf-8"];
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&["--journal", folder.path().to_str().unwrap()]);
+    for (path, body) in [
+        ("/predict", json!({"urls": ["http://a/"]})),
+        ("/explain", json!({"url": "http://a/"})),
+        ("/add", json!({"url": "http://a/", "label": 1, "feedback": 1})),
+        ("/api/predict", json!({"url": "http://a/"})),
+        ("/api/feedback", json!({"feedback": "yes"})),
+        ("/model/predict", json!({"url": "http://a/"})),
+    ] {
+        server.post(path, &body).json();
+    }
+    server.form("/predict", b"url=a").json();
+    for path in ["/version", "/openapi.json", "/api/openapi.json", "/experiment", "/model/version"] {
+        server.get(path).json();
+    }
+    for (path, kind) in [("/", html), ("/docs", html), ("/api/docs", html), ("/healthz", text), ("/readyz", text)] {
+        let answer = server.get(path);
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{path}");
+    }
+    for (path, answer) in
+        [("/", server.form("/", b"url=a")), ("/experiment", server.send("GET", "/experiment", &["accept: text/html"], b""))]
+    {
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(html)), "{path}");
+    }
 }
 
 #[test]

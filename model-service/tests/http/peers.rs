@@ -25,10 +25,10 @@ fn team_6_gets_a_class_for_each_url() {
 #[test]
 fn team_9_gets_a_matrix_beside_our_own_answer() {
     let server = Server::start(&[]);
-    let one = server.json(format!(r#"{{"url":"{PHISHING}"}}"#).as_bytes()).value();
+    let one = server.json(format!(r#"{{"url":"{PHISHING}"}}"#).as_bytes()).json();
     assert!(one["prediction"][0][0].as_f64().unwrap() > 0.9);
     assert_eq!(one["prediction"][0][0], one["predictions"][0]["probability"]);
-    let many = server.json(format!(r#"{{"urls":["{PHISHING}"]}}"#).as_bytes()).value();
+    let many = server.json(format!(r#"{{"urls":["{PHISHING}"]}}"#).as_bytes()).json();
     assert!(many.get("prediction").is_none());
 }
 

@@ -33,13 +33,13 @@ impl Server {
     pub fn app(upstream: &str, arguments: &[&str]) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_model-service"));
         program.args(["app", "--listen", "127.0.0.1:0", "--model-service", upstream]).args(arguments).env_clear();
-        // A debug build on a crowded machine may take seconds for what takes milliseconds.
-        program.env("MODEL_TIMEOUT_MS", "20000");
         Self::run(&mut program)
     }
 
     /// Waits for the line that tells the address.
     pub fn run(program: &mut Command) -> Self {
+        // A debug build on a crowded machine may take seconds for what takes milliseconds.
+        program.env("MODEL_TIMEOUT_MS", "20000");
         let mut process = program.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let mut line = String::new();
@@ -157,6 +157,13 @@ impl Answer {
 
     pub fn value(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+
+    /// The JSON of a good answer, whose type says that it is.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        assert_eq!((self.status, self.header("content-type")), (200, Some("application/json")), "{}", self.body);
+        self.value()
     }
 
     pub fn code(&self) -> (u16, String) {
