@@ -158,6 +158,7 @@ fn feedback_counts_once_an_answer_is_exported_for_training_and_outlives_a_restar
     let mut file = std::fs::OpenOptions::new().append(true).open(folder.path().join("0000000001.jsonl")).unwrap();
     writeln!(file, r#"{{"kind":"feedback","feedback":"yes"}}"#).unwrap();
     writeln!(file, r#"{{"kind":"feedback","feedback":"yes","version":"v\\\"3"}}"#).unwrap();
+    writeln!(file, r#"{{"kind":"feedback","feedback":"no","version":"v3"}}"#).unwrap();
     let app = Server::app(NOBODY, &["--journal", journal]);
     assert_eq!(app.post("/api/feedback", &said).value()["counted"], false);
     let metrics = app.get("/metrics").body;
@@ -165,6 +166,9 @@ fn feedback_counts_once_an_answer_is_exported_for_training_and_outlives_a_restar
         metrics.contains("feedback_no_total{version=\"v2\"} 1\n") && metrics.contains("feedback_yes_total{version=\"v2\"} 1\n"),
         "{metrics}"
     );
+    for line in metrics.lines().filter(|line| line.starts_with("feedback_")) {
+        assert!(["v1", "v2"].iter().any(|version| line.contains(&format!("_total{{version=\"{version}\"}} "))), "{line}");
+    }
     let lines = exported(folder.path(), "feedback");
     assert_eq!(lines.len(), 1, "{lines:?}");
     for (key, value) in said.as_object().unwrap() {

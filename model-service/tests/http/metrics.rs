@@ -1,12 +1,16 @@
 //! Both formats of `/metrics`, read by the parsers of Prometheus' Python client, and drift.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
+use model_service::app;
+use model_service::service::ROUTES;
+
 use super::PHISHING;
 use crate::server::Server;
-use crate::{python, shipped, with_metadata};
+use crate::{Numbers, python, shipped, with_metadata};
 
 const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -63,6 +67,63 @@ fn probes_and_pages_are_no_predictions() {
     for verdict in ["phishing", "legitimate"] {
         let line = format!("model_service_predictions_total{{verdict=\"{verdict}\"}} 0");
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+/// The values of each label; bounds of histograms, quantiles and what runs are no client's.
+fn labels(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.contains("_build_info{")) {
+        let Some((_, rest)) = line.split_once('{') else { continue };
+        let (labels, _) = rest.rsplit_once("\"} ").unwrap_or_else(|| panic!("{line}"));
+        for label in labels.split("\",") {
+            let (name, value) = label.split_once("=\"").unwrap_or_else(|| panic!("{line}"));
+            found.entry(name).or_default().insert(value);
+        }
+    }
+    found.retain(|name, _| !["le", "quantile"].contains(name));
+    found
+}
+
+/// What one client sends must not grow everybody's metrics.
+#[test]
+fn no_label_is_of_a_clients_choosing() {
+    let service = Server::start(&[]);
+    let app = Server::app(&service.address, &[]);
+    let mut numbers = Numbers::new();
+    let mut word = |first: u8| -> String { (0..8).map(|_| char::from(first + numbers.below(26) as u8)).collect() };
+    for server in [&service, &app] {
+        for path in ["/predict", "/check", "/"] {
+            assert_eq!(server.send("BREW", path, &[], b"").status, 405, "{path}");
+        }
+        for number in 0..100 {
+            let (method, path) = (word(b'A'), word(b'a'));
+            let below = ["", "/model", "/model/predict", "/predict", "/api", "/admin"][number % 6];
+            assert_eq!(server.send(&method, &format!("{below}/{path}?{path}={path}"), &[], b"").status, 404, "{method} {below}");
+            server.post("/api/feedback", &serde_json::json!({"feedback": "yes", "version": path, "variant": path}));
+        }
+    }
+    let routes = ROUTES.into_iter().chain(app::ROUTES).chain(["other", "/model", "/model/{*path}"]).collect();
+    let bounds: BTreeMap<&str, BTreeSet<&str>> = [
+        ("route", routes),
+        ("method", BTreeSet::from(["GET", "POST", "other"])),
+        ("status", BTreeSet::from(["200", "404", "405", "500", "503"])),
+        ("verdict", BTreeSet::from(["phishing", "legitimate"])),
+        ("version", BTreeSet::from(["v2"])),
+        ("outcome", BTreeSet::from(["swapped", "refused", "rolled_back"])),
+    ]
+    .into();
+    for (server, counted) in [
+        (&service, r#"model_service_http_requests_total{route="/predict",method="other",status="405"} 2"#),
+        (&service, r#"app_http_requests_total{route="/check",method="other",status="405"} 1"#),
+        (&app, r#"app_http_requests_total{route="/check",method="other",status="405"} 1"#),
+    ] {
+        let text = server.get("/metrics").body;
+        for (name, values) in labels(&text) {
+            let bound = bounds.get(name).unwrap_or_else(|| panic!("{name}: {values:?}"));
+            assert!(values.is_subset(bound), "{name}: {:?}", values.difference(bound));
+        }
+        assert!(text.lines().any(|line| line == counted), "{counted} is not in\n{text}");
     }
 }
 
