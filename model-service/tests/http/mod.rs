@@ -201,24 +201,31 @@ fn metrics_count_what_was_answered() {
 
 #[test]
 fn sigterm_makes_it_unready_then_ends_after_the_open_request() {
-    let mut server = Server::start(&["--drain-notice-ms", "700"]);
+    let limits = ["--drain-notice-ms", "2000", "--body-timeout-ms", "120000"];
     let body = br#"{"url":"http://www.bbc.co.uk/news/"}"#;
-    let mut open = server.connect();
-    write!(open, "POST /predict HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len())
-        .unwrap();
-    open.write_all(&body[..5]).unwrap();
-    server.terminate();
-    let started = Instant::now();
-    while server.get("/readyz").status != 503 {
-        assert!(started.elapsed() < Duration::from_millis(600), "still ready");
-        std::thread::sleep(Duration::from_millis(10));
+    let service = Server::start(&[]);
+    for (mut server, path) in [(Server::start(&limits), "/predict"), (Server::app(&service.address, &limits), "/api/predict")] {
+        assert_eq!(server.get("/readyz").status, 200);
+        let mut open = server.connect();
+        let head = "host: test\r\ncontent-type: application/json\r\n";
+        write!(open, "POST {path} HTTP/1.1\r\n{head}content-length: {}\r\n\r\n", body.len()).unwrap();
+        open.write_all(&body[..5]).unwrap();
+        server.terminate();
+        // Were it never unready, its port would close on this.
+        while server.get("/readyz").status != 503 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let json = ["content-type: application/json"];
+        assert_eq!(server.send("POST", path, &json, body).status, 200, "what comes before the port closes is answered");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(&server.address).is_ok() {
+            assert!(Instant::now() < deadline, "the port is still open");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        open.write_all(&body[5..]).unwrap();
+        assert_eq!(Answer::read(open).status, 200, "{path}");
+        assert!(server.process.wait().unwrap().success());
     }
-    assert_eq!(server.json(body).status, 200, "what comes before the port closes is answered");
-    std::thread::sleep(Duration::from_millis(900));
-    assert!(TcpStream::connect(&server.address).is_err(), "the port is still open");
-    open.write_all(&body[5..]).unwrap();
-    assert_eq!(Answer::read(open).status, 200);
-    assert!(server.process.wait().unwrap().success());
 }
 
 #[test]
