@@ -92,12 +92,36 @@ fn crowd_of_connections_is_told_so_and_probes_get_through() {
         let answer = server.json(br#"{"url":"http://a.example/"}"#);
         assert_eq!((server.get("/readyz").status, server.get("/").status), (200, 200));
         drop(crowd);
-        answer.status == 503 && answer.code().1 == "overloaded"
+        if answer.status == 200 {
+            return false;
+        }
+        assert_eq!((answer.code(), answer.header("retry-after")), ((503, "overloaded".to_owned()), Some("1")));
+        true
     };
     assert!((0..5).any(|_| refused()));
     let deadline = Instant::now() + Duration::from_secs(30);
     while server.json(br#"{"url":"http://a.example/"}"#).status != 200 {
         assert!(Instant::now() < deadline, "they have gone");
+    }
+}
+
+/// It is stopped over and over, so that all its work is late; nothing else would refuse a client that sends one URL at a time.
+#[test]
+fn work_that_waits_too_long_is_refused_until_it_does_not() {
+    let server = Server::start(&[]);
+    let process = server.process.id();
+    let script = format!("for i in $(seq 300); do kill -STOP {process}; sleep .15; kill -CONT {process}; sleep .005; done");
+    let mut stops = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    let asked = |_| server.json(br#"{"url":"http://a.example/"}"#);
+    let refused = (0..200).map(asked).find(|answer| answer.status != 200);
+    stops.kill().unwrap();
+    stops.wait().unwrap();
+    assert!(Command::new("kill").args(["-CONT", &process.to_string()]).status().unwrap().success());
+    let refused = refused.expect("none was refused");
+    assert_eq!((refused.code(), refused.header("retry-after")), ((503, "overloaded".to_owned()), Some("1")));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while server.json(br#"{"url":"http://a.example/"}"#).status != 200 {
+        assert!(Instant::now() < deadline, "it keeps up again");
     }
 }
 
