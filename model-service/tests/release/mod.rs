@@ -86,6 +86,35 @@ fn a_tag_becomes_four_images_with_their_tags_and_what_they_are_made_of() {
     }
 }
 
+/// Into layouts, which take the place of a registry: needs skopeo and jq.
+#[test]
+fn what_is_pushed_has_the_digest_that_its_attached_sbom_refers_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, pushed) = (folder.path().join("files"), folder.path().join("pushed"));
+    fs::create_dir(&pushed).unwrap();
+    assert!(release("v1.2.3", &output, ANY_SIZE).status.success());
+    let done = Command::new(here("push.sh")).arg(&output).arg(format!("oci:{}", pushed.display())).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    for image in IMAGES {
+        let json = |content: &[u8]| serde_json::from_slice::<Value>(content).unwrap();
+        let built = json(&files(&fs::read(output.join(format!("{image}.tar"))).unwrap())["index.json"]);
+        let digest = built["manifests"][0]["digest"].as_str().unwrap();
+        let index = json(&fs::read(pushed.join(image).join("index.json")).unwrap());
+        let listed = |tag: &str| {
+            let mut manifests = index["manifests"].as_array().unwrap().iter();
+            let found = manifests.find(|one| one["annotations"]["org.opencontainers.image.ref.name"] == tag);
+            found.unwrap_or_else(|| panic!("{tag} is not in {index}"))["digest"].clone()
+        };
+        for tag in ["v1.2.3", "v1.2.latest", "v1.latest", "latest"] {
+            assert_eq!(listed(tag), digest, "{image}:{tag}");
+        }
+        let blob = |digest: &Value| fs::read(pushed.join(image).join("blobs").join(digest.as_str().unwrap().replace(':', "/"))).unwrap();
+        let referrer = json(&blob(&listed(&format!("{}.sbom", digest.replace(':', "-")))));
+        assert_eq!(referrer["subject"]["digest"], digest);
+        assert!(blob(&referrer["layers"][0]["digest"]) == fs::read(output.join(format!("{image}.cdx.json"))).unwrap());
+    }
+}
+
 #[test]
 fn a_pre_release_moves_no_other_tag_and_what_is_no_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -180,7 +209,7 @@ fn compose_is_valid_and_runs_the_images_of_a_release_without_a_right_too_many() 
 
 /// By actionlint, which also reads the scripts of its steps where there is a shellcheck. It is a Go module: without a Go here, CI has one.
 #[test]
-fn the_release_workflow_is_valid_and_runs_the_same_script() {
+fn the_release_workflow_is_valid_and_runs_the_same_scripts() {
     let workflow = here("../.github/workflows/release.yaml");
     let mut lint = Command::new("go");
     lint.args(["run", "github.com/rhysd/actionlint/cmd/actionlint@v1.7.7"]).arg(&workflow).current_dir(std::env::temp_dir());
@@ -189,5 +218,7 @@ fn the_release_workflow_is_valid_and_runs_the_same_script() {
         Err(error) => assert!(std::env::var_os("CI").is_none(), "run go: {error}"),
     }
     let text = fs::read_to_string(workflow).unwrap();
-    assert!(text.contains("model-service/release.sh \"$GITHUB_REF_NAME\" release"), "{text}");
+    for script in ["model-service/release.sh \"$GITHUB_REF_NAME\" release", "model-service/push.sh release \"docker://${REGISTRY,,}\""] {
+        assert!(text.contains(script), "{text}");
+    }
 }
