@@ -6,14 +6,16 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints a table, and may stop at what cannot be")]
 
+mod server;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use model_service as _; // the bare handler has the same allocator
-use serde_json::Value;
+
+use self::server::Server;
 
 const RATE: u32 = 2_000;
 const CONNECTIONS: u32 = 32;
@@ -33,12 +35,9 @@ fn main() -> ExitCode {
         bare();
         return ExitCode::SUCCESS;
     }
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/v2.onnx");
-    let mut service = Command::new(env!("CARGO_BIN_EXE_model-service"));
-    service.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--model"]).arg(model).stderr(Stdio::piped());
     let mut bare = Command::new(std::env::current_exe().unwrap());
-    bare.arg("bare").stderr(Stdio::piped());
-    let servers = [Server::start(service), Server::start(bare)];
+    bare.arg("bare");
+    let servers = [Server::service(&[]), Server::start(bare)].map(Loaded::of);
     for server in &servers {
         load(server); // caches were cold
     }
@@ -55,14 +54,14 @@ fn main() -> ExitCode {
         last = ratio;
         println!("{name}   service {service:8.0}   bare {bare:8.0}   ratio {ratio:.2} ({least:.2}, {most:.2})");
     }
-    let [service, bare] = servers.each_ref().map(Server::processor);
+    let [service, bare] = servers.each_ref().map(Loaded::processor);
     println!("processor time a request, µs of user and system: service {service:.0?}, bare {bare:.0?}");
-    println!("resident: service {}, bare {}", servers[0].resident(), servers[1].resident());
+    println!("resident: service {}, bare {}", servers[0].server.memory("VmRSS"), servers[1].server.memory("VmRSS"));
     if last <= MOST { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The times of each server, sorted.
-fn round(servers: &[Server; 2]) -> [Vec<f64>; 2] {
+fn round(servers: &[Loaded; 2]) -> [Vec<f64>; 2] {
     let mut times = [Vec::new(), Vec::new()];
     for turn in 0..TURNS {
         // Who is first changes too.
@@ -94,51 +93,33 @@ fn bare() {
     });
 }
 
-struct Server {
-    process: Child,
+struct Loaded {
+    server: Server,
     connections: Vec<TcpStream>,
 }
 
-impl Server {
-    fn start(mut command: Command) -> Self {
-        let mut process = command.spawn().unwrap();
-        let mut log = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        log.read_line(&mut line).unwrap();
-        let address = serde_json::from_str::<Value>(&line).unwrap()["address"].as_str().unwrap().to_owned();
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+impl Loaded {
+    fn of(server: Server) -> Self {
         let connect = |_| {
-            let stream = TcpStream::connect(&address).unwrap();
+            let stream = TcpStream::connect(&server.address).unwrap();
             stream.set_nodelay(true).unwrap();
             stream
         };
-        Self { process, connections: (0..CONNECTIONS).map(connect).collect() }
+        Self { connections: (0..CONNECTIONS).map(connect).collect(), server }
     }
 
     /// User and system time since its start for each of the requests, in µs.
     fn processor(&self) -> [f64; 2] {
-        let told = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let told = std::fs::read_to_string(format!("/proc/{}/stat", self.server.process.id())).unwrap();
         // proc_pid_stat(5): fields 14 and 15, of which the second ends the only one with spaces, in ticks of 10 ms.
         let fields: Vec<&str> = told.rsplit_once(") ").unwrap().1.split(' ').collect();
         let requests = (1 + ROUNDS * TURNS) as f64 * f64::from(RATE) * TURN.as_secs_f64();
         [11, 12].map(|field| fields[field].parse::<f64>().unwrap() * 1e4 / requests)
     }
-
-    fn resident(&self) -> String {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim().to_owned()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 /// Seconds of each request of a turn, from when it was due.
-fn load(server: &Server) -> Vec<f64> {
+fn load(server: &Loaded) -> Vec<f64> {
     let start = Instant::now() + Duration::from_millis(20);
     std::thread::scope(|scope| {
         let workers: Vec<_> =
