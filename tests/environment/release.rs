@@ -80,8 +80,9 @@ pub fn what_was_acknowledged_outlives_pods_and_a_restart_of_their_node(bundled: 
     all_kept(&acknowledged);
     // A pod that is asked to end answers until nobody is sent to it any more.
     let meanwhile = std::thread::scope(|scope| {
-        let asking = scope
-            .spawn(|| (200..).take_while(|_| !ended.load(Ordering::Relaxed)).map(|number| (number, asked(number))).collect::<Vec<_>>());
+        let asking = scope.spawn(|| {
+            (200..100_000).take_while(|_| !ended.load(Ordering::Relaxed)).map(|number| (number, asked(number))).collect::<Vec<_>>()
+        });
         for part in PARTS {
             bundled.kubectl(&["delete", "pod", &format!("phishing-{part}-0"), "--namespace", "phishing", "--timeout", "60s"]);
         }

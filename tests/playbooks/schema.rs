@@ -16,7 +16,7 @@ fn underlined(path: &Path) -> Vec<String> {
     assert_eq!(schema::unsupported(&schema), Vec::<String>::new());
     let text = fs::read_to_string(path).expect("readable");
     let playbook: Value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    schema::check(&schema, &playbook).iter().map(|diagnostic| diagnostic.message.to_string()).collect()
+    schema::check(&schema, &playbook).iter().map(|diagnostic| diagnostic.message.clone()).collect()
 }
 
 #[test]
