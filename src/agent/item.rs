@@ -700,7 +700,7 @@ impl Executor {
     fn meta(&mut self, item: &Item<'_>, meta: Meta) -> std::result::Result<Attempt, Stop> {
         let done = || Ok(Outcome::ok().into());
         match meta {
-            Meta::Noop | Meta::RefreshInventory | Meta::ClearHostErrors => done(),
+            Meta::Noop => done(),
             Meta::FlushHandlers => match self.flush_handlers(
                 &super::context::Context::root(&item.context.chain().last().unwrap_or(item.context).keywords.clone()),
                 item.at,

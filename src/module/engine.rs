@@ -33,9 +33,7 @@ pub enum Controlled {
 pub enum Meta {
     Noop,
     FlushHandlers,
-    RefreshInventory,
     ClearFacts,
-    ClearHostErrors,
     EndHost,
     EndPlay,
     EndBatch,

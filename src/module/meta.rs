@@ -1,4 +1,4 @@
-//! `meta`: actions on the run itself.
+//! `meta`: actions on the run itself. Those of Ansible's that are not there stand in `src/playbook/absent.rs`.
 
 use super::engine::Meta as Action;
 use super::{Controlled, Engine, EngineModule, Entry};
@@ -20,14 +20,10 @@ choices! {
     pub enum Word {
         /// Run the notified handlers now.
         FlushHandlers = "flush_handlers",
-        /// Read the inventory again.
-        RefreshInventory = "refresh_inventory",
         /// Do nothing.
         Noop = "noop",
         /// Forget the host's facts.
         ClearFacts = "clear_facts",
-        /// Take failed hosts up again.
-        ClearHostErrors = "clear_host_errors",
         /// End the play for all hosts, without failing.
         EndPlay = "end_play",
         /// End this host's part of the play, without failing.
@@ -45,10 +41,8 @@ impl EngineModule for Meta {
     fn run(&self, _engine: &mut dyn Engine) -> Result<Controlled> {
         Ok(Controlled::Meta(match self.free_form {
             Word::FlushHandlers => Action::FlushHandlers,
-            Word::RefreshInventory => Action::RefreshInventory,
             Word::Noop => Action::Noop,
             Word::ClearFacts => Action::ClearFacts,
-            Word::ClearHostErrors => Action::ClearHostErrors,
             Word::EndPlay => Action::EndPlay,
             Word::EndHost => Action::EndHost,
             Word::ResetConnection => Action::ResetConnection,

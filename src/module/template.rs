@@ -47,8 +47,15 @@ arguments! {
         /// How lines end.
         newline_sequence: String [default("\n")],
         /// Encoding of the result.
-        output_encoding: String [default("utf-8")],
+        output_encoding: String [default("utf-8"), checked(check_encoding)],
         file: FileArguments,
+    }
+}
+
+fn check_encoding(name: &str) -> std::result::Result<(), String> {
+    match name.to_ascii_lowercase().replace('_', "-").as_str() {
+        "utf-8" | "utf8" | "u8" | "ascii" | "us-ascii" => Ok(()),
+        _ => Err(format!("the encoding {name} is not supported: utf-8 and ascii are")),
     }
 }
 
@@ -60,10 +67,7 @@ impl EngineModule for Template {
             "\r\n" | "\\r\\n" => "\r\n",
             _ => return Err(Error::failed("newline_sequence needs to be one of: \n, \r or \r\n")),
         };
-        let encoding = self.output_encoding.to_ascii_lowercase().replace('_', "-");
-        if !matches!(encoding.as_str(), "utf-8" | "utf8" | "u8" | "ascii" | "us-ascii") {
-            return Err(Error::failed(format!("output_encoding {} is not supported", self.output_encoding)).hint("utf-8 is"));
-        }
+        check_encoding(&self.output_encoding).map_err(Error::failed)?;
         let path = engine.find_source("templates", &self.src)?;
         let name = path.rsplit('/').next().unwrap_or_default();
         let handlebars = name.strip_suffix(".hbs");
@@ -84,7 +88,7 @@ impl EngineModule for Template {
             };
             engine.render_file(&path, &options, self.itself(&path))?
         };
-        if encoding.contains("ascii") && !text.is_ascii() {
+        if self.output_encoding.to_ascii_lowercase().contains("ascii") && !text.is_ascii() {
             return Err(Error::failed(format!("the rendered text of {} has letters that are not ASCII", self.src)));
         }
         let mode = match &self.file.mode {

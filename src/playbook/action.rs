@@ -59,6 +59,11 @@ impl<'node> Action<'node> {
     pub fn key(&self) -> &'node Node {
         self.key
     }
+
+    /// What was given as one text.
+    pub fn text(&self) -> Option<&'node str> {
+        if let Given::Text { scalar, from, .. } = &self.given { Some(scalar.text[*from..].trim()) } else { None }
+    }
 }
 
 /// `command`, `shell`, `raw`, `script`: `a=b` in their text is theirs only for a few names.
@@ -298,15 +303,16 @@ impl Loader<'_> {
             arguments.named.push(Argument { name: argument.name.into(), value, span });
         }
         if let Some((rest, scalar, offset, node)) = written.free {
-            if spec.free_form.is_some() {
+            if let Some(name) = spec.free_form {
+                if spec.field(name).is_some() && !node.is_vault() {
+                    self.check_pair(entry, name, &rest, &place_in(node, scalar, offset, &rest));
+                }
                 arguments.free_form =
                     Some(if node.is_vault() { self.tree(node, secret) } else { Self::text_tree(&rest, scalar, offset, secret) });
             } else if is_whole_template(&rest) && arguments.splat.is_none() {
                 arguments.splat = Some(Self::text_tree(&rest, scalar, offset, secret));
             } else {
-                let mut place = node.clone();
-                place.span = span_in(scalar, offset);
-                place.width = rest.lines().next().map_or(1, |line| line.trim_end().chars().count()) as u32;
+                let place = place_in(node, scalar, offset, &rest);
                 self.mistake(Diagnostic::at(&place, format!("module `{}` takes no free text", entry.name())).hint(
                     match spec.fields.iter().find(|field| field.required) {
                         Some(field) => format!("write `{}: {{{}: …}}`", action.name, field.name),
@@ -360,6 +366,12 @@ impl<'node> WrittenArguments<'node> {
             width: key.width,
         });
     }
+}
+
+/// A part of a node's text, as a node to point at.
+fn place_in(node: &Node, scalar: &Scalar, offset: usize, text: &str) -> Node {
+    let width = text.lines().next().map_or(1, |line| line.trim_end().chars().count()) as u32;
+    Node { span: span_in(scalar, offset), width, ..node.clone() }
 }
 
 fn unbalanced(node: &Node) -> Diagnostic {

@@ -203,8 +203,12 @@ pub fn documentation() -> String {
     }
     page.push_str(
         "\n`with_…`: items, list, indexed_items, nested, cartesian, together, dict, fileglob, filetree, first_found, subelements, sequence,\n\
-         lines, random_choice, flattened, inventory_hostnames, vars, varnames, file, template, env, pipe.\n",
+         lines, random_choice, flattened, inventory_hostnames, vars, varnames, file, template, env, pipe.\n\n\
+         `meta`: every action of ansible-core but these:\n\n",
     );
+    for (action, instead) in super::absent::ABSENT_META {
+        let _ = writeln!(page, "- `{action}`: {instead}");
+    }
     page
 }
 

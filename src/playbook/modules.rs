@@ -102,7 +102,11 @@ impl Loader<'_> {
         if !has_template(value)
             && let Err(message) = field.kind.check(&Value::text(value)).and_then(|()| field.check.map_or(Ok(()), checked))
         {
-            self.mistake(Diagnostic::at(at, format!("argument `{key}` of `{}`: {message}", entry.name())));
+            let mistake = Diagnostic::at(at, format!("argument `{key}` of `{}`: {message}", entry.name()));
+            self.mistake(match &field.kind {
+                Kind::Choice(words) => mistake.suggest(value, words.iter().copied()),
+                _ => mistake,
+            });
         }
     }
 }

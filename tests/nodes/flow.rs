@@ -4,8 +4,9 @@ use super::place::{Place, recap, shown};
 use crate::support::nodes::TestNodes;
 
 /// In each folder of its own on the nodes; `root` is where files go.
-const PLAYBOOKS: [&str; 10] = [
+const PLAYBOOKS: [&str; 11] = [
     "end.yml",
+    "meta.yml",
     "misc.yml",
     "fatal-play.yml",
     "fatal-block.yml",

@@ -125,7 +125,7 @@ fn told(lines: &str) -> Told {
         let task = text("task");
         let is_include = task.starts_with("include") || task.starts_with("inc:") || ["Preflight", "common_bits"].contains(&task.as_str());
         let entry = told.entry(text("host")).or_default();
-        let is_meta = task.starts_with("Ensure handlers are notified now");
+        let is_meta = task.starts_with("Ensure handlers are notified now") || task.starts_with("meta: ");
         if !is_include && !is_meta && task != "Gathering Facts" && task != "nothing to loop over" {
             entry.0.push((task, text("status")));
         }
