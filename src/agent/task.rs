@@ -330,10 +330,10 @@ impl Executor {
             };
             self.predictions.record(at, run.index, prediction);
             if let Status::Unknown(cause) = &run.status {
-                self.predictions.taint(at, cause);
+                self.predictions.taint(at, run.index, cause);
             }
             if let Some(cause) = &run.opaque {
-                self.predictions.taint(at, cause);
+                self.predictions.taint(at, run.index, cause);
             }
         }
         let name = task.name.as_ref().and_then(|name| self.text_of(name, context, &run.locals, at).ok().flatten());
