@@ -10,6 +10,7 @@ use crate::run::{Failure, HostResult};
 impl Coordinator {
     pub(super) fn apply(&mut self) {
         self.applying = true;
+        self.growth.apply();
         self.ran_once.clear();
         self.runners.clear();
         self.ended_plays.clear();

@@ -153,15 +153,17 @@ impl Coordinator {
                 self.answer(name, id, Answer::Done);
             }
             Question::AddHost { name: added, groups, variables } => {
+                let told = format!("{added} {groups:?} {variables:?}");
                 let changed = match &mut self.inputs.recompile {
-                    Some(recompile) => Answer::Changed(recompile.add_host(&added, &groups, &variables)),
+                    Some(recompile) => Answer::Changed(self.growth.told(told, recompile.add_host(&added, &groups, &variables))),
                     None => Answer::Error { message: "hosts cannot be added in this run".to_owned(), hint: None },
                 };
                 self.answer(name, id, changed);
             }
             Question::GroupBy { group, parents } => {
+                let told = format!("{name} {group} {parents:?}");
                 let changed = match &mut self.inputs.recompile {
-                    Some(recompile) => Answer::Changed(recompile.group_by(name, &group, &parents)),
+                    Some(recompile) => Answer::Changed(self.growth.told(told, recompile.group_by(name, &group, &parents))),
                     None => Answer::Error { message: "groups cannot be added in this run".to_owned(), hint: None },
                 };
                 self.answer(name, id, changed);

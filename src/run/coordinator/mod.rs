@@ -113,8 +113,31 @@ struct Pending {
     question: Question,
 }
 
+/// What hosts have added to the inventory. It stays from a plan to its apply, in which the same task is told the same.
+#[derive(Default)]
+struct Growth {
+    now: BTreeSet<String>,
+    planned: BTreeSet<String>,
+}
+
+impl Growth {
+    /// Whether it is new in this pass.
+    fn told(&mut self, what: String, is_new: bool) -> bool {
+        let changed = self.planned.remove(&what) || is_new;
+        if changed {
+            self.now.insert(what);
+        }
+        changed
+    }
+
+    fn apply(&mut self) {
+        self.planned = std::mem::take(&mut self.now);
+    }
+}
+
 pub struct Coordinator {
     inputs: Inputs,
+    growth: Growth,
     hosts: BTreeMap<Arc<str>, Host>,
     /// Inventory order.
     order: Vec<Arc<str>>,
@@ -154,6 +177,7 @@ impl Coordinator {
         let inventory = std::mem::take(&mut inputs.inventory);
         let applying = inputs.mode == RunMode::Apply;
         Self {
+            growth: Growth::default(),
             slots: Arc::new(Semaphore::new(inputs.forks.max(1))),
             inputs,
             hosts,
