@@ -520,6 +520,7 @@ pub struct Reboot {
     pub delay: f64,
     /// Seconds from then on.
     pub timeout: f64,
+    /// Seconds of one attempt to connect.
     pub connect_timeout: Option<f64>,
     pub post_delay: f64,
     pub test_command: Option<String>,

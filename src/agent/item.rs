@@ -792,13 +792,18 @@ impl Executor {
             attempt.diff = planned.diff;
             return Ok(if settings.background.is_some() { self.idle(attempt) } else { attempt });
         }
-        if let Some(Action::Reboot { delay, test_command, timeout, .. }) =
+        if let Some(Action::Reboot { delay, test_command, timeout, connect_timeout, .. }) =
             planned.actions.iter().find(|action| matches!(action, Action::Reboot { .. }))
         {
             let settle =
                 planned.actions.iter().map(|action| if let Action::Sleep { duration } = action { *duration } else { Duration::ZERO });
-            let request =
-                super::reboot::Request { test_command: test_command.clone(), timeout: *timeout, delay: *delay, settle: settle.sum() };
+            let request = super::reboot::Request {
+                test_command: test_command.clone(),
+                timeout: *timeout,
+                connect_timeout: *connect_timeout,
+                delay: *delay,
+                settle: settle.sum(),
+            };
             return self.reboot(item, settings, &request, &planned, handle, &digest, results);
         }
         let quiet = settings.reads || settings.really || planned.actions.iter().all(|action| matches!(action, Action::Sleep { .. }));
@@ -1093,7 +1098,7 @@ impl Executor {
         let since = match self.returned(item) {
             Some(since) => since,
             None if std::env::var_os("SSH_CONNECTION").is_some() && !matches!(settings.target, Target::Host(_)) => {
-                let request = super::reboot::Request { test_command: None, timeout, delay, settle: Duration::ZERO };
+                let request = super::reboot::Request { test_command: None, timeout, connect_timeout: None, delay, settle: Duration::ZERO };
                 let mut snapshot = super::reboot::snapshot(self, item, &request, results)?;
                 // Whether it restarts meanwhile does not count.
                 snapshot.reboot.boot_id = "".into();

@@ -18,6 +18,8 @@ pub struct Request {
     pub test_command: Option<String>,
     /// For the way back, and again for the test.
     pub timeout: Duration,
+    /// For one attempt to connect.
+    pub connect_timeout: Option<Duration>,
     /// Before it goes down.
     pub delay: Duration,
     /// After it is back, before the test.
@@ -51,7 +53,7 @@ pub fn snapshot(executor: &Executor, item: &Item<'_>, request: &Request, results
         reboot: Reboot {
             delay: request.delay.max(GOODBYE).as_secs_f64(),
             timeout: request.timeout.as_secs_f64(),
-            connect_timeout: None,
+            connect_timeout: request.connect_timeout.map(|limit| limit.as_secs_f64()),
             post_delay: request.settle.as_secs_f64(),
             test_command: request.test_command.clone(),
             boot_id: boot_id.trim().into(),

@@ -19,7 +19,7 @@ arguments! {
         post_reboot_delay: i64 [default("0"), aliases(&["post_reboot_delay_sec"])],
         /// Seconds until it must be back, and again until the test must succeed.
         reboot_timeout: i64 [default("600"), aliases(&["reboot_timeout_sec"])],
-        /// Seconds of one attempt to connect; ours have their own limit.
+        /// Seconds of one attempt to connect and begin, at least 10; else attempts have a limit of their own.
         connect_timeout: Option<i64> [aliases(&["connect_timeout_sec"])],
         /// What must succeed on the machine before it counts as back.
         test_command: Option<String>,
@@ -44,6 +44,7 @@ impl Module for Reboot {
             boot_time_command: self.boot_time_command.clone(),
             test_command: self.test_command.clone(),
             timeout: seconds(self.reboot_timeout),
+            connect_timeout: self.connect_timeout.filter(|limit| *limit > 0).map(seconds),
         }];
         if self.post_reboot_delay > 0 {
             actions.push(Action::Sleep { duration: seconds(self.post_reboot_delay) });

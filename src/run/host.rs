@@ -30,8 +30,8 @@ pub enum Patience {
     Usual,
     /// The host may not be up yet.
     UpTo(Duration),
-    /// One attempt: who calls tries again.
-    Once,
+    /// One attempt, of so long: who calls tries again.
+    Once(Option<Duration>),
     /// None: its agent runs on the controller.
     StandIn,
 }
@@ -52,7 +52,7 @@ pub async fn run(
         (Err(error), _) => Err(ConnectError { message: format!("pack the program: {error}"), ..ConnectError::default() }),
         (Ok(first), Patience::Usual) => connector.connect(&host, &first).await,
         (Ok(first), Patience::UpTo(limit)) => connector.connect_within(&host, &first, limit).await,
-        (Ok(first), Patience::Once) => connector.try_once(&host, &first).await,
+        (Ok(first), Patience::Once(limit)) => try_once(&*connector, &host, &first, limit).await,
         (Ok(first), Patience::StandIn) => connector.stand_in(&first).await,
     };
     drop(slot);
@@ -71,6 +71,14 @@ pub async fn run(
     writer.abort();
     drop(keeper);
     let _ = incoming.send(Incoming::Closed { host, session, reason });
+}
+
+async fn try_once(connector: &dyn Connect, host: &str, first: &[u8], limit: Option<Duration>) -> Result<Stream, ConnectError> {
+    let attempt = connector.try_once(host, first);
+    let Some(limit) = limit else { return attempt.await };
+    tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
+        Err(ConnectError { message: format!("connect to {host}: no answer within {limit:?}"), may_pass: true, ..ConnectError::default() })
+    })
 }
 
 async fn write(mut stream: Box<dyn tokio::io::AsyncWrite + Send + Unpin>, mut frames: mpsc::Receiver<Down>) {
@@ -156,6 +164,25 @@ async fn read_one(stream: &mut (dyn tokio::io::AsyncRead + Send + Unpin)) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A host that takes a connection and says nothing.
+    struct Silent;
+
+    impl Connect for Silent {
+        fn connect<'a>(&'a self, _: &'a str, _: &'a [u8]) -> super::super::connect::Boxed<'a, Result<Stream, ConnectError>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn stand_in<'a>(&'a self, _: &'a [u8]) -> super::super::connect::Boxed<'a, Result<Stream, ConnectError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_ends_with_its_limit() {
+        let error = try_once(&Silent, "a", b"", Some(Duration::from_millis(20))).await.expect_err("nobody answers");
+        assert!(error.may_pass && error.message == "connect to a: no answer within 20ms", "{error:?}");
+    }
 
     #[test]
     fn content_is_packed_where_the_link_is_slower_than_packing() {

@@ -85,6 +85,8 @@ pub enum Action {
         boot_time_command: Option<String>,
         test_command: Option<String>,
         timeout: Duration,
+        /// Of one attempt to connect.
+        connect_timeout: Option<Duration>,
     },
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Coordinator, Performing, RETURN_INTERVAL};
+use super::{Coordinator, LEAST_ATTEMPT, Performing, RETURN_INTERVAL};
 use crate::agent::frame::{Answer, Down, GivenUp, Summary};
 use crate::module::{Entry, find};
 use crate::program::{Play, Program, Step, Tree};
@@ -80,9 +80,11 @@ impl Coordinator {
         let goes_down = suspended.map_or(Duration::ZERO, |(snapshot, since)| {
             Duration::from_secs_f64(snapshot.reboot.delay.max(0.0)).saturating_sub(since.elapsed())
         });
+        let limit = suspended.and_then(|(snapshot, _)| Duration::try_from_secs_f64(snapshot.reboot.connect_timeout?).ok());
+        let limit = limit.map(|limit| limit.max(LEAST_ATTEMPT));
         let task = tokio::spawn(async move {
             tokio::time::sleep(RETURN_INTERVAL.max(goes_down)).await;
-            host::run(of, session, connector, Patience::Once, start, slots, to_self).await;
+            host::run(of, session, connector, Patience::Once(limit), start, slots, to_self).await;
         });
         if let Some(host) = self.hosts.get_mut(name) {
             host.connecting = Some(task.abort_handle());

@@ -25,6 +25,9 @@ const CANCEL_LIMIT: Duration = Duration::from_millis(2500);
 /// Between attempts to reach a host that restarts.
 const RETURN_INTERVAL: Duration = Duration::from_millis(500);
 
+/// An attempt is also the login and the start of the agent, which no `connect_timeout` of a playbook has in mind.
+const LEAST_ATTEMPT: Duration = Duration::from_secs(10);
+
 /// What the caller says.
 #[derive(Debug)]
 pub enum Command {

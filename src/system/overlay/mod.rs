@@ -890,6 +890,7 @@ mod tests {
             boot_time_command: None,
             test_command: None,
             timeout: Duration::ZERO,
+            connect_timeout: None,
         };
         overlay.absorb(&reboot, "reboot");
         assert_eq!(cause(overlay.boot_id()), "reboot");
