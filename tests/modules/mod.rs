@@ -27,6 +27,11 @@ mod run;
 
 use std::path::Path;
 
+use provision::module::{ActionKind, MODULES};
+
+/// Of each module that acts on the machine.
+const LEAST: usize = 5;
+
 #[test]
 fn cases() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modules");
@@ -44,5 +49,12 @@ fn cases() {
         }
     }
     assert!(count > 0, "no case of that name");
+    let all = case::all(&root).expect("as before");
+    for entry in MODULES.iter().filter(|entry| matches!(entry.action, ActionKind::System(_))) {
+        let of_it = all.iter().filter(|case| entry.names.contains(&case.module.as_str())).count();
+        if of_it < LEAST {
+            failures.push(format!("--- {}: {of_it} cases, at least {LEAST} are to be", entry.name()));
+        }
+    }
     assert!(failures.is_empty(), "{} of {count} cases failed\n{}", failures.len(), failures.join("\n"));
 }
