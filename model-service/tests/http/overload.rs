@@ -110,7 +110,7 @@ fn crowd_of_connections_is_told_so_and_probes_get_through() {
 fn work_that_waits_too_long_is_refused_until_it_does_not() {
     let server = Server::start(&[]);
     let process = server.process.id();
-    let script = format!("for i in $(seq 300); do kill -STOP {process}; sleep .15; kill -CONT {process}; sleep .005; done");
+    let script = format!("for i in $(seq 300); do kill -STOP {process} || exit; sleep .15; kill -CONT {process}; sleep .005; done");
     let mut stops = Command::new("sh").args(["-c", &script]).spawn().unwrap();
     let asked = |_| server.json(br#"{"url":"http://a.example/"}"#);
     let refused = (0..200).map(asked).find(|answer| answer.status != 200);
