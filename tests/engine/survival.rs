@@ -331,10 +331,11 @@ impl Watch {
         Self(child)
     }
 
-    /// Nothing was there 2 s after this moment. A look is not a moment: on a busy machine each takes its time, so the longest gap
-    /// between two of them is granted.
+    /// Nothing was there 2 s after this moment. A look is not a moment: the longest gap between two of them is granted. Answers
+    /// whether that was short enough to say anything: a machine may be so busy that it was not, and then the scene is played again.
+    #[must_use]
     #[track_caller]
-    pub fn quiet_within_two_seconds(mut self, since: SystemTime) {
+    pub fn quiet_within_two_seconds(mut self, since: SystemTime) -> bool {
         let mut text = String::new();
         self.0.stdout.as_mut().expect("piped").read_to_string(&mut text).expect("looks");
         self.0.wait().expect("waited for");
@@ -342,9 +343,20 @@ impl Watch {
         let looks: Vec<Duration> = text.lines().skip(1).map(|line| Duration::from_nanos(line.parse().expect("a moment"))).collect();
         let quiet = looks.last().expect("more than one look").saturating_sub(since.duration_since(UNIX_EPOCH).expect("a moment"));
         let gap = looks.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or_default();
-        assert!(quiet <= Duration::from_secs(2) + gap, "quiet after {quiet:?}, looked at least each {gap:?}");
+        let is_seen = gap < LONGEST_GAP;
+        assert!(!is_seen || quiet <= Duration::from_secs(2) + gap, "quiet after {quiet:?}, looked at least each {gap:?}");
         eprintln!("nothing of ours after {quiet:?}, looked at least each {gap:?}");
+        is_seen
     }
+}
+
+/// Between two looks of a [`Watch`].
+const LONGEST_GAP: Duration = Duration::from_millis(500);
+
+/// Plays a scene until it was seen.
+#[track_caller]
+pub fn until_seen(mut scene: impl FnMut() -> bool) {
+    assert!((0..6).any(|_| scene()), "six times the machine was too busy for a look each {LONGEST_GAP:?}");
 }
 
 #[test]
@@ -377,14 +389,17 @@ fn an_interrupt_ends_everything_and_the_next_run_repairs() {
     );
     // Plays follow each other: each host by itself.
     for (node, home) in [("a", "/root"), ("b", "/home/worker")] {
-        let child = lab.start(&["slow.yaml", "--limit", node]);
-        wait_on(&lab, node, "pgrep -f '[s]leep 30[0-9]'");
-        let watch = Watch::begin(&lab, node);
-        let (moment, since) = (SystemTime::now(), Instant::now());
-        signal(&child, Signal::SIGINT);
-        finish(child).expect(99);
-        assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
-        watch.quiet_within_two_seconds(moment);
+        until_seen(|| {
+            lab.nodes.ssh(node, &format!("rm -f {home}/log"));
+            let child = lab.start(&["slow.yaml", "--limit", node]);
+            wait_on(&lab, node, "pgrep -f '[s]leep 30[0-9]'");
+            let watch = Watch::begin(&lab, node);
+            let (moment, since) = (SystemTime::now(), Instant::now());
+            signal(&child, Signal::SIGINT);
+            finish(child).expect(99);
+            assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+            watch.quiet_within_two_seconds(moment)
+        });
         assert_eq!(read(&lab, node, &format!("{home}/log")), "begun\n");
 
         lab.nodes.ssh(node, &format!("touch {home}/quick"));
@@ -414,12 +429,14 @@ fn an_interrupted_dpkg_is_repaired_first(lab: &Lab) {
     run("chmod", &["755", "deb/DEBIAN/postinst"]);
     run("dpkg-deb", &["--build", "--root-owner-group", "deb", "slow.deb"]);
     lab.write("deb.yaml", "- hosts: a\n  gather_facts: false\n  tasks:\n    - {name: file, copy: {src: slow.deb, dest: /root/slow.deb}}\n    - {name: slow, apt: {deb: /root/slow.deb}}\n");
-    let child = lab.start(&["deb.yaml"]);
-    wait_on(lab, "a", "pgrep -f '[s]leep 304'");
-    let (watch, moment) = (Watch::begin(lab, "a"), SystemTime::now());
-    signal(&child, Signal::SIGINT);
-    finish(child).expect(99);
-    watch.quiet_within_two_seconds(moment);
+    until_seen(|| {
+        let child = lab.start(&["deb.yaml"]);
+        wait_on(lab, "a", "pgrep -f '[s]leep 304'");
+        let (watch, moment) = (Watch::begin(lab, "a"), SystemTime::now());
+        signal(&child, Signal::SIGINT);
+        finish(child).expect(99);
+        watch.quiet_within_two_seconds(moment)
+    });
     assert_ne!(lab.nodes.ssh("a", "dpkg-query -W -f '${db:Status-Abbrev}' slow").trim(), "ii", "half way");
 
     lab.nodes.ssh("a", "touch /root/fast");
@@ -583,11 +600,14 @@ fn a_converged_playbook_writes_nothing_at_all() {
     - {shell: "echo x > /srv/made", args: {creates: /srv/made}}
     - {systemd: {name: ssh, state: started, enabled: true}}
     - {apt: {name: systemd}}
+    - {copy: {content: x, dest: /home/other/x}, become: true, become_user: other}
     - {wait_for: {timeout: 2}}
+    - {wait_for: {timeout: 1}, become: true, become_user: other}
   handlers:
     - {name: note, shell: echo handled >> /root/log}
 "#,
     );
+    lab.nodes.ssh("a", "useradd --create-home other");
     lab.play(&["converged.yaml"]).expect(0);
     lab.play(&["converged.yaml"]).expect(0);
     // The kernel counts an inode's page for who dirties it: with everything on the disk, and files newer than their last access, a
@@ -596,14 +616,16 @@ fn a_converged_playbook_writes_nothing_at_all() {
     let before = listing(&lab);
     let child = lab.start(&["converged.yaml"]);
     // What the kernel counts for the agent, read again and again until it is gone.
-    let samples = lab.nodes.ssh("a", "for i in $(seq 200); do for p in $(pgrep -f '[a]gent run'); do grep -h ^write_bytes /proc/$p/io 2>/dev/null; done; sleep 0.03; done");
+    let samples = lab.nodes.ssh("a", "for i in $(seq 200); do for k in run worker; do for p in $(pgrep -f \"agent $k\"); do sed -n \"s/^write_bytes:/$k/p\" /proc/$p/io 2>/dev/null; done; done; sleep 0.03; done");
     let said = finish(child).expect(0);
     assert_eq!(said.count("a", "changed"), 0, "{}", said.stdout);
     let counts: Vec<u64> = samples.lines().filter_map(|line| line.split(' ').next_back()?.parse().ok()).collect();
-    assert!(counts.len() > 10, "the agent was seen at work: {samples}");
+    for kind in ["run", "worker"] {
+        assert!(samples.lines().filter(|line| line.starts_with(kind)).count() > 5, "`agent {kind}` was seen at work: {samples}");
+    }
     let after = listing(&lab);
     let changed: Vec<&String> = after.iter().filter(|line| !before.contains(*line)).collect();
-    assert_eq!(counts.iter().max(), Some(&0), "bytes that the agent wrote to disks; changed: {changed:?}");
+    assert_eq!(counts.iter().max(), Some(&0), "bytes that the agent and its worker wrote to disks; changed: {changed:?}");
     assert!(changed.is_empty(), "changed on the node: {changed:?}");
     assert_eq!(before.len(), after.len());
 }
