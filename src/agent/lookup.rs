@@ -39,8 +39,7 @@ pub fn lookup(scope: &TaskScope<'_>, plugin: &str, terms: &[Value], options: &Ma
         | "ini"
         | "config"
         | "url"
-        | "random_choice"
-        | "filetree" => {
+        | "random_choice" => {
             if plugin == "random_choice" {
                 return random_choice(scope, terms);
             }

@@ -240,7 +240,7 @@ impl Loader<'_> {
         }
     }
 
-    /// `with_fileglob`, `with_file`, `with_first_found`, `with_filetree`.
+    /// `with_fileglob`, `with_file`, `with_first_found`.
     pub fn files_of_loop(&mut self, looping: &Loop, context: &Context) {
         match looping.with.as_deref() {
             Some("file") => self.named_files(&looping.items, looping.span, &Use::TEXT, None, context, false),
@@ -251,13 +251,6 @@ impl Loader<'_> {
                 }
             }
             Some("first_found") => self.first_found(&looping.items, context),
-            Some("filetree") => {
-                for pattern in self.possible(&looping.items, None, context) {
-                    for path in self.matching(&pattern, &search_folders(context, "files")) {
-                        self.want(&path, &Use::FILE, context);
-                    }
-                }
-            }
             _ => {}
         }
     }

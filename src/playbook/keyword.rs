@@ -202,7 +202,7 @@ pub fn documentation() -> String {
         let _ = writeln!(page, "| {note} |");
     }
     page.push_str(
-        "\n`with_…`: items, list, indexed_items, nested, cartesian, together, dict, fileglob, filetree, first_found, subelements, sequence,\n\
+        "\n`with_…`: items, list, indexed_items, nested, cartesian, together, dict, fileglob, first_found, subelements, sequence,\n\
          lines, random_choice, flattened, inventory_hostnames, vars, varnames, file, template, env, pipe.\n\n\
          `meta`: every action of ansible-core but these:\n\n",
     );

@@ -26,7 +26,6 @@ pub const WITH: &[&str] = &[
     "together",
     "dict",
     "fileglob",
-    "filetree",
     "first_found",
     "subelements",
     "sequence",
@@ -316,9 +315,11 @@ impl Loader<'_> {
             if let Some(with) = with {
                 let with = plugin(with);
                 if !WITH.contains(&with) {
-                    self.mistake(
-                        Diagnostic::at(key, format!("there is no lookup `{with}` to loop with")).suggest(name, WITH_NAMES.iter().copied()),
-                    );
+                    let mistake = Diagnostic::at(key, format!("there is no lookup `{with}` to loop with"));
+                    self.mistake(match with {
+                        "filetree" => mistake.hint("`copy` takes a whole folder: `src: folder/`; `with_fileglob` loops over one's files"),
+                        _ => mistake.suggest(name, WITH_NAMES.iter().copied()),
+                    });
                     continue;
                 }
             }
@@ -420,7 +421,6 @@ const WITH_NAMES: &[&str] = &[
     "with_together",
     "with_dict",
     "with_fileglob",
-    "with_filetree",
     "with_first_found",
     "with_subelements",
     "with_sequence",

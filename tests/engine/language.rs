@@ -20,6 +20,20 @@ const HOSTVARS: &str = r#"
           - hostvars['b']['ansible_facts']['hostname'] == 'b'
 "#;
 
+fn an_encrypted_file_is_opened_unless_asked_not_to(lab: &Lab) {
+    let sealed = super::survival::vaulted("opened\n", 0);
+    for name in ["opened", "sealed"] {
+        lab.write(&format!("files/{name}"), &sealed);
+    }
+    lab.write("secret/vault", "vault password\n");
+    let copy = |name: &str, more: &str| format!("    - copy: {{src: {name}, dest: /root/{name}{more}}}\n");
+    let tasks = copy("opened", "") + &copy("sealed", ", decrypt: false");
+    lab.write("sealed.yaml", &format!("- hosts: a\n  gather_facts: false\n  tasks:\n{tasks}"));
+    lab.play(&["sealed.yaml", "--vault-password-file", "secret/vault"]).expect(0);
+    let read = |name: &str| lab.nodes.ssh("a", &format!("cat /root/{name}"));
+    assert_eq!([read("opened"), read("sealed")], ["opened\n", &sealed]);
+}
+
 #[test]
 fn data_of_one_host_is_used_by_another() {
     let Some(lab) = Lab::new(&["a", "b"]) else { return };
@@ -37,6 +51,7 @@ fn data_of_one_host_is_used_by_another() {
     lab.play(&["one.yaml"]).expect(0);
 
     includes_are_decided_at_run_time(&lab);
+    an_encrypted_file_is_opened_unless_asked_not_to(&lab);
     tasks_are_delegated_to_localhost_and_to_other_hosts(&lab);
     others_users_act_in_their_own_name(&lab);
     batches_follow_each_other(&lab);

@@ -102,7 +102,6 @@ const FILE_LOOKUPS: &[&str] = &[
     "env",
     "file",
     "fileglob",
-    "filetree",
     "first_found",
     "ini",
     "inventory_hostnames",
