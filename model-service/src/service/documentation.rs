@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use handlebars::Handlebars;
+use handlebars::{Handlebars, handlebars_helper};
 use serde_json::{Value, json};
 
 use super::APP_VERSION;
@@ -23,6 +23,7 @@ impl Description {
         document["info"]["version"] = APP_VERSION.into();
         let mut templates = Handlebars::new();
         templates.set_strict_mode(true);
+        templates.register_helper("marked", Box::new(marked));
         templates.register_template_string("docs", include_str!("../docs.hbs")).expect("the bundled template is valid");
         let page = templates.render("docs", &shown(&document)).expect("every name of the template is in its context");
         Self { document: document.to_string(), page }
@@ -40,6 +41,15 @@ impl Description {
         ([(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)], html).into_response()
     }
 }
+
+/// Words between backticks are code, as in the CommonMark that the document's texts are.
+fn in_html(text: &str) -> String {
+    let escaped = handlebars::html_escape(&text.replace('`', "\u{0}")).replace('\u{0}', "`");
+    let parts = escaped.split('`').enumerate();
+    parts.map(|(at, part)| if at % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
+}
+
+handlebars_helper!(marked: |text: str| in_html(text));
 
 /// The document's operations, each with its example requests and its answers.
 fn shown(document: &Value) -> Value {

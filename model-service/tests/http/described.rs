@@ -35,6 +35,8 @@ fn descriptions_have_every_route_and_no_other() {
     let page = app.get("/api/docs");
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     assert!(page.body.contains("<code>POST /api/feedback</code>") && page.body.contains("href=\"openapi.json\""), "{}", page.body);
+    let words = service.get("/docs").body;
+    assert!(words.contains("<p><code>Accept</code> chooses ") && !(words + &page.body).contains('`'));
 }
 
 /// README's tables of our own paths; the peers' are in `peers`.
