@@ -62,7 +62,7 @@ pub fn acts(bundled: &Bundled) {
         }
         assert!(processes.lines().count() >= 1, "{worker}: {processes}");
         // All that an image brings, as it lies unpacked.
-        for size in bundled.on(worker, "for pid in $(pidof model-service); do du -sbx /proc/$pid/root | cut -f1; done").lines() {
+        for size in bundled.on(worker, "for pid in $(pidof model-service); do du -sbx /proc/$pid/root/ | cut -f1; done").lines() {
             let size: u64 = size.parse().expect("bytes");
             assert!((20_000_000..=30_000_000).contains(&size), "{size}");
         }
