@@ -11,8 +11,9 @@ use provision::vm::process::wait_until;
 use super::Folder;
 
 /// Says each signal that it gets, also where nobody listens any more; it ends by itself.
+/// Nothing but a sleep runs once it is ready: a signal goes to all of its group.
 const SCRIPT: &str = "for name in INT TERM HUP QUIT; do trap \"echo $name >> /run/signals; echo $name\" $name; done; \
-                      echo ready; for time in $(seq 300); do sleep 0.1; done";
+                      set -- $(seq 300); echo ready; for time; do sleep 0.1; done";
 
 /// The command, ready.
 fn command(folder: &Folder) -> (Child, Lines<BufReader<ChildStdout>>) {
