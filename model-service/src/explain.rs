@@ -3,10 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::model::Model;
-use crate::preprocessing::{POSITIONS, without_scheme};
-
-/// Stands for a hidden character: one byte that the model reads as `OTHER`, and that no rule of pre-processing cuts off.
-const HIDDEN: &str = "\u{7f}";
+use crate::preprocessing::{POSITIONS, hidden, ids, without_scheme};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
@@ -16,16 +13,17 @@ pub struct Explanation {
     pub changes: Vec<Option<f64>>,
 }
 
-/// One batch: the URL, and the URL with each character hidden that is read.
+/// One batch: the URL, and the URL with each character hidden that is read. Where the host ends stays as it is, also without its slash.
 pub fn explain(model: &Model, url: &str) -> Result<Explanation> {
-    let read = read_part(url);
+    let (read, whole) = (read_part(url), ids(url.as_bytes()));
     let places: Vec<(usize, char)> = url.char_indices().collect();
-    let mut batch = vec![url.to_owned()];
+    let mut batch = vec![whole];
     for (place, character) in places.iter().filter(|(place, _)| read.contains(place)) {
-        let hidden = HIDDEN.repeat(character.len_utf8());
-        batch.push(format!("{}{hidden}{}", &url[..*place], &url[place + character.len_utf8()..]));
+        let mut without = whole;
+        without.iter_mut().skip(place - read.start).take(character.len_utf8()).for_each(|id| *id = hidden(*id));
+        batch.push(without);
     }
-    let mut found = model.log_odds(&batch)?.into_iter().map(f64::from);
+    let mut found = model.log_odds_of(&batch)?.into_iter().map(f64::from);
     let whole = found.next().context("the model answered nothing")?;
     let mut change = |(place, _): &(usize, char)| if read.contains(place) { Some(whole - found.next()?) } else { None };
     let changes = places.iter().map(&mut change).collect();

@@ -199,9 +199,13 @@ impl Model {
 
     /// ln(P / (1 − P)) of each URL.
     pub fn log_odds<U: AsRef<[u8]>>(&self, urls: &[U]) -> Result<Vec<f32>> {
-        let ids: Vec<_> = urls.iter().map(|url| preprocessing::ids(url.as_ref())).collect();
-        let found = self.runtime.log_odds(&ids)?;
-        ensure!(found.len() == urls.len() && found.iter().all(|odds| odds.is_finite()), "the model answered what are no log-odds");
+        self.log_odds_of(&urls.iter().map(|url| preprocessing::ids(url.as_ref())).collect::<Vec<_>>())
+    }
+
+    /// The same, of URLs as the model reads them.
+    pub fn log_odds_of(&self, ids: &[[i32; preprocessing::POSITIONS]]) -> Result<Vec<f32>> {
+        let found = self.runtime.log_odds(ids)?;
+        ensure!(found.len() == ids.len() && found.iter().all(|odds| odds.is_finite()), "the model answered what are no log-odds");
         Ok(found)
     }
 

@@ -1,11 +1,13 @@
 //! Is a graph of the family? Its nodes are walked from input to output, and every shape is read from them.
 //!
-//! Gather → Transpose → Conv → \[Add\] → Relu → GlobalMaxPool → Flatten → Gemm → Relu → Gemm → \[Div or Mul\] → Sigmoid.
+//! Gather → Transpose → Conv → \[Add\] → Relu → GlobalMaxPool → hidden → Gemm → \[Div or Mul\] → Sigmoid, where hidden is
+//! Flatten → Gemm → Relu, or Conv → Relu → Flatten. The convolutions may be grouped: networks side by side, one answer.
 
 use anyhow::{Context as _, Result, ensure};
 use tract_onnx::pb::ModelProto;
 
-use super::walk::{Tensor, Walk};
+use super::scan::LANES;
+use super::walk::{Step, Tensor, Walk};
 use crate::preprocessing::{POSITIONS, VOCABULARY};
 
 /// Floats of the folded table: 64 MiB, far above what a model of 400 kB can ask for.
@@ -14,19 +16,21 @@ const LARGEST_TABLE: usize = 16 * 1024 * 1024;
 /// What the graph computes with, scales and temperature multiplied in.
 pub(super) struct Weights {
     pub vocabulary: usize,
+    pub width: usize,
+    /// Networks side by side; each has so many of the following three.
+    pub groups: usize,
     pub embedding: usize,
     pub features: usize,
-    pub width: usize,
     pub hidden: usize,
     /// Zeros that the convolution puts before and behind.
     pub left: usize,
     pub right: usize,
-    /// `[vocabulary][embedding]`
+    /// `[vocabulary][groups][embedding]`
     pub embedded: Vec<f32>,
-    /// `[features][embedding][width]`
+    /// `[groups][features][embedding][width]`
     pub convolution: Vec<f32>,
     pub convolution_bias: Vec<f32>,
-    /// `[hidden][features]`
+    /// `[groups][hidden][features]`
     pub hidden_weights: Vec<f32>,
     pub hidden_bias: Vec<f32>,
     pub output: Vec<f32>,
@@ -48,43 +52,24 @@ pub(super) fn read(model: &ModelProto) -> Result<Weights> {
     let transpose = walk.next("Transpose")?;
     ensure!(transpose.integers("perm") == [0, 2, 1], "Transpose does not bring channels forward");
 
-    let convolve = walk.next("Conv")?;
-    ensure!(convolve.carries(0), "Conv does not convolve the embedded ids");
-    let convolution = walk.tensor(convolve.input(1))?;
-    let [features, channels, width] = convolution.shape("the convolution")?;
-    ensure!(channels == embedding && convolve.integer("group", 1) == 1, "the convolution is grouped");
-    ensure!(features > 0 && (1..=POSITIONS).contains(&width), "a convolution of {features} features over {width} positions");
-    ensure!(convolve.text("auto_pad").is_none_or(|pad| pad == "NOTSET" || pad == "VALID"), "the convolution pads by itself");
-    for name in ["strides", "dilations"] {
-        ensure!(matches!(convolve.integers(name), [] | [1]), "the convolution has {name}");
-    }
-    let (left, right) = match convolve.integers("pads") {
-        [] => (0, 0),
-        [left @ 0..=200, right @ 0..=200] => (*left as usize, *right as usize),
-        other => anyhow::bail!("the convolution pads {other:?}"),
-    };
-    let table = vocabulary.checked_mul(width).and_then(|rows| rows.checked_mul(features));
+    let Convolution { kernel: convolution, bias: mut convolution_bias, groups, features, width, left, right } =
+        walk.convolution(embedding)?;
+    ensure!((1..=POSITIONS).contains(&width), "a convolution over {width} positions");
+    // Filled up to whole blocks, as `fold` does.
+    let table = [vocabulary, width, groups, features.next_multiple_of(LANES)].into_iter().try_fold(1_usize, usize::checked_mul);
     ensure!(table.is_some_and(|floats| floats <= LARGEST_TABLE), "the table would be too large");
-    let mut convolution_bias = match convolve.input(2) {
-        "" => vec![0.0; features],
-        name => walk.tensor(name)?.vector(features, "the convolution's bias")?,
-    };
     if let Some(add) = walk.optional(&["Add"])? {
         let added = walk.tensor(add.other())?;
         ensure!(matches!(added.dims[..], [1, _, 1] | [_, 1]), "Add is not a bias of each feature");
-        for (bias, added) in convolution_bias.iter_mut().zip(added.vector(features, "the added bias")?) {
+        let added = added.vector(convolution_bias.len(), "the added bias")?;
+        for (bias, added) in convolution_bias.iter_mut().zip(added) {
             *bias += added;
         }
     }
     walk.next("Relu")?;
     walk.next("GlobalMaxPool")?;
-    let flatten = walk.next("Flatten")?;
-    ensure!(flatten.integer("axis", 1) == 1, "Flatten does not keep rows");
-
-    let (hidden_weights, hidden_bias) = walk.gemm(features)?;
-    let hidden = hidden_bias.len();
-    walk.next("Relu")?;
-    let (mut output, output_bias) = walk.gemm(hidden)?;
+    let (hidden_weights, hidden_bias) = walk.hidden(groups, features)?;
+    let (mut output, output_bias) = walk.gemm(hidden_bias.len())?;
     ensure!(output_bias.len() == 1, "the last layer gives {} numbers", output_bias.len());
     let mut output_bias = output_bias[0];
     if let Some(scale) = walk.optional(&["Div", "Mul"])? {
@@ -98,14 +83,15 @@ pub(super) fn read(model: &ModelProto) -> Result<Weights> {
 
     let weights = Weights {
         vocabulary,
-        embedding,
-        features,
         width,
-        hidden,
+        groups,
+        embedding: embedding / groups,
+        features,
+        hidden: hidden_bias.len() / groups,
         left,
         right,
         embedded: embedded.values,
-        convolution: convolution.values,
+        convolution,
         convolution_bias,
         hidden_weights,
         hidden_bias,
@@ -125,7 +111,68 @@ impl Weights {
     }
 }
 
+/// A convolution along the one axis there is.
+struct Convolution {
+    /// `[groups][features][channels / groups][width]`
+    kernel: Vec<f32>,
+    bias: Vec<f32>,
+    groups: usize,
+    /// Of each group.
+    features: usize,
+    width: usize,
+    left: usize,
+    right: usize,
+}
+
+impl Step<'_> {
+    fn keeps_rows(&self) -> Result<()> {
+        ensure!(self.integer("axis", 1) == 1, "Flatten does not keep rows");
+        Ok(())
+    }
+}
+
 impl Walk<'_> {
+    fn convolution(&mut self, channels: usize) -> Result<Convolution> {
+        let convolve = self.next("Conv")?;
+        ensure!(convolve.carries(0), "Conv does not convolve what comes in");
+        let kernel = self.tensor(convolve.input(1))?;
+        let [features, of, width] = kernel.shape("the convolution")?;
+        let groups = usize::try_from(convolve.integer("group", 1))?;
+        ensure!(groups > 0 && features > 0 && features % groups == 0, "a convolution of {features} features in {groups} groups");
+        ensure!(of.checked_mul(groups) == Some(channels), "a convolution of {of} channels in {groups} groups after {channels}");
+        ensure!(convolve.text("auto_pad").is_none_or(|pad| pad == "NOTSET" || pad == "VALID"), "the convolution pads by itself");
+        for name in ["strides", "dilations"] {
+            ensure!(matches!(convolve.integers(name), [] | [1]), "the convolution has {name}");
+        }
+        let (left, right) = match convolve.integers("pads") {
+            [] => (0, 0),
+            [left @ 0..=200, right @ 0..=200] => (*left as usize, *right as usize),
+            other => anyhow::bail!("the convolution pads {other:?}"),
+        };
+        let bias = match convolve.input(2) {
+            "" => vec![0.0; features],
+            name => self.tensor(name)?.vector(features, "the convolution's bias")?,
+        };
+        Ok(Convolution { kernel: kernel.values, bias, groups, features: features / groups, width, left, right })
+    }
+
+    /// Weights `[groups][hidden][features]` and bias of the layer after the maximum, with its Relu, up to the values in a row.
+    fn hidden(&mut self, groups: usize, features: usize) -> Result<(Vec<f32>, Vec<f32>)> {
+        if let Some(flatten) = self.optional(&["Flatten"])? {
+            flatten.keeps_rows()?;
+            ensure!(groups == 1, "a layer reads all of a convolution of {groups} groups");
+            let layer = self.gemm(features)?;
+            self.next("Relu")?;
+            return Ok(layer);
+        }
+        let layer = self.convolution(groups * features)?;
+        ensure!(layer.groups == groups, "a layer of {} groups after {groups}", layer.groups);
+        ensure!((layer.width, layer.left, layer.right) == (1, 0, 0), "a layer looks beside its place");
+        self.next("Relu")?;
+        self.next("Flatten")?.keeps_rows()?;
+        Ok((layer.kernel, layer.bias))
+    }
+
     /// Weights `[outputs][inputs]` and bias of the next layer, alpha and beta multiplied in.
     fn gemm(&mut self, inputs: usize) -> Result<(Vec<f32>, Vec<f32>)> {
         let gemm = self.next("Gemm")?;

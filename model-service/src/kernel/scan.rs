@@ -30,18 +30,23 @@ fn compute(folded: &Folded, sequence: &[u32], features: &mut Vec<Block>) -> f32 
         let strongest = strongest(folded, block, sequence);
         features.push(std::array::from_fn(|lane| (strongest[lane] + bias[lane]).max(0.0)));
     }
-    let inputs = features.as_flattened();
     // Lane by lane to the end: a sum across lanes in between would keep the compiler from vector registers.
     let mut answers = [0.0; LANES];
-    for ((weights, bias), output) in folded.hidden.chunks_exact(inputs.len()).zip(&folded.hidden_bias).zip(&folded.output) {
-        let mut sum = *bias;
-        for (input, row) in inputs.iter().zip(weights) {
-            for lane in 0..LANES {
-                sum[lane] += input * row[lane];
+    let (inputs, hidden) = (features.as_flattened(), folded.output.len() / folded.groups);
+    let inputs = inputs.chunks_exact(inputs.len() / folded.groups);
+    let layers = folded.hidden.chunks_exact(folded.hidden.len() / folded.groups);
+    let ends = folded.hidden_bias.chunks_exact(hidden).zip(folded.output.chunks_exact(hidden));
+    for ((inputs, layer), (bias, output)) in inputs.zip(layers).zip(ends) {
+        for ((weights, bias), output) in layer.chunks_exact(inputs.len()).zip(bias).zip(output) {
+            let mut sum = *bias;
+            for (input, row) in inputs.iter().zip(weights) {
+                for lane in 0..LANES {
+                    sum[lane] += input * row[lane];
+                }
             }
-        }
-        for lane in 0..LANES {
-            answers[lane] += sum[lane].max(0.0) * output[lane];
+            for lane in 0..LANES {
+                answers[lane] += sum[lane].max(0.0) * output[lane];
+            }
         }
     }
     folded.output_bias + answers.iter().sum::<f32>()

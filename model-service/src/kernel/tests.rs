@@ -103,9 +103,50 @@ fn temperature_and_scaled_layers_are_folded() {
     }
 }
 
-#[test]
-fn layer_that_is_stored_the_other_way_round_is_read_so() {
+/// The first network of the shipped ones as a graph of its own, with a hidden layer as others write one: Flatten → Gemm → Relu.
+fn one_network() -> ModelProto {
     let mut model = shipped();
+    let hidden = &tensor(&mut model, "hidden.weight").dims;
+    let (rows, columns) = (hidden[0] as usize, hidden[1] as usize);
+    let conv = node(&mut model, "Conv").attribute.iter().find(|attribute| attribute.name == "group").expect("groups");
+    let groups = conv.i as usize;
+    assert!(groups > 1, "the shipped model is of several networks");
+    let (hidden, features) = (rows / groups, columns);
+    let embedding = tensor(&mut model, "convolution.weight").dims[1] as usize;
+    for (name, kept) in
+        [("convolution.weight", features), ("convolution.bias", features), ("hidden.weight", hidden), ("hidden.bias", hidden)]
+    {
+        let tensor = tensor(&mut model, name);
+        let whole = tensor.dims[0] as usize;
+        tensor.raw_data.truncate(tensor.raw_data.len() / whole * kept);
+        tensor.dims[0] = kept as i64;
+    }
+    tensor(&mut model, "hidden.weight").dims = vec![hidden as i64, features as i64];
+    for (name, kept) in [("embedding.weight", embedding), ("output.weight", hidden)] {
+        let tensor = tensor(&mut model, name);
+        let (all, whole) = (values(tensor), tensor.dims[1] as usize);
+        let (rows, cut) = (tensor.dims[0], all.chunks_exact(whole).flat_map(|row| row[..kept].to_vec()).collect());
+        *tensor = floats(name, &[rows, kept as i64], cut);
+    }
+    let nodes = &mut model.graph.as_mut().expect("a graph").node;
+    nodes.iter_mut().for_each(|node| node.attribute.retain(|attribute| attribute.name != "group"));
+    let at = nodes.iter().rposition(|node| node.op_type == "Conv").expect("the hidden layer");
+    let [pooled, weights, bias] = nodes[at].input.clone().try_into().expect("three inputs");
+    let relu = nodes[at + 1].clone();
+    let flat = nodes[at + 2].output.clone();
+    let new =
+        |kind: &str, input: Vec<String>, output: Vec<String>| NodeProto { op_type: kind.into(), input, output, ..NodeProto::default() };
+    let transposed = AttributeProto { name: "transB".into(), i: 1, r#type: 2, ..AttributeProto::default() };
+    let layer = new("Gemm", vec!["flat".into(), weights, bias], relu.input.clone());
+    let layer = NodeProto { attribute: vec![transposed], ..layer };
+    nodes.splice(at..at + 3, [new("Flatten", vec![pooled], vec!["flat".into()]), layer, new("Relu", relu.input, flat)]);
+    model
+}
+
+#[test]
+fn layer_is_read_in_whichever_way_it_is_stored() {
+    let mut model = one_network();
+    assert!(largest_difference(&model) <= 1e-5);
     let hidden = tensor(&mut model, "hidden.weight");
     let [outputs, inputs] = [hidden.dims[0] as usize, hidden.dims[1] as usize];
     let stored = values(hidden);
@@ -113,6 +154,11 @@ fn layer_that_is_stored_the_other_way_round_is_read_so() {
     *hidden = floats("hidden.weight", &[inputs as i64, outputs as i64], turned);
     node(&mut model, "Gemm").attribute.clear();
     assert!(largest_difference(&model) <= 1e-5);
+}
+
+#[test]
+fn networks_side_by_side_are_the_mean_that_tract_computes() {
+    assert!(largest_difference(&shipped()) <= 1e-5);
 }
 
 #[test]
@@ -124,6 +170,22 @@ fn other_graphs_are_refused_with_what_differs() {
     let mut model = shipped();
     node(&mut model, "Conv").attribute.push(AttributeProto { name: "dilations".into(), ints: vec![2], ..AttributeProto::default() });
     assert_eq!(refusal(&model), "the convolution has dilations");
+
+    for (kind, expected) in [
+        ("Transpose", "a convolution of 24 channels in 1 groups after 120"),
+        ("GlobalMaxPool", "a convolution of 64 channels in 1 groups after 320"),
+    ] {
+        let mut model = shipped();
+        let nodes = &mut model.graph.as_mut().expect("a graph").node;
+        let before = nodes.iter().position(|node| node.op_type == kind).expect("a node of this kind");
+        nodes[before + 1].attribute.retain(|attribute| attribute.name != "group");
+        assert_eq!(refusal(&model), expected);
+    }
+
+    let mut model = shipped();
+    let hidden = model.graph.as_mut().expect("a graph").node.iter_mut().rfind(|node| node.op_type == "Conv").expect("the hidden layer");
+    hidden.attribute.push(AttributeProto { name: "pads".into(), ints: vec![1, 0], r#type: 7, ..AttributeProto::default() });
+    assert_eq!(refusal(&model), "a layer looks beside its place");
 
     let mut model = shipped();
     tensor(&mut model, "embedding.weight").dims[0] = 95;

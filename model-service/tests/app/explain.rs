@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use model_service::explain::explain;
 use model_service::model::{Model, Wanted};
+use model_service::preprocessing;
 use serde_json::json;
 
 use crate::http::{PHISHING, Server};
@@ -28,6 +29,12 @@ fn each_change_is_the_models_own_with_that_character_hidden() {
         let expected = log_odds(&url) - log_odds(&hidden);
         assert!((told.changes[place].unwrap() - expected).abs() < 1e-4, "{place}: {:?} {expected}", told.changes[place]);
     }
+    // Without its slash the host ends where it did: what is behind it is not read as host.
+    let slash = start + "www.example.com".len();
+    let mut ids = preprocessing::ids(url.as_bytes());
+    ids[slash - start] = preprocessing::HOST_OTHER;
+    let expected = log_odds(&url) - f64::from(model.log_odds_of(&[ids]).unwrap()[0]);
+    assert!((told.changes[slash].unwrap() - expected).abs() < 1e-4, "{:?} {expected}", told.changes[slash]);
     assert_ne!(told.changes[start], Some(0.0));
     assert!(told.changes.iter().flatten().any(|change| change.abs() > 0.1));
     assert_eq!(told.probability, model.probabilities(&[&url]).unwrap()[0]);

@@ -103,10 +103,10 @@ fn metrics_of_the_training_speak_of_the_shipped_files_and_meet_the_bars() {
 #[test]
 fn model_of_other_pre_processing_is_refused() {
     let mut file = fs::read(shipped()).unwrap();
-    let place = file.windows(11).position(|bytes| bytes == b"url-bytes/1").unwrap();
-    file[place + 10] = b'2';
+    let place = file.windows(11).position(|bytes| bytes == b"url-bytes/2").unwrap();
+    file[place + 10] = b'3';
     let error = Model::from_bytes(&file).err().unwrap();
-    assert_eq!(error.to_string(), "the model needs pre-processing `url-bytes/2`, this service speaks `url-bytes/1`");
+    assert_eq!(error.to_string(), "the model needs pre-processing `url-bytes/3`, this service speaks `url-bytes/2`");
 }
 
 #[test]

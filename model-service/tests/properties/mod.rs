@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use model_service::preprocessing::{OTHER, PAD, POSITIONS, VOCABULARY, ids, without_scheme};
+use model_service::preprocessing::{OTHER, PAD, POSITIONS, VOCABULARY, hidden, ids, without_scheme};
 use model_service::request::{Format, LARGEST_BATCH, LONGEST_URL, Shape, asked, told};
 
 use crate::Numbers;
@@ -141,12 +141,13 @@ fn any_url_can_be_sent_and_is_read_back() {
     }
 }
 
-/// Ids of the vocabulary, with padding only behind; blanks around it never matter.
+/// Ids of the vocabulary, the host's in front, with padding only behind; blanks around it never matter.
 fn ids_hold(url: &[u8]) {
     let found = ids(url);
     let length = without_scheme(url).len().min(POSITIONS);
     assert!(found[..length].iter().all(|id| (OTHER..VOCABULARY as i32).contains(id)), "{url:?}");
     assert!(found[length..].iter().all(|id| *id == PAD), "{url:?}");
+    assert!(found.is_sorted_by_key(|id| hidden(*id) == OTHER), "{url:?}: the host's ids stand together, in front");
     assert_eq!(ids(&[b" \t", url, b"\r\n"].concat()), found, "{url:?}");
 }
 

@@ -71,8 +71,8 @@ def train(run: Run) -> None:
         network.parallel(one, run.seeds)
 
 
-def _network(run: Run, name: str, seed: int) -> network.Network:
-    return network.Network.load(run.training(name, seed)["network"], run.work / name / "weights" / f"seed-{seed}.npz")
+def _network(run: Run, name: str, seed: int) -> network.Ensemble:
+    return network.Ensemble.load(run.training(name, seed)["network"], run.work / name / "weights" / f"seed-{seed}.npz")
 
 
 def _calibrate(run: Run) -> None:

@@ -22,8 +22,8 @@ def text(name: str, version: str, told: dict, summary: dict, profile: str, score
 
 Id (SHA-256 of the file): `{told["id"]}`; {told["cost"]["file_bytes"]:,} bytes.
 
-**What it does.** P(phishing) from the characters of a URL: the first 200 bytes without `http://` or `https://`. It sees nothing else: not
-the page, not the domain's age, no list.
+**What it does.** P(phishing) from the characters of a URL: the first 200 bytes without `http://` or `https://`, and which of them are the
+host's, whose case does not matter. It sees nothing else: not the page, not the domain's age, no list.
 
 **Data.** {"PhishStorm (96,018 URLs, balanced, of 2014 or before)" if profile == "full" else "Made-up URLs of `sample.csv`; the figures mean nothing"}, split
 `{training["split"]}`: {"no registrable domain is on two sides" if disjoint else "three of four test rows share a domain with training, so the figures flatter it on unseen domains"}.
@@ -48,11 +48,12 @@ sites of today, typed by hand (`training/ordinary.txt`, half of them front pages
 a reason to block. Half of the training rows are phishing, which is far more than in traffic: the probability is calibrated for such a
 mixture, not for yours. The data has no URL without a path; hosts cut out of its URLs stand in for them.
 
-**Choice.** Views and epochs were chosen by stand-ins for other sources, made of training and validation rows (`training/experiments/shift.md`);
-no test row and no other source had a say. Sizes, rate and decay are of an earlier choice that had seen test figures of the
-domain-disjoint split. The bars on the test rows then had to be met.
+**Choice.** Views, epochs, dropout and the number of networks were chosen by stand-ins for other sources, made of training and validation
+rows (`training/experiments/shift.md`); no test row and no other source had a say. Window, rate and decay are of an earlier choice that had
+seen test figures of the domain-disjoint split. The bars on the test rows then had to be met.
 
-**Training.** `dvc repro` with the settings of `params.yaml`: embedding {shape["embedding"]}, convolution {shape["width"]}×{shape["features"]}, global maximum, {shape["hidden"]}, 1;
+**Training.** `dvc repro` with the settings of `params.yaml`: {shape["members"]} networks side by side, the mean of
+their logits, each embedding {shape["embedding"]}, convolution {shape["width"]}×{shape["features"]}, global maximum, {shape["hidden"]}, 1;
 AdamW, peak learning rate {recipe["rate"]}, warm-up {recipe["warm_up"]:.0%} and cosine, batch {recipe["batch"]}, {recipe["epochs"]} epochs, weight decay
 {recipe["decay"]}, dropout {recipe["dropout"]}; views: {views}; {targets}.
 """

@@ -73,6 +73,14 @@ def _scheme_case(url: str) -> str:
     return head.upper() + mark + rest
 
 
+def _host_case(url: str) -> str:
+    head, mark, rest = url.partition("://")
+    if head.lower() not in ("http", "https"):  # two rows begin with a quotation mark
+        return url
+    end = re.search(r"[/?#]|$", rest).start()
+    return head + mark + rest[:end].upper() + rest[end:]
+
+
 def bare(url: str) -> str:
     """The URL of the host's front page."""
     head, mark, rest = url.partition("://")
@@ -109,7 +117,7 @@ def _inputs(urls: list[str], cut) -> set[bytes]:
     return {preprocessing.model_input(short.encode()) for short in {cut(url) for url in urls}}
 
 
-REWRITINGS = {"scheme": _other_scheme, "scheme_case": _scheme_case, "blanks": lambda url: f" {url}\n", "query_order": _query_order,
+REWRITINGS = {"scheme": _other_scheme, "scheme_case": _scheme_case, "host_case": _host_case, "blanks": lambda url: f" {url}\n", "query_order": _query_order,
               "trailing_slash": _trailing_slash}
 
 

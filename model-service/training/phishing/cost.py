@@ -30,11 +30,12 @@ print(json.dumps({"milliseconds_a_url": min(times) * 1000 / len(urls), "resident
 
 def counted(content: bytes) -> dict[str, int]:
     """Bytes of the file and of the folded table with the layers after it, and additions for a URL of full length."""
-    shape = export.shape(content)
-    table = preprocessing.VOCABULARY * shape["width"] * shape["features"]
-    after = shape["features"] * (1 + shape["hidden"]) + 2 * shape["hidden"] + 1
+    shape = export.ensemble(content).shape
+    features = shape["members"] * shape["features"]
+    table = preprocessing.VOCABULARY * shape["width"] * features
+    after = features * (1 + shape["hidden"]) + 2 * shape["members"] * shape["hidden"] + 1
     windows = preprocessing.POSITIONS - shape["width"] + 1 + shape["left"]
-    return {"file_bytes": len(content), "folded_bytes": 4 * (table + after), "additions": windows * shape["width"] * shape["features"] + after}
+    return {"file_bytes": len(content), "folded_bytes": 4 * (table + after), "additions": windows * shape["width"] * features + after}
 
 
 def measured(model: Path) -> dict[str, float]:

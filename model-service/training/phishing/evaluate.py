@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy
 
 from . import checks, cost, data, export, metrics, preprocessing, reference
-from .network import Network, sigmoid
+from .network import sigmoid
 
 FIGURES = ["accuracy", "auc", "precision", "recall", "recall_at_1_percent_fpr", "brier", "ece"]
 SAMPLE = 256  # rows on which onnxruntime must say what the kernel says of the same file
@@ -15,7 +15,7 @@ EQUAL = 1e-5
 
 def scorer(content: bytes):
     """URLs → P(phishing) by the kernel with the file's own weights, after a comparison with onnxruntime."""
-    network = Network({**export.shape(content)}, export.weights(content))
+    network = export.ensemble(content)
 
     def score(urls: list[str], factor: float = 1) -> numpy.ndarray:
         """`factor`: the temperature, to undo the calibration."""

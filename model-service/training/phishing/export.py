@@ -9,6 +9,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from . import preprocessing
+from .network import Ensemble, Network
 
 LARGEST = 400_000
 SELF_TEST = [
@@ -18,27 +19,33 @@ SELF_TEST = [
 ]
 
 
-def onnx_model(network, temperature: float, metadata: dict[str, str]) -> bytes:
-    """Input `ids` int32 [N, 200], output `probability` float [N, 1], calibrated (the temperature is in the last layer)."""
-    w, shape = network.weights, network.shape
+def onnx_model(network: Ensemble, temperature: float, metadata: dict[str, str]) -> bytes:
+    """Input `ids` int32 [N, 200], output `probability` float [N, 1], calibrated (the temperature is in the last layer, and so is the mean
+    of the members, which the groups of the convolutions keep apart)."""
+    shape, members = network.shape, network.shape["members"]
     e, width, features = shape["embedding"], shape["width"], shape["features"]
+
+    def beside(name: str, arranged, axis: int = 0) -> numpy.ndarray:
+        return numpy.concatenate([arranged(member.weights[name]) for member in network.members], axis)
+
     weights = {
-        "embedding.weight": w["embedding"],
-        "convolution.weight": w["convolution"].reshape(e, width, features).transpose(2, 0, 1), "convolution.bias": w["bias"],
-        "hidden.weight": w["hidden"].T, "hidden.bias": w["hidden_bias"],
-        "output.weight": w["output"].T / temperature, "output.bias": w["output_bias"] / temperature,
+        "embedding.weight": beside("embedding", lambda w: w, 1),
+        "convolution.weight": beside("convolution", lambda w: w.reshape(e, width, features).transpose(2, 0, 1)), "convolution.bias": beside("bias", lambda w: w),
+        "hidden.weight": beside("hidden", lambda w: w.T[:, :, None]), "hidden.bias": beside("hidden_bias", lambda w: w),
+        "output.weight": beside("output", lambda w: w.T / (members * temperature), 1),
+        "output.bias": beside("output_bias", lambda w: w[:, None], 1).mean(axis=1) / temperature,
     }
     pads = {"pads": [shape["left"], 0]} if shape["left"] else {}
     nodes = [
         helper.make_node("Gather", ["embedding.weight", "ids"], ["embedded"], axis=0),
         helper.make_node("Transpose", ["embedded"], ["channels"], perm=[0, 2, 1]),
-        helper.make_node("Conv", ["channels", "convolution.weight", "convolution.bias"], ["convolved"], kernel_shape=[width], **pads),
+        helper.make_node("Conv", ["channels", "convolution.weight", "convolution.bias"], ["convolved"], group=members, kernel_shape=[width], **pads),
         helper.make_node("Relu", ["convolved"], ["active"]),
         helper.make_node("GlobalMaxPool", ["active"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["found"], axis=1),
-        helper.make_node("Gemm", ["found", "hidden.weight", "hidden.bias"], ["hidden"], transB=1),
+        helper.make_node("Conv", ["pooled", "hidden.weight", "hidden.bias"], ["hidden"], group=members, kernel_shape=[1]),
         helper.make_node("Relu", ["hidden"], ["hidden.active"]),
-        helper.make_node("Gemm", ["hidden.active", "output.weight", "output.bias"], ["logit"], transB=1),
+        helper.make_node("Flatten", ["hidden.active"], ["found"], axis=1),
+        helper.make_node("Gemm", ["found", "output.weight", "output.bias"], ["logit"], transB=1),
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
     ]
     graph = helper.make_graph(
@@ -61,24 +68,22 @@ def told(content: bytes) -> dict[str, str]:
     return {entry.key: entry.value for entry in onnx.load_model_from_string(content).metadata_props}
 
 
-def weights(content: bytes) -> dict[str, numpy.ndarray]:
-    """The file's weights in the layout of `network.Network`; calibrated, since the temperature is in them."""
-    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load_model_from_string(content).graph.initializer}
-    features, e, width = found["convolution.weight"].shape
-    arranged = {
-        "embedding": found["embedding.weight"], "convolution": found["convolution.weight"].transpose(1, 2, 0).reshape(e, width * features),
-        "bias": found["convolution.bias"], "hidden": found["hidden.weight"].T, "hidden_bias": found["hidden.bias"],
-        "output": found["output.weight"].T, "output_bias": found["output.bias"],
-    }
-    return {name: numpy.ascontiguousarray(value) for name, value in arranged.items()}
-
-
-def shape(content: bytes) -> dict[str, int]:
+def ensemble(content: bytes) -> Ensemble:
+    """The file's networks; calibrated, since the temperature is in their weights."""
     graph = onnx.load_model_from_string(content).graph
-    sizes = {tensor.name: tensor.dims for tensor in graph.initializer}
-    features, e, width = sizes["convolution.weight"]
-    pads = next((list(a.ints) for node in graph.node if node.op_type == "Conv" for a in node.attribute if a.name == "pads"), [0, 0])
-    return {"embedding": e, "width": width, "features": features, "hidden": sizes["hidden.weight"][0], "left": pads[0]}
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    told = {attribute.name: attribute for attribute in next(node for node in graph.node if node.op_type == "Conv").attribute}
+    members, left = told["group"].i, told["pads"].ints[0] if "pads" in told else 0
+    features, e, width = found["convolution.weight"].shape
+    shape = {"embedding": e, "width": width, "features": features // members, "hidden": len(found["hidden.bias"]) // members, "left": left}
+    parts = {name: numpy.split(value, members, axis=1 if name in ("embedding.weight", "output.weight") else 0)
+             for name, value in found.items() if name != "output.bias"}
+    return Ensemble([Network(shape, {name: numpy.ascontiguousarray(value, numpy.float32) for name, value in {
+        "embedding": parts["embedding.weight"][place],
+        "convolution": parts["convolution.weight"][place].transpose(1, 2, 0).reshape(e, width * shape["features"]), "bias": parts["convolution.bias"][place],
+        "hidden": parts["hidden.weight"][place][:, :, 0].T, "hidden_bias": parts["hidden.bias"][place],
+        "output": parts["output.weight"][place].T * members, "output_bias": found["output.bias"],
+    }.items()}) for place in range(members)])
 
 
 def probabilities(model: bytes, urls: list[str]) -> numpy.ndarray:

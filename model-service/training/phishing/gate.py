@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from . import evaluate, export
+from . import evaluate, export, preprocessing
 
 
 def misses(figures: dict, thresholds: dict) -> list[str]:
@@ -50,7 +50,7 @@ def costly(split: str, measured: dict, allowed: dict) -> list[str]:
 
 def compared(candidate: dict, current: Path, rows: Path, allowed: dict) -> tuple[list[str], dict]:
     """Where the candidate loses more than allowed against the best so far, and the best with it: the current file, scored now on the
-    test rows in the folder `rows`, and what files before it had there (`best` in the metrics beside it; to let a model be worse, take
+    test rows in the folder `rows` (one of another pre-processing: as it was scored when it was shipped), and what files before it had there (`best` in the metrics beside it; to let a model be worse, take
     it out). Compared with the current one alone, models could sink step by step. The current one must be of the same split: of
     another, it may have been trained on these rows."""
     split, test = candidate["training"]["split"], candidate["test"]
@@ -60,8 +60,14 @@ def compared(candidate: dict, current: Path, rows: Path, allowed: dict) -> tuple
     of = export.told(content)["split"]
     if of != split:
         return [f"{split}: the current model learned from `{of}`, so these rows cannot compare the two; ship it under another name"], {}
-    before = json.loads(beside.read_text("utf-8")).get("best") if beside.exists() else None
-    best, found = _best(evaluate.test(content, rows), before), []
+    recorded = json.loads(beside.read_text("utf-8")) if beside.exists() else {}
+    if export.told(content)["preprocessing"] == preprocessing.VERSION:
+        now = evaluate.test(content, rows)
+    elif "test" in recorded:  # what it reads of a URL cannot be made here any more
+        now = recorded["test"]
+    else:
+        return [f"{split}: the current model reads URLs by other rules, and {beside.name} with its figures is not there"], {}
+    best, found = _best(now, recorded.get("best")), []
     for name, most in allowed.items():
         if abs(_better(name, best[name], test[name]) - test[name]) > most:
             found.append(f"{split}: {name} is {test[name]}, the best model's so far {best[name]}; {most} may be lost")

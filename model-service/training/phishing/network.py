@@ -1,4 +1,6 @@
-"""The family: embedding ∘ convolution → global maximum → hidden layer → logit. Numbers and gradients in numpy and the kernel.
+"""The family: several small networks side by side, each embedding ∘ convolution → global maximum → hidden layer → logit, and the mean
+of their logits. Trained each for itself they err differently: on what is new to them their mean is better than one network of their
+size together (`experiments/shift.md`), at the same cost. Numbers and gradients in numpy and the kernel.
 
 One thread and no library that may reorder a sum: the same seed on the same machine gives the same bits.
 """
@@ -46,23 +48,39 @@ class Network:
             found.append((hidden @ w["output"] + w["output_bias"])[:, 0])
         return numpy.concatenate(found)
 
+
+class Ensemble:
+    """Networks of one shape."""
+
+    def __init__(self, members: list[Network]) -> None:
+        self.members, self.shape = members, {**members[0].shape, "members": len(members)}
+
+    def logits(self, ids: numpy.ndarray) -> numpy.ndarray:
+        return numpy.mean([member.logits(ids) for member in self.members], axis=0)
+
     def save(self, path) -> None:
         with open(path, "wb") as file:
-            numpy.savez(file, **self.weights)
+            numpy.savez(file, **{f"{name}.{place}": value for place, member in enumerate(self.members) for name, value in member.weights.items()})
 
     @classmethod
-    def load(cls, shape: dict, path) -> "Network":
+    def load(cls, shape: dict, path) -> "Ensemble":
         with numpy.load(path) as weights:
-            return cls(shape, {name: weights[name] for name in ORDER})
+            return cls([Network(shape, {name: weights[f"{name}.{place}"] for name in ORDER}) for place in range(shape["members"])])
 
 
 def sigmoid(logits: numpy.ndarray) -> numpy.ndarray:
     return 1 / (1 + numpy.exp(-logits))
 
 
-def train(ids: numpy.ndarray, targets: numpy.ndarray, shape: dict, recipe: dict, seed: int, say=print) -> Network:
+def train(ids: numpy.ndarray, targets: numpy.ndarray, shape: dict, recipe: dict, seed: int, say=print) -> Ensemble:
     """`targets`: P(phishing) of each row, a label or a teacher's answer. No choice is made by looking at any score."""
-    chance = numpy.random.Generator(numpy.random.PCG64(seed))
+    def one(place: int) -> Network:
+        return _train(ids, targets, shape, recipe, numpy.random.Generator(numpy.random.PCG64([seed, place])), lambda line: say(f"network {place + 1}, {line}"))
+
+    return Ensemble([one(place) for place in range(shape["members"])])
+
+
+def _train(ids: numpy.ndarray, targets: numpy.ndarray, shape: dict, recipe: dict, chance: numpy.random.Generator, say) -> Network:
     network = Network.new(shape, chance)
     w = network.weights
     moments = {name: (numpy.zeros_like(value), numpy.zeros_like(value)) for name, value in w.items()}
@@ -71,7 +89,7 @@ def train(ids: numpy.ndarray, targets: numpy.ndarray, shape: dict, recipe: dict,
     warm, step = max(1, int(steps * recipe["warm_up"])), 0
     targets = targets.astype(numpy.float32)
     for epoch in range(recipe["epochs"]):
-        seen, total = views.seen(ids, places, recipe["views"], chance), 0.0
+        seen, total = views.seen(ids, targets, places, recipe["views"], chance), 0.0
         lengths, order = preprocessing.lengths(seen), chance.permutation(rows)
         for start in range(0, rows, batch):
             chosen = order[start:start + batch]

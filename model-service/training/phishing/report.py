@@ -9,8 +9,8 @@ NAMES = [("accuracy", "accuracy at 0.5"), ("auc", "AUC"), ("precision", "precisi
 def text(figures: dict, missed: list[str], thresholds: dict) -> str:
     parts = ["# The models: what was measured\n", "Written by `dvc repro` (stage `gate`). Every figure is that of an exported file on the test rows of the split it was trained on;",
              "nearly all test rows of one split are training rows of the other, so no model is scored on the other's. Rows that a model reads as it",
-             "reads one that it was fitted to (training, or validation for the temperature) are left out: it sees neither the scheme nor what is",
-             "behind 200 bytes, so `http://` and `https://` of one URL are one row to it.",
+             "reads one that it was fitted to (training, or validation for the temperature) are left out: it sees neither the scheme nor",
+             "the case of the host nor what is behind 200 bytes, so `http://` and `https://` of one URL are one row to it.",
              "No other source was measured: the recipe was chosen by stand-ins for the shift (`experiments/shift.md`), not by test rows.\n"]
     parts += ["**Every threshold is met.**\n"] if not missed else ["**Missed**\n", *[f"- {miss}" for miss in missed], ""]
     for split, told in figures.items():

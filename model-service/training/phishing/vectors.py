@@ -1,5 +1,6 @@
 """Write `vectors/preprocessing.json`: input bytes as hex, expected ids without the padding. `python -m phishing.vectors`."""
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -10,9 +11,12 @@ PATH = Path(__file__).parents[2] / "vectors" / "preprocessing.json"
 
 
 def inputs() -> list[bytes]:
-    """Every byte alone and inside, every length around the limits, every shape of the scheme, blanks, UTF-8, noise."""
+    """Every byte alone, inside and behind a host, every length around the limits, every shape of the scheme, every end of a host, blanks,
+    UTF-8, noise."""
     found = [bytes([byte]) for byte in range(256)]
-    found += [b"a" + bytes([byte]) + b"b" for byte in range(256)]
+    found += [before + bytes([byte]) + b"b" for before in (b"a", b"a/") for byte in range(256)]
+    ends = [b"".join(marks) for marks in itertools.product((b"/", b"?", b"#", b"A"), repeat=3)]
+    found += [b"http://User:pw@Host.example:80" + end + b"B" for end in ends] + [b"h" * length + b"/?" for length in range(196, 204)]
     found += [b"x" * length for length in (*range(12), *range(190, 212), 1000, 9000)]
     found += [b"https://" + b"h" * length for length in range(190, 212)]
     bits = range(16)

@@ -22,11 +22,16 @@ import yaml
 from phishing import calibrate, card, checks, cost, data, evaluate, export, feedback, gate, kernel, metrics, network, preprocessing, reference, report, sample, source, vectors, views
 
 HERE = Path(__file__).parents[1]
-SHAPE = {"embedding": 4, "width": 8, "features": 32, "hidden": 8, "left": 0}
+SHAPE = {"members": 2, "embedding": 4, "width": 8, "features": 32, "hidden": 8, "left": 0}
 
 
-def a_network(left: int = 0) -> network.Network:
-    return network.Network.new({**SHAPE, "left": left}, numpy.random.Generator(numpy.random.PCG64(1)))
+def a_network(left: int = 0, seed: int = 1) -> network.Network:
+    shape = {name: value for name, value in SHAPE.items() if name != "members"}
+    return network.Network.new({**shape, "left": left}, numpy.random.Generator(numpy.random.PCG64(seed)))
+
+
+def an_ensemble(left: int = 0) -> network.Ensemble:
+    return network.Ensemble([a_network(left, seed + 1) for seed in range(SHAPE["members"])])
 
 
 class Environment(unittest.TestCase):
@@ -205,7 +210,7 @@ class Splits(unittest.TestCase):
                 data.write([data.Row(url, label, data.registrable_domain(url)) for url, label in some], folder / f"{part}.csv")
             training = {"split": "official", "seed": 7, "temperature": 1.0, "train_rows_sha256": data.digest(folder / "train.csv")}
             told = {"reference": json.dumps(reference.of([url for url, _ in rows["train"]], numpy.array([0.5])))}
-            content = export.onnx_model(a_network(), 1.0, told)
+            content = export.onnx_model(an_ensemble(), 1.0, told)
             found = evaluate.of(content, folder, training)
             self.assertEqual((found["test"]["rows"], found["test"]["left_out"], found["slices"]["http"]["rows"]), (2, 1, 2))
             self.assertEqual((found["validation"]["rows"], found["validation"]["left_out"]), (2, 0))
@@ -246,17 +251,28 @@ class Kernel(unittest.TestCase):
 
     def test_exported_file_gives_under_onnxruntime_what_the_kernel_gives(self):
         for left in (0, 5):
-            made = a_network(left)
+            made = an_ensemble(left)
             told = export.probabilities(export.onnx_model(made, 1.3, {}), self.urls())
             ours = network.sigmoid(made.logits(preprocessing.matrix(self.urls())) / 1.3)
             self.assertLess(numpy.abs(told - ours).max(), 1e-6)
 
     def test_weights_come_back_from_the_file(self):
-        made = a_network()
-        content = export.onnx_model(made, 1.0, {})
-        self.assertEqual(export.shape(content), SHAPE)
-        for name, value in export.weights(content).items():
-            numpy.testing.assert_array_equal(value, made.weights[name])
+        made = an_ensemble()
+        found = export.ensemble(export.onnx_model(made, 1.0, {}))
+        self.assertEqual(found.shape, SHAPE)
+        for one, other in zip(found.members, made.members):
+            for name, value in one.weights.items():
+                if name != "output_bias":
+                    numpy.testing.assert_array_equal(value, other.weights[name])
+        self.assertAlmostEqual(float(found.members[0].weights["output_bias"][0]), float(numpy.mean([member.weights["output_bias"] for member in made.members])))
+
+    def test_ensemble_answers_the_mean_and_comes_back_from_its_weights(self):
+        made, ids = an_ensemble(), preprocessing.matrix(self.urls())
+        numpy.testing.assert_array_equal(made.logits(ids), (made.members[0].logits(ids) + made.members[1].logits(ids)) / 2)
+        self.assertFalse((made.members[0].logits(ids) == made.members[1].logits(ids)).all())
+        with tempfile.TemporaryDirectory() as folder:
+            made.save(Path(folder) / "weights.npz")
+            numpy.testing.assert_array_equal(network.Ensemble.load(SHAPE, Path(folder) / "weights.npz").logits(ids), made.logits(ids))
 
     def test_gradients_are_those_of_small_differences(self):
         made, chance = a_network(3), numpy.random.default_rng(1)
@@ -280,20 +296,48 @@ class Kernel(unittest.TestCase):
 
 
 class Views(unittest.TestCase):
+    def seen(self, urls: list[str], **chances: float) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The ids of the URLs, and those of a view; the first half is legitimate."""
+        ids, still = preprocessing.matrix(urls), dict.fromkeys(["swap", "cut", "host", "slash", "digits", "noise", "noisy"], 0)
+        labels = numpy.arange(len(ids)) * 2 >= len(ids)
+        return ids, views.seen(ids, labels, views.places(ids), {**still, **chances}, numpy.random.default_rng(1))
+
     def test_cut_keeps_the_host_and_noise_keeps_the_length(self):
-        ids = preprocessing.matrix(["http://host.example/a/long/path?with=query"] * 200)
-        chance, places, still = numpy.random.default_rng(1), views.places(ids), {"cut": 0, "host": 0, "slash": 0, "noise": 0, "noisy": 0}
-        cut = preprocessing.lengths(views.seen(ids, places, {**still, "cut": 1}, chance))
+        urls = ["http://host.example/a/long/path?with=query"] * 200
+        ids, still = self.seen(urls)
+        numpy.testing.assert_array_equal(ids, still)
+        cut = preprocessing.lengths(self.seen(urls, cut=1)[1])
         self.assertEqual((cut.min(), cut.max()), (len("host.example/"), len("host.example/a/long/path?with=query")))
-        host = preprocessing.lengths(views.seen(ids, places, {**still, "host": 1}, chance))
-        self.assertEqual(set(host), {len("host.example/")})
-        slash = preprocessing.lengths(views.seen(ids, places, {**still, "host": 1, "slash": 0.5}, chance))
+        self.assertEqual(set(preprocessing.lengths(self.seen(urls, host=1)[1])), {len("host.example/")})
+        slash = preprocessing.lengths(self.seen(urls, host=1, slash=0.5)[1])
         self.assertEqual(set(slash), {len("host.example/"), len("host.example")})
-        whole = views.seen(preprocessing.matrix(["", "/", "a"]), views.places(preprocessing.matrix(["", "/", "a"])), {**still, "cut": 0.5, "host": 0.5, "slash": 1}, chance)
-        self.assertEqual(list(preprocessing.lengths(whole)), [0, 0, 1])
-        noisy = views.seen(ids, places, {**still, "noise": 0.1, "noisy": 0.5}, chance)
+        self.assertEqual(set(preprocessing.lengths(self.seen(["http://h.example/a/"] * 50, slash=0.5)[1])), {len("h.example/a/"), len("h.example/a")})
+        short = self.seen(["", "/", "a"], cut=0.5, host=0.5, slash=1, swap=1)[1]
+        self.assertEqual(list(preprocessing.lengths(short)), [0, 0, 1])
+        ids, noisy = self.seen(urls, noise=0.1, noisy=0.5)
         numpy.testing.assert_array_equal(preprocessing.lengths(noisy), preprocessing.lengths(ids))
-        self.assertTrue(set(noisy[noisy != ids]) == {preprocessing.OTHER})
+        lost, places = noisy != ids, numpy.arange(200) < len("host.example/")
+        self.assertEqual((set(noisy[:, places][lost[:, places]]), set(noisy[:, ~places][lost[:, ~places]])), ({preprocessing.HOST_OTHER}, {preprocessing.OTHER}))
+
+    def test_swap_gives_a_row_the_path_of_another_of_its_label(self):
+        urls = [f"http://{label}{number}.example/{label}/{number}" for label in "ab" for number in range(100, 200)] + ["http://c.example?c", "d"]
+        seen = self.seen(urls[:100] + urls[-2:-1] + urls[100:-2] + urls[-1:], swap=0.5)[1]
+        text = {tuple(preprocessing.ids(f"{label}{host}.example/{label}/{path}".encode())): (host, path) for label in "ab" for host in range(100, 200) for path in range(100, 200)}
+        whole = {tuple(preprocessing.ids(url)) for url in (b"c.example?c", b"d")}
+        self.assertEqual(len([row for row in seen if tuple(row) in whole]), 2)
+        pairs = [text[tuple(row)] for row in seen if tuple(row) not in whole]
+        self.assertEqual(sorted(host for host, _ in pairs), sorted([*range(100, 200)] * 2))
+        self.assertTrue(60 < sum(host != path for host, path in pairs) < 140)
+
+    def test_digits_become_any_and_nothing_else_changes(self):
+        ids, seen = self.seen(["http://h0s9.example/p1?q=2x"] * 400, digits=0.5)
+        places = [place for place, byte in enumerate(b"h0s9.example/p1?q=2x") if byte in b"0123456789"]
+        numpy.testing.assert_array_equal(numpy.delete(ids, places, axis=1), numpy.delete(seen, places, axis=1))
+        for place in places:
+            some = preprocessing.HOST_IDS if place < 13 else preprocessing.IDS
+            self.assertEqual(set(seen[:, place]), set(some[ord("0"):ord("9") + 1]))
+        same = (ids == seen).all(axis=1).sum()
+        self.assertTrue(150 < same < 250, same)
 
 
 class Checks(unittest.TestCase):
@@ -304,7 +348,7 @@ class Checks(unittest.TestCase):
     def test_rewritings_are_what_they_say(self):
         url = "http://a.example/p?x=1&y=2&z=3"
         told = {name: rewrite(url) for name, rewrite in checks.REWRITINGS.items()}
-        self.assertEqual(told, {"scheme": "https://a.example/p?x=1&y=2&z=3", "scheme_case": "HTTP://a.example/p?x=1&y=2&z=3", "blanks": f" {url}\n",
+        self.assertEqual(told, {"scheme": "https://a.example/p?x=1&y=2&z=3", "scheme_case": "HTTP://a.example/p?x=1&y=2&z=3", "host_case": "http://A.EXAMPLE/p?x=1&y=2&z=3", "blanks": f" {url}\n",
                                 "query_order": "http://a.example/p?y=2&z=3&x=1", "trailing_slash": url})
         slash = checks.REWRITINGS["trailing_slash"]
         self.assertEqual([slash("http://a.example/b"), slash("http://a.example/b/"), slash("http://a.example/b.php"), slash("http://a.example/")],
@@ -512,19 +556,19 @@ class Reference(unittest.TestCase):
 
     def test_exported_file_carries_the_training_rows_lengths(self):
         told = reference.of(["http://a.example/", "http://a.example/" + "b" * 500], numpy.array([0.01, 0.99]))
-        again = json.loads(export.told(export.onnx_model(a_network(), 1.0, {"reference": json.dumps(told)}))["reference"])
+        again = json.loads(export.told(export.onnx_model(an_ensemble(), 1.0, {"reference": json.dumps(told)}))["reference"])
         self.assertEqual((again["length"]["shares"][0], again["length"]["shares"][-1], sum(again["score"]["shares"])), (0.5, 0.5, 1))
 
 
 class Cost(unittest.TestCase):
     def test_counts_are_those_of_the_shape(self):
-        found = cost.counted(export.onnx_model(a_network(), 1.0, {}))
-        self.assertEqual((found["folded_bytes"], found["additions"]), (4 * (96 * 8 * 32 + 32 * 9 + 17), 193 * 8 * 32 + 32 * 9 + 17))
+        found = cost.counted(export.onnx_model(an_ensemble(), 1.0, {}))
+        self.assertEqual((found["folded_bytes"], found["additions"]), (4 * (140 * 8 * 64 + 64 * 9 + 33), 193 * 8 * 64 + 64 * 9 + 33))
 
     def test_what_is_measured_here_is_refused_above_its_bar(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
-            path.write_bytes(export.onnx_model(a_network(), 1.0, {}))
+            path.write_bytes(export.onnx_model(an_ensemble(), 1.0, {}))
             found = cost.measured(path)
         self.assertEqual(gate.costly("official", found, {"milliseconds_a_url": 1e3, "resident_mb": 1e4}), [])
         self.assertEqual(len(gate.costly("official", found, {"milliseconds_a_url": 0, "resident_mb": 1e4})), 1)
