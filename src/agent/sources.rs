@@ -55,16 +55,7 @@ impl Executor {
     pub fn file_bytes(&self, path: &str) -> Result<Arc<[u8]>> {
         match self.program.files.get(path) {
             Some(File::Plain { content: Some(content), .. }) => Ok(Arc::clone(&content.0)),
-            Some(File::Plain { sha256, .. }) => {
-                let mut bytes = Vec::new();
-                self.port.content(sha256, &mut bytes).map_err(|error| Error::failed(format!("fetch {path}: {error}")))?;
-                if crate::system::describe::sha256(&bytes) != **sha256 {
-                    return Err(Error::failed(format!(
-                        "fetch {path}: what came is not what the program names; the file changed during the run"
-                    )));
-                }
-                Ok(bytes.into())
-            }
+            Some(File::Plain { sha256, .. }) => self.fetched(path, sha256),
             Some(File::Symlink { target }) => {
                 let target = normal(&Path::new(path).parent().unwrap_or(Path::new("/")).join(&**target));
                 self.file_bytes(&target)
@@ -72,6 +63,15 @@ impl Executor {
             Some(File::Directory { .. }) => Err(Error::failed(format!("{path} is a folder"))),
             None => Err(Error::failed(format!("{path} was not sent with the program"))),
         }
+    }
+
+    fn fetched(&self, path: &str, sha256: &str) -> Result<Arc<[u8]>> {
+        let mut bytes = Vec::new();
+        self.port.content(sha256, &mut bytes).map_err(|error| Error::failed(format!("fetch {path}: {error}")))?;
+        if crate::system::describe::sha256(&bytes) != *sha256 {
+            return Err(Error::failed(format!("fetch {path}: what came is not what the program names; the file changed during the run")));
+        }
+        Ok(bytes.into())
     }
 
     /// What `src` of a module names on the controller: its path and every entry below it.
@@ -90,7 +90,11 @@ impl Executor {
             // A line without a script is the module's to refuse.
             let Some(name) = line.and_then(|line| crate::module::script::source_name(line).ok()) else { return Ok(nothing) };
             let (path, file) = self.find_file("files", &name, item.context)?;
-            return Ok((Some(Arc::clone(&path)), BTreeMap::from([(path, file.clone())])));
+            let mut file = file.clone();
+            if is_sealed(arguments) {
+                file.seal();
+            }
+            return Ok((Some(Arc::clone(&path)), BTreeMap::from([(path, file)])));
         }
         if !matches!(module, "copy" | "assemble" | "unarchive" | "uri") {
             return Ok(nothing);
@@ -102,6 +106,9 @@ impl Executor {
         };
         let (path, file) = self.find_file("files", name.trim_end_matches('/'), item.context)?;
         let mut sources = self.with_all_below(&path, file);
+        if is_sealed(arguments) {
+            sources.values_mut().for_each(File::seal);
+        }
         if !matches!(module, "copy" | "uri") {
             self.with_contents(&mut sources)?;
         }
@@ -124,8 +131,8 @@ impl Executor {
     /// The plan itself looks into these files: what was not sent along is fetched.
     fn with_contents(&self, sources: &mut BTreeMap<Arc<str>, File>) -> Result<()> {
         for (path, file) in sources {
-            if let File::Plain { content: content @ None, .. } = file {
-                *content = Some(crate::program::Bytes(self.file_bytes(path)?));
+            if let File::Plain { content: content @ None, sha256, .. } = file {
+                *content = Some(crate::program::Bytes(self.fetched(path, sha256)?));
             }
         }
         Ok(())
@@ -148,4 +155,9 @@ impl Executor {
         }
         sources
     }
+}
+
+/// `decrypt: false`: a vault file is taken as it lies there.
+fn is_sealed(arguments: &Map) -> bool {
+    arguments.get("decrypt").is_some_and(|value| !boolean(value).unwrap_or(true))
 }

@@ -91,7 +91,7 @@ impl Module for Copy {
         let source = context.source.ok_or_else(|| Error::failed(format!("could not find src={}", self.src.as_deref().unwrap_or_default())))?;
         match followed_source(source.path, source.below, source.file) {
             (_, File::Directory { .. }) => Tree::plan(self, context, &source),
-            (path, File::Plain { sha256, size, mode, content }) => {
+            (path, File::Plain { sha256, size, mode, content, .. }) => {
                 let content = match content {
                     Some(bytes) => Content::Inline(bytes.clone()),
                     None => Content::Digest { sha256: sha256.clone(), size: *size },

@@ -70,7 +70,7 @@ impl Tree {
             let Some(file) = source.below.get(path.as_str()) else { continue };
             let (real, found) = if follow { followed_source(&path, source.below, file) } else { (path.clone(), file) };
             match found {
-                File::Plain { sha256, size, mode, content } => {
+                File::Plain { sha256, size, mode, content, .. } => {
                     let content = match content {
                         Some(bytes) => Content::Inline(bytes.clone()),
                         None => Content::Digest { sha256: sha256.clone(), size: *size },

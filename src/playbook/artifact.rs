@@ -71,7 +71,7 @@ impl Loader<'_> {
         self.uses.entry(Arc::clone(&context.owner)).or_default().files.insert(PathBuf::from(&folder));
         let Some(held) = &artifact.files else { return };
         for file in held {
-            let plain = File::Plain { sha256: Arc::clone(&file.sha256), size: file.size, mode: file.mode, content: None };
+            let plain = File::Plain { sha256: Arc::clone(&file.sha256), size: file.size, mode: file.mode, content: None, sealed: None };
             self.files_found.files.insert(format!("{folder}/{}", file.name).into(), plain);
             self.files_found.contents.insert(Arc::clone(&file.sha256), Content::Path(file.path.clone()));
         }

@@ -79,6 +79,8 @@ pub struct Use {
     pub inline: bool,
     /// A vault file is opened (`decrypt`, by default).
     pub decrypt: bool,
+    /// It is taken as it lies there too.
+    pub sealed: bool,
     /// Of a template.
     pub syntax: Syntax,
     /// The folder of the template that a task or lookup named: what it includes is searched there last.
@@ -86,7 +88,7 @@ pub struct Use {
 }
 
 impl Use {
-    pub const FILE: Self = Self { kind: "files", inline: false, decrypt: true, syntax: Syntax::Usual, beside: None };
+    pub const FILE: Self = Self { kind: "files", inline: false, decrypt: true, sealed: false, syntax: Syntax::Usual, beside: None };
     pub const TEMPLATE: Self = Self { kind: "templates", inline: true, ..Self::FILE };
     /// `lookup('file', …)`.
     pub const TEXT: Self = Self { inline: true, ..Self::FILE };
@@ -111,6 +113,8 @@ pub struct Catalog {
     pub contents: HashMap<Arc<str>, Content>,
     /// Template files, for the analysis of what they read.
     pub templates: BTreeMap<Arc<str>, TemplateFile>,
+    /// How each path was read: opened, sealed, sent along.
+    read: BTreeSet<(Arc<str>, bool, bool, bool)>,
 }
 
 impl Loader<'_> {
@@ -130,16 +134,17 @@ impl Loader<'_> {
             return;
         }
         let unsure = matches!(remote, Some(None | Some(None)));
+        let decrypt = literal("decrypt");
+        let file = Use {
+            decrypt: !matches!(decrypt, Some(Some(Some(false)))),
+            sealed: !matches!(decrypt, None | Some(Some(Some(true)))),
+            ..Use::FILE
+        };
         match &*task.module {
             "copy" | "unarchive" | "assemble" | "uri" | "template" => {
                 self.parts_of_task(task, context, unsure);
                 let Some(src) = argument("src") else { return };
-                let decrypt = !matches!(literal("decrypt"), Some(Some(Some(false))));
-                let of = if &*task.module == "template" {
-                    Use { syntax: Syntax::of(&task.arguments), ..Use::TEMPLATE }
-                } else {
-                    Use { decrypt, ..Use::FILE }
-                };
+                let of = if &*task.module == "template" { Use { syntax: Syntax::of(&task.arguments), ..Use::TEMPLATE } } else { file };
                 let (value, span) = (src.value.clone(), src.span);
                 self.named_files(&value, span, &of, task.looping.as_ref(), context, unsure);
             }
@@ -147,14 +152,7 @@ impl Loader<'_> {
                 let line =
                     task.arguments.free_form.as_ref().or_else(|| argument("cmd").map(|argument| &argument.value)).and_then(literal_text);
                 if let Some(first) = line.and_then(|line| crate::module::script::source_name(line).ok()) {
-                    self.named_files(
-                        &Tree::Literal(Value::text(first.as_str())),
-                        task.span,
-                        &Use::FILE,
-                        task.looping.as_ref(),
-                        context,
-                        unsure,
-                    );
+                    self.named_files(&Tree::Literal(Value::text(first.as_str())), task.span, &file, task.looping.as_ref(), context, unsure);
                 }
             }
             "include_vars" => self.vars_of_task(task, context),
@@ -427,11 +425,12 @@ impl Loader<'_> {
 
     fn catalog(&mut self, path: &Path, of: &Use) {
         let key: Arc<str> = path.display().to_string().into();
-        let known = self.files_found.files.get(&key);
-        let needs = matches!(known, Some(File::Plain { content: None, .. })) && of.inline;
-        if known.is_some() && !needs {
+        let found = &mut self.files_found;
+        let is_read = |inline| found.read.contains(&(Arc::clone(&key), of.decrypt, of.sealed, inline));
+        if is_read(true) || is_read(of.inline) {
             return;
         }
+        found.read.insert((Arc::clone(&key), of.decrypt, of.sealed, of.inline));
         let failed = |loader: &mut Self, error: &std::io::Error| {
             let message = format!("read {}: {}", loader.shown(path), reason(error));
             loader.mistake(Diagnostic::nowhere(message));
@@ -472,7 +471,26 @@ impl Loader<'_> {
             Ok(bytes) => bytes,
             Err(error) => return failed(self, &error),
         };
-        let secret = of.decrypt && vault::is_encrypted(&bytes);
+        let digest = |bytes: &[u8]| Arc::<str>::from(hex::encode(Sha256::digest(bytes)));
+        let is_encrypted = vault::is_encrypted(&bytes);
+        let known = self.files_found.files.get(&key).cloned();
+        let mut sealed = match &known {
+            Some(File::Plain { sealed, .. }) => sealed.clone(),
+            _ => None,
+        };
+        if is_encrypted && of.sealed {
+            let (sha256, size) = sealed.insert((digest(&bytes), bytes.len() as u64)).clone();
+            self.files_found.contents.insert(Arc::clone(&sha256), Content::Path(path.to_owned()));
+            if !of.decrypt {
+                let file = match known {
+                    Some(File::Plain { sha256, size, mode, content, .. }) => File::Plain { sha256, size, mode, content, sealed },
+                    _ => File::Plain { sha256, size, mode, content: None, sealed },
+                };
+                self.files_found.files.insert(key, file);
+                return;
+            }
+        }
+        let secret = of.decrypt && is_encrypted;
         let bytes: Arc<[u8]> = if secret {
             match self.files.vault.open_bytes(&bytes) {
                 Ok(plain) => plain.into(),
@@ -485,9 +503,12 @@ impl Loader<'_> {
         } else {
             bytes.into()
         };
-        let sha256: Arc<str> = hex::encode(Sha256::digest(&bytes)).into();
+        let sha256 = digest(&bytes);
         let size = bytes.len() as u64;
-        let content = (of.inline && size <= INLINE_LIMIT).then(|| Bytes(Arc::clone(&bytes)));
+        let content = match known {
+            Some(File::Plain { content: content @ Some(_), .. }) => content,
+            _ => (of.inline && size <= INLINE_LIMIT).then(|| Bytes(Arc::clone(&bytes))),
+        };
         if of.kind == "templates"
             && let Ok(text) = std::str::from_utf8(&bytes)
         {
@@ -498,7 +519,7 @@ impl Loader<'_> {
         }
         let place = if secret { Content::Secret(Arc::clone(&bytes)) } else { Content::Path(path.to_owned()) };
         self.files_found.contents.insert(Arc::clone(&sha256), place);
-        self.files_found.files.insert(key, File::Plain { sha256, size, mode, content });
+        self.files_found.files.insert(key, File::Plain { sha256, size, mode, content, sealed });
     }
 }
 

@@ -482,6 +482,8 @@ pub enum File {
         mode: u32,
         /// Sent along where the bytes are always needed (templates, small files for lookups).
         content: Option<Bytes>,
+        /// SHA-256 and size of a vault file as it lies there, where a task takes it so (`decrypt: false`).
+        sealed: Option<(Arc<str>, u64)>,
     },
     Directory {
         mode: u32,
@@ -491,6 +493,17 @@ pub enum File {
     Symlink {
         target: Arc<str>,
     },
+}
+
+impl File {
+    /// Its bytes as they lie on the controller.
+    pub fn seal(&mut self) {
+        if let File::Plain { sha256, size, content, sealed, .. } = self
+            && let Some((digest, length)) = sealed.take()
+        {
+            (*sha256, *size, *content) = (digest, length, None);
+        }
+    }
 }
 
 /// Bytes that travel as bytes.

@@ -106,7 +106,7 @@ fn with_parts(task: &Task) -> Json {
         .map(|name| {
             let bytes = std::fs::read(name).expect("is there");
             let sha256 = provision::system::describe::sha256(&bytes).into();
-            (name.into(), File::Plain { sha256, size: bytes.len() as u64, mode: 0o644, content: Some(Bytes(bytes.into())) })
+            (name.into(), File::Plain { sha256, size: bytes.len() as u64, mode: 0o644, content: Some(Bytes(bytes.into())), sealed: None })
         })
         .collect();
     let source = below.iter().next().map(|(path, file)| Source { path, file, below: &below });

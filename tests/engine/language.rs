@@ -22,16 +22,27 @@ const HOSTVARS: &str = r#"
 
 fn an_encrypted_file_is_opened_unless_asked_not_to(lab: &Lab) {
     let sealed = super::survival::vaulted("opened\n", 0);
-    for name in ["opened", "sealed"] {
+    for name in ["opened", "sealed", "both", "folder/both"] {
         lab.write(&format!("files/{name}"), &sealed);
     }
     lab.write("secret/vault", "vault password\n");
     let copy = |name: &str, more: &str| format!("    - copy: {{src: {name}, dest: /root/{name}{more}}}\n");
+    let twice = |name: &str, forms: [&str; 3]| -> String {
+        let place = |form: &str| if form.contains('{') { "unsure" } else { form }.to_owned();
+        let copy = |form: &&str| format!("    - copy: {{src: {name}, dest: /root/of-{}/, decrypt: {form}}}\n", place(form));
+        forms.iter().map(copy).collect()
+    };
+    // One file in both forms, whichever comes first, and where only the run knows which.
     let tasks = copy("opened", "") + &copy("sealed", ", decrypt: false");
+    let tasks = tasks + &twice("both", ["false", "true", "'{{ 1 == 2 }}'"]) + &twice("folder", ["true", "false", "'{{ 1 == 2 }}'"]);
     lab.write("sealed.yaml", &format!("- hosts: a\n  gather_facts: false\n  tasks:\n{tasks}"));
     lab.play(&["sealed.yaml", "--vault-password-file", "secret/vault"]).expect(0);
     let read = |name: &str| lab.nodes.ssh("a", &format!("cat /root/{name}"));
     assert_eq!([read("opened"), read("sealed")], ["opened\n", &sealed]);
+    for name in ["both", "folder/both"] {
+        let forms = ["true", "false", "unsure"].map(|form| read(&format!("of-{form}/{name}")));
+        assert_eq!(forms, ["opened\n", &*sealed, &*sealed], "{name}");
+    }
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn sources(source: &SourceCase, inline: bool) -> Result<Files, String> {
                 let digest = sha256(content.as_bytes());
                 files.contents.insert(digest.clone(), content.clone().into_bytes());
                 let bytes = inline.then(|| Bytes(content.as_bytes().into()));
-                File::Plain { sha256: digest.into(), size: content.len() as u64, mode: bits(mode, 0o644)?, content: bytes }
+                File::Plain { sha256: digest.into(), size: content.len() as u64, mode: bits(mode, 0o644)?, content: bytes, sealed: None }
             }
             SourceFile::Directory { directory, mode } => {
                 File::Directory { mode: bits(mode, 0o755)?, entries: directory.iter().map(|name| name.as_str().into()).collect() }

@@ -65,7 +65,7 @@ impl Project {
             let bytes = std::fs::read(path).expect("reads");
             let digest = sha256(&bytes);
             self.contents.insert(digest.clone(), bytes);
-            File::Plain { sha256: digest.into(), size: found.size(), mode, content: None }
+            File::Plain { sha256: digest.into(), size: found.size(), mode, content: None, sealed: None }
         };
         self.files.insert(path.to_string_lossy().as_ref().into(), file);
     }
