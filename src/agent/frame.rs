@@ -214,6 +214,8 @@ pub struct ItemResult {
     pub attempts: u32,
     /// The last item of its task.
     pub last: bool,
+    /// It changes the run, and no machine.
+    pub of_the_run: bool,
     /// In a plan: it was really run (`check_mode: false`, a read).
     pub ran: bool,
     /// A failure that ends the play for all hosts (`any_errors_fatal`).

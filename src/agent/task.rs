@@ -9,6 +9,7 @@ use super::frame::{Answer, CallMode, Ends, Event, ItemResult, Question, Status};
 use super::item::{Item, ItemRun, is_read};
 use super::port::Ended;
 use super::predictions::Prediction;
+use crate::module::{Entry, find};
 use crate::program::{Key, Loop, Map, Position, Strategy, Task, Tree, Value, tags};
 use crate::template::{Error, Result};
 
@@ -388,6 +389,7 @@ impl Executor {
             delegated_to: run.delegated_to.clone(),
             attempts: run.attempts,
             last,
+            of_the_run: find(&task.module).is_some_and(Entry::is_of_the_run),
             ran: run.really && self.pass == Pass::Plan,
             fatal: run.failed
                 && !run.ignored

@@ -119,6 +119,7 @@ pub fn task(host: &str, item: &ItemResult) -> Value {
         Word::Change => "change",
         Word::Unknown => "unknown",
         Word::Failure => "failure",
+        Word::OfTheRun => "of the run",
         Word::Ran => "ran",
         Word::Unchanged => "unchanged",
     };

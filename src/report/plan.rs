@@ -83,7 +83,7 @@ fn because(item: &ItemResult) -> Option<&str> {
 fn counts(host: &HostPlan) -> serde_json::Value {
     json!({
         "change": host.count(Word::Change), "unknown": host.count(Word::Unknown), "failure": host.count(Word::Failure),
-        "ran": host.count(Word::Ran), "tasks": host.result.summary.tasks,
+        "of_the_run": host.count(Word::OfTheRun), "ran": host.count(Word::Ran), "tasks": host.result.summary.tasks,
         "unreachable": host.result.unreachable.as_ref().map(|failure| &failure.message),
         "reason": host.result.summary.reason,
     })
@@ -112,7 +112,7 @@ fn text(name: &str, planned: &Planned) -> Vec<String> {
                 lines.extend(failure.hint.iter().map(|hint| format!("    hint: {hint}")));
                 continue;
             }
-            None if of_host.items.iter().all(|item| Word::of(item) == Word::Ran) && of_host.is_good() => {
+            None if of_host.items.iter().all(|item| matches!(Word::of(item), Word::Ran | Word::OfTheRun)) && of_host.is_good() => {
                 lines.push(format!("  {host}  no changes"));
                 continue;
             }
@@ -142,7 +142,7 @@ fn shown(item: &ItemResult, sources: &[Arc<str>]) -> String {
         Word::Change => '~',
         Word::Unknown => '?',
         Word::Failure => '!',
-        Word::Ran | Word::Unchanged => '=',
+        Word::OfTheRun | Word::Ran | Word::Unchanged => '=',
     };
     let role = item.role.as_ref().map(|role| format!("{role} : ")).unwrap_or_default();
     let handler = if item.handler { "handler " } else { "" };

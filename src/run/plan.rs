@@ -32,6 +32,8 @@ pub enum Word {
     Unknown,
     /// It fails, as far as can be seen.
     Failure,
+    /// It changes the run itself (`add_host`, `group_by`), and no machine.
+    OfTheRun,
     /// It was run for the plan, and says that it changed nothing.
     Ran,
     Unchanged,
@@ -42,6 +44,7 @@ impl Word {
         match &item.status {
             Status::Unknown(_) => Word::Unknown,
             Status::Failed | Status::Unreachable if !item.ignored => Word::Failure,
+            _ if item.of_the_run && (item.status == Status::Changed || !item.actions.is_empty()) => Word::OfTheRun,
             Status::Changed => Word::Change,
             _ if item.ran => Word::Ran,
             // `changed_when: false` does not undo what is done.

@@ -156,3 +156,37 @@ fn what_reads_the_clock_is_done_as_of_the_plan_and_changes_in_every_run() {
     lab.provision(&["up", "--yes"]).expect(0);
     assert_ne!(lab.nodes.ssh("a", "tr -d : < /srv/date"), date);
 }
+
+/// Tasks that change the run, and one that changes a machine.
+const GROWING: &str = r#"
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - {name: group, group_by: {key: "of_{{ inventory_hostname }}"}}
+    - {name: add, add_host: {name: more, groups: [added], ansible_connection: local}}
+    - {name: said, debug: {msg: x}, changed_when: true}
+- hosts: of_a
+  gather_facts: false
+  tasks:
+    - {name: file, copy: {content: "x\n", dest: /srv/growing}}
+"#;
+
+#[test]
+fn what_changes_no_machine_is_no_change_to_a_plan() {
+    let Some(lab) = Lab::new(&["a"]) else { return };
+    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
+    lab.write("playbooks/site.yaml", GROWING);
+    let words = |said: &Said| -> Vec<String> {
+        said.events("planned").iter().map(|value| format!("{} {}", value["task"], value["plan"])).collect()
+    };
+    let planned = lab.provision(&["plan", "--json", "--detailed-exitcode"]).expect(2);
+    assert_eq!(words(&planned), ["\"group\" \"of the run\"", "\"add\" \"of the run\"", "\"said\" \"of the run\"", "\"file\" \"change\""]);
+    let done = lab.provision(&["up", "--yes", "--json"]).expect(0);
+    assert_eq!(words(&done), words(&planned));
+    assert_eq!(done.count("a", "changed"), 4, "PLAY RECAP counts as Ansible's: {}", done.stdout);
+    let said = lab.provision(&["plan", "--detailed-exitcode"]).expect(0);
+    assert!(said.stdout.contains("No changes: "), "{}", said.stdout);
+    let (planned, done) = (lab.provision(&["plan", "--json"]).expect(0), lab.provision(&["up", "--json"]).expect(0));
+    assert_eq!((words(&planned), planned.events("planned")), (words(&done), done.events("planned")));
+    assert_eq!(planned.events("plan")[0]["proves_no_change"], true);
+}
