@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
+use super::cleared::Nesting;
 use super::clock::Told;
 use super::context::Context;
 use super::frame::{Answer, Call, CallMode, Event, Perform, PerformReply, Question, Summary};
@@ -69,6 +70,15 @@ pub struct Executor {
     pub handlers: Option<Arc<HandlerTable>>,
     /// Some host's tasks may add hosts or groups.
     pub grows: bool,
+    /// Some host's tasks may bring back hosts that failed.
+    pub clears: bool,
+    /// Passes of such a task.
+    pub clearings: u32,
+    /// Blocks around the task in hand that would do something about a failure.
+    pub catches: u32,
+    pub nesting: Nesting,
+    /// This play brings the host back no more.
+    pub given_up_here: bool,
     /// Other hosts' order matters.
     pub ordered: bool,
     pub resume: Option<Resume>,
@@ -122,6 +132,11 @@ impl Executor {
             masker,
             handlers: None,
             grows: false,
+            clears: false,
+            clearings: 0,
+            catches: 0,
+            nesting: Nesting::default(),
+            given_up_here: false,
             ordered,
             resume: None,
             warned: BTreeSet::new(),
@@ -219,7 +234,7 @@ impl Executor {
     }
 
     fn summary(&mut self, flow: &Flow) -> Summary {
-        let failed = *flow == Flow::Failed || self.state.recap.failed > 0 || self.state.recap.unreachable > 0;
+        let failed = *flow == Flow::Failed || self.state.has_failed() || self.state.is_unreachable();
         if self.pass == Pass::Apply && !self.is_check_run() {
             let plays: Vec<Arc<str>> = self.program.plays.iter().map(|play| super::item::name_of(play)).collect();
             let ending = match flow {
@@ -235,6 +250,7 @@ impl Executor {
         Summary {
             recap: self.state.recap.clone(),
             failed,
+            unreachable: self.state.is_unreachable(),
             cancelled: *flow == Flow::Ended(Ended::Cancelled),
             reason: match flow {
                 Flow::Ended(ended) => Some(ended.to_string().into()),
@@ -247,6 +263,8 @@ impl Executor {
 
     fn run_plays(&mut self) -> Flow {
         let mut index = self.program.plays.first().map_or(0, |play| play.index);
+        // It failed in an earlier play, and only waits to be brought back.
+        let mut carries_failure = false;
         loop {
             // Plays to come may match other hosts now: every host asks, also one that has had its last play.
             if self.grows
@@ -257,7 +275,9 @@ impl Executor {
                 return Flow::Ended(ended);
             }
             let program = Arc::clone(&self.program);
-            let Some(play) = program.plays.iter().find(|play| play.index >= index) else { return Flow::Next };
+            let Some(play) = program.plays.iter().find(|play| play.index >= index) else {
+                return if carries_failure { Flow::Failed } else { Flow::Next };
+            };
             if self.grows && self.resume.is_none() && play.index > index {
                 // Plays between that are others': what these add counts in this one.
                 index = play.index;
@@ -267,15 +287,23 @@ impl Executor {
             if self.resume.as_ref().is_some_and(|resume| resume.position.play() > Some(play.index)) {
                 continue;
             }
-            match self.run_play(play) {
+            let flow = if carries_failure { Flow::Failed } else { self.run_play(play) };
+            match flow {
                 Flow::Next | Flow::EndRole => {}
+                Flow::Failed if self.clears => match self.is_brought_back(play, !carries_failure) {
+                    Ok(is_back) => {
+                        carries_failure = !is_back;
+                        self.port.passed(&Position(vec![play.index]).child(section::END), self.state.dirty);
+                    }
+                    Err(flow) => return flow,
+                },
                 // The play is over for this host, the next one may have it again.
                 Flow::EndPlay | Flow::EndHost => {
                     self.port.passed(&Position(vec![play.index]).child(section::END), self.state.dirty);
                 }
                 other => return other,
             }
-            if self.state.recap.failed > 0 {
+            if self.state.has_failed() && !carries_failure {
                 return Flow::Failed;
             }
         }
@@ -284,6 +312,7 @@ impl Executor {
     fn run_play(&mut self, play: &Arc<Play>) -> Flow {
         let play = &self.suspended_play.take().unwrap_or_else(|| Arc::clone(play));
         self.play = Some(Arc::clone(play));
+        (self.nesting, self.given_up_here) = (Nesting::Play, false);
         self.state.started |= !play.begins;
         if self.resume.is_none() {
             self.public_roles.clear();
@@ -378,7 +407,11 @@ impl Executor {
 
     /// Runs a list of steps; the first that ends otherwise than well ends it.
     pub fn run_steps(&mut self, steps: &[Step], context: &Context<'_>, at: &Position) -> Flow {
+        let mut goes_on_at = 0;
         for (index, step) in steps.iter().enumerate() {
+            if index < goes_on_at {
+                continue;
+            }
             let position = at.child(index as u32);
             if self.resume.as_ref().is_some_and(|resume| !resume.reaches(&position)) {
                 continue;
@@ -401,7 +434,10 @@ impl Executor {
                 Step::Include(include) => self.run_include(include, context, &position),
             };
             if flow != Flow::Next {
-                return flow;
+                match self.goes_on(flow, steps, index, at) {
+                    Ok(next) => goes_on_at = next,
+                    Err(flow) => return flow,
+                }
             }
         }
         Flow::Next
@@ -432,10 +468,15 @@ impl Executor {
         let parts = [at.child(0), at.child(1), at.child(2)];
         let resumes_in = |part: &Position, executor: &Self| executor.resume.as_ref().is_some_and(|resume| resume.is_inside(part));
         let mut flow = Flow::Next;
+        let nesting = self.nesting;
+        self.nesting = nesting.inside(block.origin);
+        let (rescues, finishes) = (u32::from(!block.rescue.is_empty()), u32::from(!block.always.is_empty()));
         if self.resume.is_none() || resumes_in(&parts[0], self) {
-            self.rescues += u32::from(!block.rescue.is_empty());
+            self.rescues += rescues;
+            self.catches += rescues | finishes;
             flow = self.run_steps(&block.block, &inner, &parts[0]);
-            self.rescues -= u32::from(!block.rescue.is_empty());
+            self.rescues -= rescues;
+            self.catches -= rescues | finishes;
         }
         let failed_here = flow == Flow::Failed;
         if (failed_here && !block.rescue.is_empty()) || resumes_in(&parts[1], self) {
@@ -443,7 +484,9 @@ impl Executor {
                 self.state.recap.failed = self.state.recap.failed.saturating_sub(1);
                 self.state.recap.rescued += 1;
             }
+            self.catches += finishes;
             flow = self.run_steps(&block.rescue, &inner, &parts[1]);
+            self.catches -= finishes;
             if flow == Flow::Next {
                 self.state.variables.shift_remove("ansible_failed_task");
                 self.state.variables.shift_remove("ansible_failed_result");
@@ -452,12 +495,18 @@ impl Executor {
         let stopped = matches!(flow, Flow::Ended(Ended::Stopped(_)));
         if stopped || matches!(flow, Flow::Next | Flow::Failed) || resumes_in(&parts[2], self) {
             self.finishing += u32::from(stopped);
+            let clearings = self.clearings;
             match self.run_steps(&block.always, &inner, &parts[2]) {
+                Flow::Next if flow == Flow::Failed && self.clearings > clearings => {
+                    self.state.clear_errors();
+                    flow = Flow::Next;
+                }
                 Flow::Next => {}
                 other => flow = other,
             }
             self.finishing -= u32::from(stopped);
         }
+        self.nesting = nesting;
         let Some((_, call)) = role else { return flow };
         if matches!(flow, Flow::Next | Flow::EndRole) {
             self.ran_roles.insert(call);

@@ -77,6 +77,8 @@ pub struct Start {
     pub ordered: bool,
     /// Whether some host's tasks may add hosts or groups: then programs are asked for anew at each play.
     pub grows: bool,
+    /// Whether some host's tasks may bring back hosts that failed: then who fails asks whether it is brought back.
+    pub clears: bool,
     /// After a reboot: where the run goes on.
     pub resume: Option<Box<Snapshot>>,
     /// The password for `become`, where one was given.
@@ -259,6 +261,8 @@ pub struct Summary {
     pub cancelled: bool,
     /// Why it ended early, where it did.
     pub reason: Option<Arc<str>>,
+    /// It, or a host that a task of it was delegated to, could not be reached and was not brought back.
+    pub unreachable: bool,
     /// Handlers that were notified and did not run: the next run begins with them.
     pub pending_handlers: Vec<Arc<str>>,
     /// Tasks and items looked at.
@@ -318,6 +322,24 @@ pub enum Question {
     TurnOver {
         position: Position,
     },
+    /// This host has failed, or what it needs is out of reach: whether `meta: clear_host_errors` brings it back in this play. Answered
+    /// when a host has run that, or all are through with the play.
+    Failed {
+        position: Position,
+        /// Where it goes on in this play then.
+        resumes: Option<Position>,
+        /// It did not come with this from an earlier play.
+        is_new: bool,
+    },
+    /// `meta: clear_host_errors`; in a plan only perhaps, because of this.
+    ClearErrors {
+        position: Position,
+        unknown: Option<Arc<str>>,
+    },
+    /// `meta: refresh_inventory`.
+    Refresh,
+    /// This host's part of the inventory as it is since then.
+    Inventory,
     /// Whether an earlier batch ended the play for all (`meta: end_play`).
     PlayEnded {
         play: u32,
@@ -388,6 +410,8 @@ pub enum Answer {
         ends: Ends,
     },
     Performed(PerformReply),
+    /// The host is brought back; in a plan only perhaps, because of this.
+    Cleared(Option<Arc<str>>),
     /// The question cannot be answered: a plan's unknown.
     Unknown(Arc<str>),
     /// The host that a task is delegated to cannot be reached.

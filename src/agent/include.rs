@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::cleared::Nesting;
 use super::context::Context;
 use super::executor::{Executor, Flow};
 use super::frame::Event;
@@ -157,10 +158,12 @@ impl Executor {
                 span: include.span,
             });
         }
+        let nesting = std::mem::replace(&mut self.nesting, Nesting::File);
         let flow = match &include.what {
             Included::Tasks(name) => self.include_tasks(include, name, parent, own, locals, &parameters, at),
             Included::Role { .. } => self.include_role(include, parent, own, locals, &parameters, at),
         };
+        self.nesting = nesting;
         match flow {
             Ok(flow) => flow,
             Err(error) => self.include_error(include, own, at, &error),

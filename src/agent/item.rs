@@ -270,13 +270,22 @@ impl Executor {
         if is_read(item.task) {
             return ItemRun::unknown_read(cause);
         }
+        if item.task.meta() == Some("clear_host_errors") {
+            // What ends the link is seen at the next step.
+            let _ = self.clear_host_errors(item.at, Some(cause));
+        }
         self.absorb_opaque(cause);
         ItemRun::unknown(cause)
     }
 
     fn try_item(&mut self, item: &Item<'_>, results: &[Value]) -> Result<std::result::Result<ItemRun, Flow>> {
         let (context, locals, at) = (item.context, item.locals, item.at);
+        let is_refresh = item.task.meta() == Some("refresh_inventory");
+        if is_refresh && !item.task.keywords.when.is_empty() && self.warned.insert("refresh_inventory".to_owned()) {
+            self.warn("refresh_inventory task does not support when conditional");
+        }
         match self.conditions(context, locals, at) {
+            _ if is_refresh => {}
             Ok(Some(condition)) => {
                 return Ok(Ok(ItemRun::without(condition)));
             }
@@ -709,10 +718,17 @@ impl Executor {
                 flow => Err(Stop::Flow(flow)),
             },
             Meta::ClearFacts => {
-                self.state.facts.clear();
-                self.state.injected.clear();
+                self.state.clear_facts();
                 done()
             }
+            Meta::RefreshInventory => {
+                if self.pass == Pass::Plan && self.is_anything_dirty(item)? {
+                    return Err(Stop::Error(Error::unknown("the inventory, after the steps before it is read again")));
+                }
+                self.refresh_inventory(item.at)?;
+                done()
+            }
+            Meta::ClearHostErrors => self.clear_host_errors(item.at, None).map_or_else(|ended| Err(ended.into()), |()| done()),
             Meta::EndHost => Err(Stop::Flow(Flow::EndHost)),
             Meta::EndPlay | Meta::EndBatch => Err(Stop::Flow(Flow::EndPlay)),
             Meta::EndRole => Err(Stop::Flow(Flow::EndRole)),

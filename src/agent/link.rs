@@ -337,6 +337,11 @@ impl Port for Link {
         })?
     }
 
+    fn turn_back(&self) {
+        let mut inbox = self.inbox();
+        (inbox.watermark, inbox.said) = (None, None);
+    }
+
     fn passed(&self, position: &Position, dirty: bool) {
         {
             let mut inbox = self.inbox();

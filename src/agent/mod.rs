@@ -1,6 +1,7 @@
 //! What runs on the node: evaluate, plan, apply, journal, stream events.
 
 mod about;
+mod cleared;
 mod clock;
 pub mod context;
 mod controlled;
@@ -19,6 +20,7 @@ mod lock;
 mod lookup;
 pub mod machine;
 pub mod mask;
+mod meta;
 pub mod performers;
 pub mod port;
 mod predictions;

@@ -50,6 +50,8 @@ pub trait Port: Send + Sync {
     /// Says that all before the position is done, and waits until every other live host of the batch has said so.
     /// Answers whether one of them has changed anything before it.
     fn reach(&self, position: &Position, dirty: bool) -> Result<bool, Ended>;
+    /// What comes next stands before where it was: order counts anew.
+    fn turn_back(&self) {}
     /// Says so without waiting.
     fn passed(&self, position: &Position, dirty: bool);
     /// Sends variables that other hosts read, with the task that gave them.

@@ -186,6 +186,7 @@ fn run_program(link: &Link, port: &Arc<dyn Port>, start: &Start, program: Arc<Pr
     performers.gone = gone(start).map(Arc::from);
     let mut executor = Executor::new(program, Arc::clone(port), performers, journal, start.ordered);
     executor.grows = start.grows;
+    executor.clears = start.clears;
     executor.lock.clone_from(&lock);
     let now_doing = |what: &str| lock.iter().for_each(|lock| lock.doing(what));
     now_doing("planning");

@@ -25,6 +25,8 @@ pub struct State {
     /// Handler names and topics notified and not yet run, in order, for the play in hand.
     pub notified: Vec<Notification>,
     pub recap: Recap,
+    /// How many failed tasks and unreachable hosts of the recap `meta: clear_host_errors` made good.
+    pub cleared: (u32, u32),
     /// Tasks and items looked at.
     pub tasks: u32,
     /// This host has planned or done a change in this run.
@@ -59,6 +61,26 @@ impl State {
             self.facts.insert(Key::from(short), value.clone());
             self.injected.insert(key.clone(), value.clone());
         }
+    }
+
+    /// What `set_fact` gave is no fact to this.
+    pub fn clear_facts(&mut self) {
+        self.facts.clear();
+        self.injected.clear();
+    }
+
+    /// Whether it has failed and was not brought back.
+    pub fn has_failed(&self) -> bool {
+        self.recap.failed > self.cleared.0
+    }
+
+    /// The same of what it could not reach.
+    pub fn is_unreachable(&self) -> bool {
+        self.recap.unreachable > self.cleared.1
+    }
+
+    pub fn clear_errors(&mut self) {
+        self.cleared = (self.recap.failed, self.recap.unreachable);
     }
 
     /// `set_fact` and `register`.

@@ -24,7 +24,7 @@ pub enum Items {
 
 /// What a `meta` task may end for all hosts.
 fn ends(task: &Task) -> Ends {
-    match task.arguments.free_form.as_ref().and_then(Tree::literal).and_then(Value::as_str) {
+    match task.meta() {
         Some("end_play") => Ends::Play,
         Some("end_batch") => Ends::Batch,
         _ => Ends::Nothing,
@@ -47,12 +47,13 @@ impl Executor {
             }
         }
         // As in Ansible, one host adds a host for all, and one ends the play for all.
-        let is_end = &*task.module == "meta" && ends(task) != Ends::Nothing;
+        let is_end = ends(task) != Ends::Nothing;
+        let is_for_all = is_end || matches!(task.meta(), Some("clear_host_errors" | "clear_facts" | "refresh_inventory"));
         let run_once = match &*task.module {
             "add_host" => Ok(true),
             // With a strategy of no order each host waits for itself.
             "pause" if self.play.as_deref().is_some_and(|play| play.strategy == Strategy::Linear) => Ok(true),
-            "meta" if is_end && self.play.as_deref().is_some_and(|play| play.strategy == Strategy::Linear) => Ok(true),
+            "meta" if is_for_all && self.play.as_deref().is_some_and(|play| play.strategy == Strategy::Linear) => Ok(true),
             _ => self.keyword_flag(|keywords| keywords.run_once.as_ref(), &context, &Map::new(), at),
         };
         match run_once {
@@ -100,6 +101,9 @@ impl Executor {
             Ok(Answer::RunOnce { ends: Ends::Batch | Ends::Play, .. }) => Flow::EndPlay,
             Ok(Answer::RunOnce { result, facts, failed, .. }) => {
                 self.state.tasks += 1;
+                if let Err(ended) = self.follow_meta(task, at, &result) {
+                    return Flow::Ended(ended);
+                }
                 if let Some(name) = &task.register {
                     self.state.set_variable(name, result);
                 }

@@ -44,7 +44,7 @@ impl Exit {
         let any = |is: fn(&HostResult) -> bool| results.clone().any(is);
         if any(|result| result.summary.cancelled) {
             Exit::Interrupted
-        } else if any(|result| result.unreachable.is_some() || result.summary.recap.unreachable > 0) {
+        } else if any(|result| result.unreachable.is_some() || result.summary.unreachable) {
             Exit::Unreachable
         } else if any(|result| !result.is_good()) {
             Exit::Failed

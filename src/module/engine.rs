@@ -34,6 +34,8 @@ pub enum Meta {
     Noop,
     FlushHandlers,
     ClearFacts,
+    ClearHostErrors,
+    RefreshInventory,
     EndHost,
     EndPlay,
     EndBatch,

@@ -1,4 +1,4 @@
-//! `meta`: actions on the run itself. Those of Ansible's that are not there stand in `src/playbook/absent.rs`.
+//! `meta`: actions on the run itself.
 
 use super::engine::Meta as Action;
 use super::{Controlled, Engine, EngineModule, Entry};
@@ -22,8 +22,12 @@ choices! {
         FlushHandlers = "flush_handlers",
         /// Do nothing.
         Noop = "noop",
-        /// Forget the host's facts.
+        /// Forget the facts of all hosts of the batch.
         ClearFacts = "clear_facts",
+        /// Bring back the hosts of the batch that failed or could not be reached.
+        ClearHostErrors = "clear_host_errors",
+        /// Read the inventory's sources again.
+        RefreshInventory = "refresh_inventory",
         /// End the play for all hosts, without failing.
         EndPlay = "end_play",
         /// End this host's part of the play, without failing.
@@ -43,6 +47,8 @@ impl EngineModule for Meta {
             Word::FlushHandlers => Action::FlushHandlers,
             Word::Noop => Action::Noop,
             Word::ClearFacts => Action::ClearFacts,
+            Word::ClearHostErrors => Action::ClearHostErrors,
+            Word::RefreshInventory => Action::RefreshInventory,
             Word::EndPlay => Action::EndPlay,
             Word::EndHost => Action::EndHost,
             Word::ResetConnection => Action::ResetConnection,

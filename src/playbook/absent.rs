@@ -29,12 +29,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("yum_repository", "write the .repo file below /etc/yum.repos.d with `copy`"),
 ];
 
-/// Actions of `meta` that are not there: as nothing that is said to be done they would be a lie.
-pub const ABSENT_META: &[(&str, &str)] = &[
-    ("clear_host_errors", "`ignore_errors` or `rescue` keeps a host that fails, `ignore_unreachable` one that does not answer"),
-    ("refresh_inventory", "the inventory is read once, before the first connection: `add_host` and `group_by` add to it in mid-run"),
-];
-
 /// Each collection and the short names that ansible-core finds in it: `plugin_routing` of its `config/ansible_builtin_runtime.yml`, 2.19.
 const ROUTED: &str = include_str!("routed.txt");
 
@@ -138,11 +132,8 @@ pub fn is_conditional(keywords: &Keywords) -> bool {
 impl Loader<'_> {
     /// Notes a task whose module is not there. Answers what it does where a host reaches it: fail, and say so.
     pub fn absent_task(&mut self, node: &Node, entries: &[(Node, Node)], action: &Action, context: &Context) -> Option<Arguments> {
-        let word = action.text().filter(|_| short(&action.name) == "meta").unwrap_or_default();
-        let (name, instead) = match ABSENT_META.iter().find(|(absent, _)| *absent == word) {
-            Some((_, instead)) => (format!("{}: {word}", action.name), (*instead).to_owned()),
-            None => (action.name.clone(), instead_in(&action.name, &context.collections)?),
-        };
+        let name = action.name.clone();
+        let instead = instead_in(&name, &context.collections)?;
         let message = format!("the module `{name}` is not supported yet");
         let told = Tree::Literal(Value::text(format!("{message}: {instead}")));
         let argument = Argument { name: "msg".into(), value: told, span: action.key().span };

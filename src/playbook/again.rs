@@ -13,15 +13,27 @@ pub struct Again {
     pub project: Project,
     pub playbooks: Vec<PathBuf>,
     pub options: Options,
+    /// In order: what a run adds outlives a refresh of the inventory.
+    added: Vec<Added>,
+}
+
+enum Added {
+    Host { name: String, groups: Vec<Arc<str>>, variables: Map },
+    Group { host: String, group: String, parents: Vec<Arc<str>> },
 }
 
 impl Again {
     pub fn new(project: Project, playbooks: Vec<PathBuf>, options: Options) -> Self {
-        Self { project, playbooks, options }
+        Self { project, playbooks, options, added: Vec::new() }
     }
 
     /// `add_host`. False: the host was there with these groups and variables.
     pub fn add_host(&mut self, name: &str, groups: &[Arc<str>], variables: &Map) -> bool {
+        self.added.push(Added::Host { name: name.to_owned(), groups: groups.to_vec(), variables: variables.clone() });
+        self.put_host(name, groups, variables)
+    }
+
+    fn put_host(&mut self, name: &str, groups: &[Arc<str>], variables: &Map) -> bool {
         let layer = Layer {
             origin: "add_host".into(),
             variables: variables
@@ -39,8 +51,31 @@ impl Again {
 
     /// `group_by`. False: the host was in the group.
     pub fn group_by(&mut self, host: &str, group: &str, parents: &[Arc<str>]) -> bool {
+        self.added.push(Added::Group { host: host.to_owned(), group: group.to_owned(), parents: parents.to_vec() });
+        self.put_group(host, group, parents)
+    }
+
+    fn put_group(&mut self, host: &str, group: &str, parents: &[Arc<str>]) -> bool {
         let Project { inventory, files, .. } = &mut self.project;
         inventory.add_to_group(files, host, group, parents)
+    }
+
+    /// Reads the inventory's sources again, and adds what the run has added; the error is the report of what is wrong.
+    pub fn refresh(&mut self) -> Result<(), String> {
+        self.project.files.diagnostics = crate::source::Diagnostics::default();
+        self.project.refresh_inventory();
+        let added = std::mem::take(&mut self.added);
+        for added in &added {
+            match added {
+                Added::Host { name, groups, variables } => self.put_host(name, groups, variables),
+                // A host that the sources name no more is in no group.
+                Added::Group { host, .. } if !self.project.inventory.hosts.contains_key(&**host) => false,
+                Added::Group { host, group, parents } => self.put_group(host, group, parents),
+            };
+        }
+        self.added = added;
+        let files = &self.project.files;
+        if files.diagnostics.has_errors() { Err(files.diagnostics.render(&files.sources)) } else { Ok(()) }
     }
 
     /// Everything as it is now; the error is the report of what is wrong.
@@ -89,5 +124,17 @@ mod tests {
         let of = |host: &str, name: &str| then.programs[host].inventory.iter().any(|layer| layer.get(name).is_some());
         assert!(of("seed-2", "package") && of("new-1", "answer") && !of("seed-1", "package"));
         assert!(then.connections.contains_key("new-1"));
+
+        // A refresh takes what the sources say now, and leaves what was added.
+        write("inventory.ini", "[seeds]\nseed-1\nseed-3\n");
+        write("group_vars/seeds.yml", "late: 1\n");
+        write("host_vars/seed-3.yml", "own: 1\n");
+        again.refresh().expect("no mistakes");
+        let now = again.compile().expect("no mistakes");
+        assert_eq!((hosts(&now, 0), hosts(&now, 1), hosts(&now, 2)), ("seed-1 seed-3".into(), String::new(), "new-1".into()));
+        let of = |host: &str, name: &str| again.project.inventory.layers(host, None).iter().any(|layer| layer.get(name).is_some());
+        assert!(of("seed-3", "own") && !of("seed-1", "late") && of("new-1", "answer"), "variables of a known group stay as they were");
+        write("inventory.ini", "[seeds\nseed-1\n");
+        assert!(again.refresh().is_err_and(|report| report.contains("inventory.ini:1")));
     }
 }

@@ -11,7 +11,7 @@ use super::modules::short;
 use super::role::{Call, CallKind};
 use super::task::Context;
 use crate::module::Kind;
-use crate::program::{Block, Include, Included, Keywords, Layer, Step, Tree, Value};
+use crate::program::{Block, Include, Included, Keywords, Layer, Origin, Step, Tree, Value};
 use crate::project::files::normal;
 use crate::source::node::has_template;
 use crate::source::{Diagnostic, Node};
@@ -154,7 +154,7 @@ impl Loader<'_> {
         let before = self.play.import_handlers.len();
         let block = self.task_file(&file, &inside, place.node);
         self.around_handlers(before, node.span, &keywords, None);
-        vec![Step::Block(Box::new(Block { name, span: node.span, keywords, block, ..Block::default() }))]
+        vec![Step::Block(Box::new(Block { name, span: node.span, keywords, origin: Origin::Import, block, ..Block::default() }))]
     }
 
     /// `import_role: {name: x, tasks_from: y}`.
@@ -192,6 +192,7 @@ impl Loader<'_> {
         call.validate = self.literal_bool(&options, "rolespec_validate").unwrap_or(true);
         let Some(mut block) = self.role_block(call, &inside) else { return Vec::new() };
         block.name = name;
+        block.origin = Origin::Import;
         block.span = node.span;
         vec![Step::Block(Box::new(block))]
     }

@@ -204,11 +204,11 @@ pub fn documentation() -> String {
     page.push_str(
         "\n`with_…`: items, list, indexed_items, nested, cartesian, together, dict, fileglob, first_found, subelements, sequence,\n\
          lines, random_choice, flattened, inventory_hostnames, vars, varnames, file, template, env, pipe.\n\n\
-         `meta`: every action of ansible-core but these:\n\n",
+         `meta`: every action of ansible-core. `refresh_inventory` reads the inventory's sources again, scripts too; as there, a file of\n\
+         variables that was read stays as it was. A plan cannot know what a source will say once steps before it have changed something:\n\
+         it shows the task as unknown. `clear_host_errors` tries a host that could not be reached once more; one whose link was lost in\n\
+         the middle of a play comes back in the plays after it.\n",
     );
-    for (action, instead) in super::absent::ABSENT_META {
-        let _ = writeln!(page, "- `{action}`: {instead}");
-    }
     page
 }
 

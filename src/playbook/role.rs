@@ -9,7 +9,7 @@ use super::keyword::{self, Place};
 use super::loader::Loader;
 use super::task::Context;
 use crate::module::Kind;
-use crate::program::{Block, Keywords, Layer, LayerId, RoleScope, Span, Step, Tree, Value, Variable, collection_role};
+use crate::program::{Block, Keywords, Layer, LayerId, Origin, RoleScope, Span, Step, Tree, Value, Variable, collection_role};
 use crate::project::files::normal;
 use crate::source::{Diagnostic, Node, NodeKind};
 
@@ -200,7 +200,7 @@ impl Loader<'_> {
         }
         let mut block = parts.dependencies;
         block.extend(parts.tasks);
-        Some(Block { span, keywords, role: Some(scope), block, ..Block::default() })
+        Some(Block { span, keywords, origin: Origin::Role, role: Some(scope), block, ..Block::default() })
     }
 
     /// Handlers of roles that were imported inside of a block, a file or a role hang below it, as their tasks do.

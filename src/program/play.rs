@@ -52,17 +52,33 @@ impl Program {
         indices.iter().filter_map(|index| self.inventory.get(*index as usize))
     }
 
-    /// Whether any task may add hosts or groups.
+    /// What another program of the host says of the inventory.
+    pub fn take_inventory(&mut self, from: &Program) {
+        self.inventory.clone_from(&from.inventory);
+        self.in_folders.clone_from(&from.in_folders);
+        self.magic.clone_from(&from.magic);
+    }
+
+    /// Whether any task may add hosts or groups, or read the inventory anew.
     pub fn changes_inventory(&self) -> bool {
-        fn any(steps: &[Step]) -> bool {
+        self.has_task(|task| matches!(&*task.module, "add_host" | "group_by") || task.meta() == Some("refresh_inventory"))
+    }
+
+    /// Whether a task may bring back hosts that failed.
+    pub fn clears_errors(&self) -> bool {
+        self.has_task(|task| task.meta() == Some("clear_host_errors"))
+    }
+
+    fn has_task(&self, is: fn(&Task) -> bool) -> bool {
+        fn any(steps: &[Step], is: fn(&Task) -> bool) -> bool {
             steps.iter().any(|step| match step {
-                Step::Task(task) => matches!(&*task.module, "add_host" | "group_by"),
-                Step::Block(block) => [&block.block, &block.rescue, &block.always].into_iter().any(|steps| any(steps)),
+                Step::Task(task) => is(task),
+                Step::Block(block) => [&block.block, &block.rescue, &block.always].into_iter().any(|steps| any(steps, is)),
                 Step::Include(_) => false,
             })
         }
         let plays = self.plays.iter().flat_map(|play| [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks, &play.handlers]);
-        plays.chain(self.fragments.tasks.values().map(|steps| &**steps)).any(|steps| any(steps))
+        plays.chain(self.fragments.tasks.values().map(|steps| &**steps)).any(|steps| any(steps, is))
     }
 }
 
@@ -260,6 +276,7 @@ pub struct Block {
     pub keywords: Keywords,
     /// Set where the block is a role: its scope holds inside.
     pub role: Option<RoleScope>,
+    pub origin: Origin,
     /// Variables given to an import (`import_tasks: … vars:`): as include parameters.
     pub parameters: Option<LayerId>,
     /// What the run itself put around handlers of a role that it included.
@@ -267,6 +284,17 @@ pub struct Block {
     pub block: Vec<Step>,
     pub rescue: Vec<Step>,
     pub always: Vec<Step>,
+}
+
+/// What a block was written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    #[default]
+    Block,
+    /// `import_tasks`, `import_role`.
+    Import,
+    /// A role of `roles`, or one that a role depends on.
+    Role,
 }
 
 /// What an include gave, for its role's handlers.
@@ -338,6 +366,14 @@ pub struct Task {
     pub listen: Vec<Tree>,
     /// Digest of the task's source text, for the journal.
     pub digest: Arc<str>,
+}
+
+impl Task {
+    /// What a `meta` task does.
+    pub fn meta(&self) -> Option<&str> {
+        let word = self.arguments.free_form.as_ref().filter(|_| &*self.module == "meta")?;
+        word.literal()?.as_str()
+    }
 }
 
 /// A task's arguments before evaluation.

@@ -18,6 +18,16 @@ impl Position {
         Self(path)
     }
 
+    /// The step after it.
+    #[must_use]
+    pub fn after(&self) -> Self {
+        let mut path = self.0.clone();
+        if let Some(last) = path.last_mut() {
+            *last += 1;
+        }
+        Self(path)
+    }
+
     pub fn play(&self) -> Option<u32> {
         self.0.first().copied()
     }

@@ -107,6 +107,11 @@ pub(super) struct Given<'a> {
 }
 
 impl Environment {
+    /// Paths of inventory sources, and lists of hosts.
+    pub fn inventory_sources(&self) -> Vec<String> {
+        self.inventory.iter().map(|part| part.path.display().to_string()).collect()
+    }
+
     /// The parts that the user's folder has not, each with its key of provision.yaml.
     pub fn built_in(&self) -> Vec<(&'static str, &Part)> {
         let machines = self.machines.iter().map(|part| ("machines", part));

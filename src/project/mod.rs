@@ -35,6 +35,8 @@ pub struct Project {
     pub inventory: Inventory,
     /// The hosts that `--limit` leaves; `None`: all.
     pub limit: Option<Vec<Arc<str>>>,
+    /// `--limit` as it was written, and the folder that it was written in.
+    limited: Option<(String, PathBuf)>,
     /// `-e`.
     pub extra: Layer,
 }
@@ -102,7 +104,7 @@ impl Project {
         };
         let environment = environment::read(&mut files, &given);
         let machines = environment.machines.as_ref().and_then(|part| machines::read(&mut files, &part.path));
-        let sources: Vec<String> = environment.inventory.iter().map(|part| part.path.display().to_string()).collect();
+        let sources = environment.inventory_sources();
         let hosts = machines.as_ref().map(|file| file.hosts.as_slice()).unwrap_or_default();
         let mut inventory = Inventory::load(&mut files, &root, &sources, hosts);
         for playbook in &environment.playbooks {
@@ -114,7 +116,20 @@ impl Project {
         let extra = extra::extra_vars(&mut files, &cwd, &options.extra_vars);
         let machines = machines.map(|file| file.machines);
         let diagnostics = files.diagnostics.clone();
-        (Self { files, settings, environment, machines, inventory, limit, extra }, diagnostics)
+        let limited = options.limit.clone().map(|written| (written, cwd));
+        (Self { files, settings, environment, machines, inventory, limit, limited, extra }, diagnostics)
+    }
+
+    /// Reads the inventory's sources again. As in ansible-core, files of variables that were read stay as they were.
+    pub fn refresh_inventory(&mut self) {
+        let Self { files, environment, inventory, limit, limited, .. } = self;
+        let machines = environment.machines.as_ref().and_then(|part| machines::read(files, &part.path));
+        let hosts = machines.as_ref().map(|file| file.hosts.as_slice()).unwrap_or_default();
+        let root = files.root.clone();
+        *inventory = inventory.again(files, &root, &environment.inventory_sources(), hosts);
+        if let Some((written, cwd)) = limited {
+            *limit = Some(inventory.limited(&mut files.diagnostics, cwd, written));
+        }
     }
 }
 

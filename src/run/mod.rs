@@ -77,6 +77,8 @@ pub trait Recompile: Send {
     /// `false`: the host was there with these groups and variables.
     fn add_host(&mut self, name: &str, groups: &[Arc<str>], variables: &Map) -> bool;
     fn group_by(&mut self, host: &str, group: &str, parents: &[Arc<str>]) -> bool;
+    /// Reads the inventory's sources again; what was added stays.
+    fn refresh(&mut self) -> Result<(), String>;
     /// Everything as it is now.
     fn again(&mut self) -> Result<Again, String>;
 }

@@ -111,6 +111,10 @@ impl Recompile for Anew {
         self.again.group_by(host, group, parents)
     }
 
+    fn refresh(&mut self) -> Result<(), String> {
+        self.again.refresh()
+    }
+
     fn again(&mut self) -> Result<super::Again, String> {
         let compiled = self.again.compile()?;
         if let Ok(mut connections) = self.connections.write() {

@@ -41,7 +41,7 @@ mod tests {
     use crate::program::Position;
 
     fn at(path: &[u32]) -> Place {
-        Place { position: Position(path.to_vec()), batch: 0 }
+        Place { position: Position(path.to_vec()), batch: 0, lap: 0 }
     }
 
     #[test]

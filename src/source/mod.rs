@@ -70,6 +70,11 @@ impl Sources {
     }
 
     /// The index of a file that was added.
+    /// Files that are to be read again.
+    pub fn forget(&mut self, is: impl Fn(&Path) -> bool) {
+        self.by_path.retain(|path, _| !is(path));
+    }
+
     pub fn find(&self, path: &Path) -> Option<u32> {
         self.by_path.get(path).copied()
     }

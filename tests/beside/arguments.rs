@@ -37,7 +37,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("debug mutually exclusive: msg var", "the plugin checks it, not a specification"),
     ("debug.msg", "any value: the plugin prints it"),
     ("deb822_repository.install_python_debian", "of ansible-core 2.20; nothing is needed here"),
-    ("meta.free_form", "`clear_host_errors` and `refresh_inventory` are told to be absent before the first connection (docs/keywords.md)"),
     ("fail.msg", "any value: the plugin prints it"),
     ("file._diff_peek", "between plugins only"),
     ("hostname.use", "ways of other systems than Linux; refused before the first connection"),

@@ -53,6 +53,14 @@ impl Project {
         (theirs, ours, format!("{they_said}\n{we_said}"))
     }
 
+    pub fn theirs(&self, words: &[&str]) -> (Ran, String) {
+        self.run(&self.ansible, &[], "theirs", words, &[])
+    }
+
+    pub fn ours(&self, words: &[&str]) -> (Ran, String) {
+        self.run(Path::new(env!("CARGO_BIN_EXE_provision")), &["playbook", "--json"], "ours", words, &[])
+    }
+
     fn run(&self, program: &Path, first: &[&str], root: &str, words: &[&str], environment: &[(&str, &str)]) -> (Ran, String) {
         let (lines, root) = (self.path(&format!("{root}.lines")), self.path(root));
         for host in ["one", "two"] {

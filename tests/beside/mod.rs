@@ -27,6 +27,7 @@ mod keys_and_sources;
 #[cfg(feature = "controller")]
 mod local;
 #[cfg(feature = "controller")]
+mod meta;
 mod mounts;
 #[cfg(feature = "controller")]
 mod notify;

@@ -190,3 +190,42 @@ fn what_changes_no_machine_is_no_change_to_a_plan() {
     assert_eq!((words(&planned), planned.events("planned")), (words(&done), done.events("planned")));
     assert_eq!(planned.events("plan")[0]["proves_no_change"], true);
 }
+
+/// `a` fails, as the plan sees or does not see, and comes back; what it does then is planned.
+const BACK: &str = r#"
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - include_tasks: fails.yaml
+    - {name: behind, copy: {content: "x\n", dest: /srv/behind}}
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - {name: next, copy: {content: "x\n", dest: /srv/next}}
+"#;
+
+#[test]
+fn who_is_brought_back_does_what_was_planned() {
+    let Some(lab) = Lab::new(&["a", "b"]) else { return };
+    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
+    lab.write("playbooks/site.yaml", BACK);
+    let there = |host: &str| lab.nodes.ssh(host, "cd /srv; ls; rm -rf behind next never").split_whitespace().collect::<Vec<_>>().join(" ");
+    let says = "- {name: says, shell: 'echo 1', register: made}\n";
+    for (before, failure, word, shown) in [
+        // Seen beforehand.
+        ("", "fail: {msg: x}", "when: true", "! fails: x"),
+        // Known only when it fails.
+        ("", "command: 'false'", "when: true", "~ fails: run false"),
+        // Whether it comes back is known only on the way.
+        (says, "fail: {msg: x}", "when: made.stdout == '1'", "? back"),
+    ] {
+        let fails = format!("- {{name: fails, {failure}, when: inventory_hostname == 'a'}}\n");
+        let never = "- {name: never, copy: {content: x, dest: /srv/never}, when: inventory_hostname == 'a'}\n";
+        lab.write("playbooks/fails.yaml", &format!("{before}{fails}{never}- {{name: back, meta: clear_host_errors, {word}}}\n"));
+        let planned = lab.provision(&["plan"]);
+        let lines = |task: &str| planned.stdout.lines().filter(|line| line.contains(task)).count();
+        assert_eq!((lines(" behind"), lines(" next"), lines(shown) > 0), (2, 2, true), "{shown}:\n{}", planned.stdout);
+        lab.provision(&["up", "--yes"]).expect(0);
+        assert_eq!([there("a"), there("b")], ["behind next", "behind next"], "{failure}, {word}");
+    }
+}

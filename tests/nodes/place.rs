@@ -86,6 +86,10 @@ impl Place {
         let of = |kind: &str| results.iter().filter(|line| line["event"] == kind).map(|line| format!("{line}\n")).collect::<String>();
         let mut told = told(&of("result"));
         if let Some(recap) = results.iter().find(|line| line["event"] == "recap") {
+            // A host may have been out of reach for all of its tasks.
+            for (host, _) in recap["hosts"].as_object().into_iter().flatten() {
+                told.entry(host.clone()).or_default();
+            }
             for (host, (_, text)) in &mut told {
                 let counts = ["ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored"];
                 *text = counts.map(|name| format!("{name}={}", recap["hosts"][host][name])).join(" ");
@@ -99,6 +103,10 @@ impl Place {
         let words: Vec<&str> = ["playbook"].iter().chain(words).copied().collect();
         let output = self.command(Path::new(env!("CARGO_BIN_EXE_provision")), &words).output().expect("provision runs");
         recap(&(String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr)))
+    }
+
+    pub fn node_file(&self, node: &str, path: &str) -> String {
+        self.nodes.ssh(node, &format!("cat {path}"))
     }
 
     /// Everything below `/srv` of a tool on all nodes, without its name.

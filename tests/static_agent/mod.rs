@@ -66,6 +66,7 @@ fn the_agent_needs_nothing_of_the_node() {
         journal_key: Bytes::default(),
         ordered: false,
         grows: false,
+        clears: false,
         resume: None,
         become_password: None,
     };

@@ -114,6 +114,28 @@ impl Inventory {
         inventory
     }
 
+    /// The same sources as they are now, and the files of variables of who was known as they were.
+    #[must_use]
+    pub fn again(&self, files: &mut Files, base: &Path, written: &[String], machines: &[Extra]) -> Self {
+        for source in written {
+            let path = files.resolve(base, source);
+            files.sources.forget(|known| known.starts_with(&path) && !is_of_variables(known));
+        }
+        let mut fresh = Self::load(files, base, written, machines);
+        for folder in self.beside_playbooks.keys() {
+            fresh.load_beside_playbook(files, folder);
+        }
+        let sources = self.source_folders.iter().zip(&self.beside_sources);
+        for (folder, known) in sources.chain(&self.beside_playbooks) {
+            let at = fresh.source_folders.iter().position(|other| other == folder);
+            let sources = at.map(|at| &mut fresh.beside_sources[at]);
+            for adjacent in sources.into_iter().chain(fresh.beside_playbooks.get_mut(folder)) {
+                adjacent.keep(known, self);
+            }
+        }
+        fresh
+    }
+
     fn adjacent(&self, files: &mut Files, folder: &Path) -> Adjacent {
         let groups: Vec<Arc<str>> = self.groups.keys().cloned().collect();
         let mut hosts: Vec<Arc<str>> = self.hosts.keys().cloned().collect();
@@ -185,6 +207,10 @@ impl Inventory {
         let hosts = |group: &Group| Value::list(group.hosts.iter().map(|host| Value::text(Arc::clone(host))).collect());
         Value::map(self.groups.values().map(|group| (Key::from(Arc::clone(&group.name)), hosts(group))).collect())
     }
+}
+
+fn is_of_variables(path: &Path) -> bool {
+    path.components().any(|part| matches!(part.as_os_str().to_str(), Some("group_vars" | "host_vars")))
 }
 
 fn implicit(name: &str) -> Host {

@@ -26,6 +26,24 @@ impl Adjacent {
     pub fn host(&self, name: &str) -> &[Layer] {
         self.hosts.get(name).map_or(&[], Vec::as_slice)
     }
+
+    /// What was read of the hosts and groups of an inventory stays.
+    pub(super) fn keep(&mut self, before: &Self, inventory: &super::Inventory) {
+        fn keep<'name>(
+            now: &mut BTreeMap<Arc<str>, Vec<Layer>>,
+            before: &BTreeMap<Arc<str>, Vec<Layer>>,
+            known: impl Iterator<Item = &'name Arc<str>>,
+        ) {
+            for name in known {
+                match before.get(name) {
+                    Some(layers) => drop(now.insert(Arc::clone(name), layers.clone())),
+                    None => drop(now.remove(name)),
+                }
+            }
+        }
+        keep(&mut self.groups, &before.groups, inventory.groups.keys());
+        keep(&mut self.hosts, &before.hosts, inventory.hosts.keys());
+    }
 }
 
 /// Reads both folders below `folder` for the names that exist. A file that nearly has a name is warned of: Ansible would

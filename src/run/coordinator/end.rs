@@ -31,6 +31,7 @@ impl Coordinator {
             if let Some(host) = self.hosts.get_mut(&name) {
                 let fresh = Host::new(host.program.clone());
                 host.place = fresh.place;
+                (host.failing, host.lap) = (None, (0, 0));
                 host.dirty = false;
                 host.wants = None;
                 host.result = None;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Coordinator;
-use super::turns::after;
 use crate::agent::frame::Down;
 use crate::program::{Position, Tree};
 
@@ -26,11 +25,17 @@ impl Coordinator {
             self.stop(Position(vec![play]), batch, format!("all hosts of the batch failed in play {:?}", of.pattern).into(), Some(name));
         } else if limit.is_some_and(|limit| percentage > limit) {
             self.stop(
-                after(at),
+                at.after(),
                 batch,
                 format!("{percentage:.0} % of the batch failed, more than max_fail_percentage allows").into(),
                 Some(name),
             );
+        }
+    }
+
+    pub(super) fn forget_failure(&mut self, name: &Arc<str>, play: u32, batch: u32) {
+        if let Some(failed) = self.failures.get_mut(&(play, batch)) {
+            failed.retain(|failed| failed != name);
         }
     }
 

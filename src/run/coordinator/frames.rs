@@ -5,19 +5,17 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::turns::after;
 use super::{Coordinator, Host, Pending, Performing};
 use crate::agent::frame::{Answer, CHUNK, Down, Ends, Event, GivenUp, ItemResult, Perform, Question, Status, Summary, Up};
 use crate::module::engine::Parcel;
 use crate::program::{Bytes, Map, Position, Value};
 use crate::run::host::Patience;
-use crate::run::order::Place;
 use crate::run::{Contents, Failure, Happening, HostResult};
 
 impl Coordinator {
     pub(super) fn moved(&mut self, name: &Arc<str>, position: &Position) {
         if let Some(host) = self.hosts.get_mut(name) {
-            let place = Place { position: position.clone(), batch: host.batch(position) };
+            let place = host.place_of(position);
             if place.is_past(&host.place) {
                 host.place = place;
             }
@@ -34,7 +32,7 @@ impl Coordinator {
                 self.moved(name, &position);
                 if let Some(host) = self.hosts.get_mut(name) {
                     host.dirty |= dirty;
-                    host.wants = Some(Place { batch: host.batch(&position), position });
+                    host.wants = Some(host.place_of(&position));
                 }
             }
             Up::Performed { id, reply } => {
@@ -44,7 +42,7 @@ impl Coordinator {
             }
             Up::Published { position, variables } => {
                 if let Some(host) = self.hosts.get_mut(name) {
-                    let place = Place { batch: host.batch(&position), position };
+                    let place = host.place_of(&position);
                     host.published.tell(&place, variables);
                 }
             }
@@ -71,6 +69,9 @@ impl Coordinator {
 
     pub(super) fn hello(&mut self, name: &Arc<str>, hello: crate::agent::frame::Hello) {
         let mut returned = None;
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.greeted = true;
+        }
         if let Some(host) = self.hosts.get_mut(name)
             && let Some((snapshot, since)) = &host.suspended
         {
@@ -105,7 +106,7 @@ impl Coordinator {
                 self.moved(name, position);
                 if *fatal && matches!(status, Status::Failed | Status::Unreachable) {
                     let batch = self.hosts.get(name).map_or(0, |host| host.batch(position));
-                    self.stop(after(position), batch, format!("{name} failed, and any_errors_fatal is set").into(), Some(name));
+                    self.stop(position.after(), batch, format!("{name} failed, and any_errors_fatal is set").into(), Some(name));
                 }
             }
             Event::Included { position, .. } => self.moved(name, position),
@@ -126,11 +127,11 @@ impl Coordinator {
             Question::Prompt { text, echo } => self.prompt(name, id, &text, echo),
             Question::Delegate { host, request } => self.delegate(name, id, &host, request),
             Question::RanOnce { position, result, facts, failed, ends } => {
-                let batch = self.hosts.get(name).map_or(0, |host| host.batch(&position));
+                let place = self.hosts.get(name).map(|host| host.place_of(&position)).unwrap_or_default();
                 if let Some(play) = position.play().filter(|_| ends == Ends::Play) {
-                    self.ended_plays.entry(play).or_insert(batch);
+                    self.ended_plays.entry(play).or_insert(place.batch);
                 }
-                self.ran_once.insert((position, batch), Answer::RunOnce { result, facts, failed, ends });
+                self.ran_once.insert(place, Answer::RunOnce { result, facts, failed, ends });
                 self.answer(name, id, Answer::Done);
             }
             Question::TurnOver { position } => {
@@ -144,6 +145,21 @@ impl Coordinator {
                 let batch = self.hosts.get(name).map_or(0, |host| host.batch(&Position(vec![play])));
                 let ended = self.ended_plays.get(&play).is_some_and(|by| *by < batch);
                 self.answer(name, id, Answer::Changed(ended));
+            }
+            Question::Refresh => {
+                let answer = self.refresh();
+                self.answer(name, id, answer);
+            }
+            Question::Inventory => {
+                let program = self.hosts.get(name).and_then(|host| host.program.as_deref()).cloned();
+                self.answer(name, id, program.map_or(Answer::Done, |program| Answer::Program(Box::new(program))));
+            }
+            Question::ClearErrors { position, unknown } => {
+                self.clear_errors(name, &position, unknown.as_ref());
+                if unknown.is_none() {
+                    self.clear_unreachable(name, &position);
+                }
+                self.answer(name, id, Answer::Done);
             }
             Question::SetHostFacts { host, facts } => {
                 let place = self.hosts.get(name).map(|host| host.place.clone()).unwrap_or_default();
@@ -178,6 +194,7 @@ impl Coordinator {
             | Question::Told { .. }
             | Question::RunOnce { .. }
             | Question::Turn { .. }
+            | Question::Failed { .. }
             | Question::Program { .. }) => {
                 match &waiting {
                     Question::HostVariable { position, .. }
@@ -192,6 +209,7 @@ impl Coordinator {
                         let position = Position(vec![*from_play]);
                         self.moved(name, &position);
                     }
+                    Question::Failed { position, resumes, is_new } => self.failed(name, position, resumes.as_ref(), *is_new),
                     _ => {}
                 }
                 self.pending.push(Pending { host: Arc::clone(name), id, question: waiting });

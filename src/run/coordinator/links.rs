@@ -148,18 +148,27 @@ impl Coordinator {
         self.finish(name, result);
     }
 
-    pub(super) fn finish(&mut self, name: &Arc<str>, result: HostResult) {
+    pub(super) fn finish(&mut self, name: &Arc<str>, mut result: HostResult) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         if host.result.is_some() {
             return;
         }
+        result.summary.recap.unreachable += host.lost;
         let failed = !result.is_good();
+        result.unreachable = result.unreachable.or_else(|| host.gone.take());
         let position = host.place.position.clone();
         let batch = host.place.batch;
         host.result = Some(result.clone());
-        host.wants = None;
-        self.tell(Happening::Finished { host: Arc::clone(name), result });
-        if failed && let Some(play) = position.play() {
+        (host.wants, host.failing) = (None, None);
+        // What it asked before its link was lost has nobody to be answered to.
+        self.pending.retain(|waiting| waiting.host != *name);
+        self.tell(Happening::Finished { host: Arc::clone(name), result: result.clone() });
+        // A host that waited to be brought back was counted then.
+        let is_new = !self.clears || result.unreachable.is_some() || result.summary.reason.is_some();
+        if failed
+            && is_new
+            && let Some(play) = position.play()
+        {
             self.count_failure(name, play, batch, &position);
         }
     }

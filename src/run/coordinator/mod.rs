@@ -13,6 +13,7 @@ use super::{Failure, Happening, HostResult, HostVariables, Inputs};
 use crate::agent::frame::{Answer, Down, GivenUp, Question, RunMode, Snapshot, Start};
 use crate::program::{Play, Position, Program};
 
+mod cleared;
 mod end;
 mod failures;
 mod frames;
@@ -44,6 +45,18 @@ struct Host {
     down: Option<mpsc::Sender<Down>>,
     place: Place,
     dirty: bool,
+    /// It has failed, and waits whether it is brought back.
+    failing: Option<cleared::Failing>,
+    /// In which play it was brought back, and how often.
+    lap: (u32, u32),
+    /// How often it could not be reached, before it was brought back.
+    lost: u32,
+    /// It was brought back for one play only.
+    back_for_one: bool,
+    /// Why it is gone again behind that.
+    gone: Option<Failure>,
+    /// Its agent has said something.
+    greeted: bool,
     /// Waits to act here.
     wants: Option<Place>,
     result: Option<HostResult>,
@@ -68,8 +81,11 @@ struct Host {
 impl Host {
     fn new(program: Option<Arc<Program>>) -> Self {
         let first = program.as_ref().and_then(|program| program.plays.first());
-        let place =
-            Place { position: Position(first.map(|play| vec![play.index]).unwrap_or_default()), batch: first.map_or(0, |play| play.batch) };
+        let place = Place {
+            position: Position(first.map(|play| vec![play.index]).unwrap_or_default()),
+            batch: first.map_or(0, |play| play.batch),
+            lap: 0,
+        };
         Self {
             serves: program.is_none(),
             program,
@@ -77,6 +93,12 @@ impl Host {
             down: None,
             place,
             dirty: false,
+            failing: None,
+            lap: (0, 0),
+            lost: 0,
+            back_for_one: false,
+            gone: None,
+            greeted: false,
             wants: None,
             result: None,
             suspended: None,
@@ -99,6 +121,11 @@ impl Host {
 
     fn batch(&self, position: &Position) -> u32 {
         position.play().and_then(|index| self.play(index)).map_or(0, |play| play.batch)
+    }
+
+    fn place_of(&self, position: &Position) -> Place {
+        let lap = if position.play() == Some(self.lap.0) { self.lap.1 } else { 0 };
+        Place { position: position.clone(), batch: self.batch(position), lap }
     }
 }
 
@@ -151,9 +178,9 @@ pub struct Coordinator {
     slots: Arc<Semaphore>,
     pending: Vec<Pending>,
     /// Results of `run_once` tasks of this pass.
-    ran_once: HashMap<(Position, u32), Answer>,
+    ran_once: HashMap<Place, Answer>,
     /// Who runs it.
-    runners: HashMap<(Position, u32), Arc<str>>,
+    runners: HashMap<Place, Arc<str>>,
     /// Who runs a task that only so many run at once.
     turns: HashMap<Position, BTreeSet<Arc<str>>>,
     /// Plays that `meta: end_play` ended, for the batches behind the one that it stands here with.
@@ -166,6 +193,9 @@ pub struct Coordinator {
     failures: HashMap<(u32, u32), Vec<Arc<str>>>,
     applying: bool,
     grows: bool,
+    clears: bool,
+    /// The inventory was read again.
+    refreshed: bool,
     cancelled: Option<Instant>,
     inventory: BTreeMap<Arc<str>, HostVariables>,
 }
@@ -175,6 +205,7 @@ impl Coordinator {
         let (to_self, incoming) = mpsc::unbounded_channel();
         let order: Vec<Arc<str>> = inputs.programs.iter().map(|(name, _)| Arc::clone(name)).collect();
         let grows = inputs.programs.iter().any(|(_, program)| program.changes_inventory());
+        let clears = inputs.programs.iter().any(|(_, program)| program.clears_errors());
         let programs = std::mem::take(&mut inputs.programs);
         let hosts = programs.into_iter().map(|(name, program)| (name, Host::new(Some(Arc::new(program))))).collect();
         let inventory = std::mem::take(&mut inputs.inventory);
@@ -201,6 +232,8 @@ impl Coordinator {
             failures: HashMap::new(),
             applying,
             grows,
+            clears,
+            refreshed: false,
             cancelled: None,
             inventory,
         }
@@ -274,12 +307,18 @@ impl Coordinator {
         Some(Box::new(Start {
             protocol: crate::agent::frame::PROTOCOL,
             program: host.program.as_ref().filter(|_| live).map(Arc::clone),
-            mode: if live { self.inputs.mode } else { RunMode::Serve },
+            mode: match (live, self.applying) {
+                (false, _) => RunMode::Serve,
+                // A host that was not there when the others planned has no plan.
+                (true, true) => RunMode::Apply,
+                (true, false) => self.inputs.mode,
+            },
             environment: format!("{}-{name}", self.inputs.environment).into(),
             run: self.inputs.identity.clone(),
             journal_key: self.inputs.journal_key.clone(),
             ordered: self.grows || self.order.len() > 1,
             grows: self.grows,
+            clears: self.clears,
             resume: host.suspended.as_ref().map(|(snapshot, _)| snapshot.clone()),
             become_password: self.inputs.become_passwords.get(name).or(self.inputs.become_password.as_ref()).cloned(),
         }))

@@ -83,6 +83,7 @@ impl Coordinator {
                 })
             }
             Question::RunOnce { position } => self.run_once(&waiting.host, position),
+            Question::Failed { .. } => self.is_cleared(&waiting.host),
             Question::Turn { position, most } => self.turn(&waiting.host, position, *most as usize),
             Question::Program { from_play } => self.program_anew(&waiting.host, *from_play),
             _ => Some(Answer::Done),
@@ -98,7 +99,7 @@ impl Coordinator {
 
     /// Where the task is that asks.
     pub(super) fn place_of(&self, waiting: &Pending, position: &Position) -> Place {
-        Place { position: position.clone(), batch: self.hosts.get(&waiting.host).map_or(0, |host| host.batch(position)) }
+        self.hosts.get(&waiting.host).map_or_else(Place::default, |host| host.place_of(position))
     }
 
     /// The variables of a host as the task that asks sees them.
@@ -136,16 +137,17 @@ impl Coordinator {
     }
 
     pub(super) fn run_once(&mut self, asker: &Arc<str>, position: &Position) -> Option<Answer> {
-        // Once in each batch.
-        let at = (position.clone(), self.hosts.get(asker)?.batch(position));
+        // Once in each batch, and once more by those that were brought back.
+        let at = self.hosts.get(asker)?.place_of(position);
         if let Some(answer) = self.ran_once.get(&at) {
             return Some(answer.clone());
         }
         let play = self.hosts.get(asker)?.play(position.play()?)?;
-        let first = play.batch_hosts.iter().find(|name| self.hosts.get(*name).is_some_and(Host::is_live))?.clone();
         // A host that ran ahead of the position without asking has skipped it for good (its tags or include differ).
+        let comes = |host: &Host| host.is_live() && host.failing.is_none() && at.is_past(&host.place);
+        let first = play.batch_hosts.iter().find(|name| self.hosts.get(*name).is_some_and(comes))?.clone();
         let runner = match self.runners.get(&at) {
-            Some(runner) if self.hosts.get(runner).is_some_and(Host::is_live) => Arc::clone(runner),
+            Some(runner) if self.hosts.get(runner).is_some_and(comes) => Arc::clone(runner),
             _ => first,
         };
         self.runners.insert(at, Arc::clone(&runner));
@@ -165,7 +167,7 @@ impl Coordinator {
 
     pub(super) fn program_anew(&mut self, asker: &Arc<str>, from_play: u32) -> Option<Answer> {
         // Everybody's additions count: all must be through with the plays before.
-        let place = Place { position: Position(vec![from_play]), batch: 0 };
+        let place = Place { position: Position(vec![from_play]), ..Place::default() };
         if !self.others_past(asker, &place) {
             return None;
         }
@@ -198,19 +200,34 @@ impl Coordinator {
         for name in added {
             self.connect(&name, Patience::Usual);
         }
+        if let Some(gone) = self.hosts.get(asker).and_then(|host| host.program.as_ref()).filter(|_| own.is_none() && self.refreshed) {
+            // The inventory has it no more.
+            let mut rest = (**gone).clone();
+            rest.plays.retain(|play| play.index < from_play);
+            own = Some(Arc::new(rest));
+        }
         Some(own.map_or(Answer::Done, |program| Answer::Program(Box::new((*program).clone()))))
     }
 
-    // ---- what the caller says ----
-}
-
-/// The step after a task.
-pub(super) fn after(position: &Position) -> Position {
-    let mut after = position.clone();
-    if let Some(last) = after.0.last_mut() {
-        *last += 1;
+    /// The inventory as its sources now are.
+    pub(super) fn refresh(&mut self) -> Answer {
+        let Some(recompile) = &mut self.inputs.recompile else { return Answer::Done };
+        let again = match recompile.refresh().and_then(|()| recompile.again()) {
+            Ok(again) => again,
+            Err(message) => return Answer::Error { message, hint: None },
+        };
+        self.inventory = again.inventory;
+        for (name, fresh) in again.programs {
+            // Its plays are those that it began with, until the next one begins.
+            if let Some(program) = self.hosts.get_mut(&name).and_then(|host| host.program.as_mut()) {
+                Arc::make_mut(program).take_inventory(&fresh);
+            }
+        }
+        self.refreshed = true;
+        Answer::Done
     }
-    after
+
+    // ---- what the caller says ----
 }
 
 /// Layers by their numbers.

@@ -1,0 +1,57 @@
+//! Actions of `meta` that one host runs for its batch, as the others take them.
+
+use std::sync::Arc;
+
+use super::executor::Executor;
+use super::frame::{Answer, Question};
+use super::item::Stop;
+use super::port::Ended;
+use crate::program::{Position, Task, Value};
+use crate::template::Error;
+
+impl Executor {
+    /// Another host has run the task for this one too.
+    pub fn follow_meta(&mut self, task: &Task, at: &Position, result: &Value) -> Result<(), Ended> {
+        let Some(word) = task.meta().filter(|_| !result.get("skipped").is_some_and(Value::is_truthy)) else { return Ok(()) };
+        if let Value::Unknown(cause) = result {
+            self.predictions.taint(at, 0, cause);
+            self.absorb_opaque(cause);
+            return Ok(());
+        }
+        match word {
+            "clear_host_errors" => self.clearings += 1,
+            "clear_facts" => self.state.clear_facts(),
+            "refresh_inventory" => self.take_inventory()?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// All sources of the inventory are read again, once no host is before this task.
+    pub fn refresh_inventory(&mut self, at: &Position) -> Result<(), Stop> {
+        if self.keeps_order() && self.finishing == 0 {
+            self.port.reach(at, self.state.dirty)?;
+        }
+        match self.port.ask(Question::Refresh)? {
+            Answer::Error { message, hint } => {
+                let error = Error::failed(format!("read the inventory again: {message}"));
+                Err(Stop::Error(match hint {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                }))
+            }
+            _ => Ok(self.take_inventory()?),
+        }
+    }
+
+    /// What the inventory now says of this host holds at once, also in the play in hand.
+    fn take_inventory(&mut self) -> Result<(), Ended> {
+        if let Answer::Program(program) = self.port.ask(Question::Inventory)? {
+            self.masker.learn_program(&program);
+            let mut own = (*self.program).clone();
+            own.take_inventory(&program);
+            self.program = Arc::new(own);
+        }
+        Ok(())
+    }
+}
