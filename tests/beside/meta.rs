@@ -2,7 +2,7 @@
 
 use super::local::Project;
 
-const FACTS: &str = r#"
+const FACTS: &str = r"
 - hosts: all
   gather_facts: false
   tasks:
@@ -13,7 +13,7 @@ const FACTS: &str = r#"
     - {name: meta, meta: clear_facts, when: inventory_hostname == 'one'}
     - {name: none there, debug: {msg: x}, changed_when: ansible_distribution is not defined and ansible_facts.distribution is not defined}
     - {name: what was set, debug: {msg: x}, changed_when: kept == 'a'}
-"#;
+";
 
 #[test]
 fn facts_are_forgotten_by_all_where_the_first_host_says_so() {
