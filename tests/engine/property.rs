@@ -817,8 +817,11 @@ fn an_agent_on_a_node_does_what_it_planned() {
             value["plan"] == "unknown" || (runs && value["plan"] == "change")
         };
         let open = planned.iter().position(is_open);
-        let mut expected: Vec<String> =
-            planned[..open.unwrap_or(planned.len())].iter().filter(|value| value["plan"] == "change").map(entry).collect();
+        let mut expected: Vec<String> = planned[..open.unwrap_or(planned.len())]
+            .iter()
+            .filter(|value| ["change", "of the run"].iter().any(|word| value["plan"] == *word))
+            .map(entry)
+            .collect();
         let mut done: Vec<String> = up.events("result").iter().filter(|value| value["status"] == "changed").map(entry).collect();
         // A plan that ends badly is refused, and nothing is done.
         if done.is_empty() && state() == before {
