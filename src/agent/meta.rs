@@ -10,9 +10,13 @@ use crate::program::{Position, Task, Value};
 use crate::template::Error;
 
 impl Executor {
-    /// Another host has run the task for this one too.
+    /// Another host has run the task for this one too: what an action of `meta` is to each host of the batch.
     pub fn follow_meta(&mut self, task: &Task, at: &Position, result: &Value) -> Result<(), Ended> {
-        let Some(word) = task.meta().filter(|_| !result.get("skipped").is_some_and(Value::is_truthy)) else { return Ok(()) };
+        let is_for_all = |word: &&str| matches!(*word, "clear_host_errors" | "clear_facts" | "refresh_inventory");
+        let Some(word) = task.meta().filter(is_for_all) else { return Ok(()) };
+        if result.get("skipped").is_some_and(Value::is_truthy) {
+            return Ok(());
+        }
         if let Value::Unknown(cause) = result {
             self.predictions.taint(at, 0, cause);
             self.absorb_opaque(cause);

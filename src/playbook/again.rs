@@ -60,9 +60,11 @@ impl Again {
         inventory.add_to_group(files, host, group, parents)
     }
 
-    /// Reads the inventory's sources again, and adds what the run has added; the error is the report of what is wrong.
+    /// Reads the inventory's sources again, and adds what the run has added; the error is the report of what is wrong, and all is as before.
     pub fn refresh(&mut self) -> Result<(), String> {
         self.project.files.diagnostics = crate::source::Diagnostics::default();
+        let Project { inventory, limit, .. } = &self.project;
+        let before = (inventory.clone(), limit.clone());
         self.project.refresh_inventory();
         let added = std::mem::take(&mut self.added);
         for added in &added {
@@ -74,8 +76,12 @@ impl Again {
             };
         }
         self.added = added;
-        let files = &self.project.files;
-        if files.diagnostics.has_errors() { Err(files.diagnostics.render(&files.sources)) } else { Ok(()) }
+        let Project { files, inventory, limit, .. } = &mut self.project;
+        if !files.diagnostics.has_errors() {
+            return Ok(());
+        }
+        (*inventory, *limit) = before;
+        Err(files.diagnostics.render(&files.sources))
     }
 
     /// Everything as it is now; the error is the report of what is wrong.
@@ -136,5 +142,7 @@ mod tests {
         assert!(of("seed-3", "own") && !of("seed-1", "late") && of("new-1", "answer"), "variables of a known group stay as they were");
         write("inventory.ini", "[seeds\nseed-1\n");
         assert!(again.refresh().is_err_and(|report| report.contains("inventory.ini:1")));
+        let still = again.compile().expect("no mistakes");
+        assert_eq!((hosts(&still, 0), hosts(&still, 2)), ("seed-1 seed-3".into(), "new-1".into()), "what cannot be read changes nothing");
     }
 }

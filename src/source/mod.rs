@@ -69,12 +69,12 @@ impl Sources {
         index
     }
 
-    /// The index of a file that was added.
     /// Files that are to be read again.
     pub fn forget(&mut self, is: impl Fn(&Path) -> bool) {
         self.by_path.retain(|path, _| !is(path));
     }
 
+    /// The index of a file that was added.
     pub fn find(&self, path: &Path) -> Option<u32> {
         self.by_path.get(path).copied()
     }

@@ -229,3 +229,27 @@ fn who_is_brought_back_does_what_was_planned() {
         assert_eq!([there("a"), there("b")], ["behind next", "behind next"], "{failure}, {word}");
     }
 }
+
+/// Who takes the word from another host that this one ends the play for all learns nothing of the machine by it.
+const ENDED: &str = r#"
+- hosts: nodes
+  gather_facts: false
+  tasks:
+    - {name: made, shell: echo 1, register: made, run_once: true}
+    - {name: end, meta: end_play, when: made.stdout == '2'}
+    - {name: asked, stat: {path: /srv/none}, register: asked}
+    - {name: file, copy: {content: "x\n", dest: /srv/ended}, when: not asked.stat.exists}
+"#;
+
+#[test]
+fn a_play_that_another_host_may_end_is_planned_as_far_as_can_be() {
+    let Some(lab) = Lab::new(&["a", "b"]) else { return };
+    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
+    lab.write("playbooks/site.yaml", ENDED);
+    let planned = lab.provision(&["plan", "--json"]).expect(0).events("planned");
+    let word =
+        |host: &str| planned.iter().find(|value| value["host"] == host && value["task"] == "file").map(|value| value["plan"].clone());
+    assert_eq!([word("a"), word("b")], [Some("unknown".into()), Some("change".into())], "{planned:?}");
+    lab.provision(&["up", "--yes"]).expect(0);
+    assert_eq!(lab.nodes.ssh("b", "cat /srv/ended"), "x\n");
+}

@@ -86,8 +86,9 @@ impl Place {
         let of = |kind: &str| results.iter().filter(|line| line["event"] == kind).map(|line| format!("{line}\n")).collect::<String>();
         let mut told = told(&of("result"));
         if let Some(recap) = results.iter().find(|line| line["event"] == "recap") {
-            // A host may have been out of reach for all of its tasks.
-            for (host, _) in recap["hosts"].as_object().into_iter().flatten() {
+            // A host may have been out of reach for all of its tasks; one that did nothing has no line in Ansible's recap.
+            let counted = |counts: &Json| counts.as_object().is_some_and(|counts| counts.values().any(|count| *count != 0));
+            for (host, _) in recap["hosts"].as_object().into_iter().flatten().filter(|(_, counts)| counted(counts)) {
                 told.entry(host.clone()).or_default();
             }
             for (host, (_, text)) in &mut told {

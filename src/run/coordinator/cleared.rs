@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Coordinator, Host};
-use crate::agent::frame::Answer;
+use crate::agent::frame::{Answer, RunMode};
 use crate::module::{Entry, find};
 use crate::program::{Play, Position, Program, Step, Task, Tree, Value};
 use crate::run::host::Patience;
@@ -64,10 +64,14 @@ impl Coordinator {
         back.iter().for_each(|name| self.forget_failure(name, play, batch));
     }
 
-    /// The same of hosts that could not be reached: they are tried once more, behind the others.
+    /// The same of hosts that could not be reached: they are tried once more, behind the others. In the apply of a plan they stay away: a
+    /// new agent has no plan to be held to.
     pub(super) fn clear_unreachable(&mut self, by: &Arc<str>, position: &Position) {
         let at = self.hosts.get(by).map(|host| host.place_of(position)).unwrap_or_default();
         let Some(play) = position.play().filter(|_| self.stopped.is_none() && self.cancelled.is_none()) else { return };
+        if self.applying && self.inputs.mode == RunMode::Plan {
+            return;
+        }
         let mut back = Vec::new();
         for (name, host) in &mut self.hosts {
             let Some(failure) = host.result.as_ref().and_then(|result| result.unreachable.clone()).filter(|_| !host.serves) else {
@@ -95,6 +99,7 @@ impl Coordinator {
         }
         for name in back {
             self.forget_failure(&name, play, at.batch);
+            self.fail_performs_on(&name, "it is connected to anew");
             self.connect(&name, Patience::Usual);
         }
     }
@@ -143,7 +148,8 @@ fn leave_out_first(play: &mut Play) {
                 true
             }
             Step::Block(block) => leave_out(&mut block.block),
-            Step::Include(_) => false,
+            // It may hold the task that was tried; another must not be taken for it.
+            Step::Include(_) => true,
         })
     }
     if !matches!(&play.gather_facts, Some(Tree::Literal(value)) if !value.is_truthy()) {

@@ -171,6 +171,10 @@ impl Coordinator {
         if !self.others_past(asker, &place) {
             return None;
         }
+        // What is left to a host that was brought back was decided then.
+        if self.hosts.get(asker).is_some_and(|host| host.lost > 0) {
+            return Some(Answer::Done);
+        }
         let Some(recompile) = &mut self.inputs.recompile else { return Some(Answer::Done) };
         let programs = match recompile.again() {
             Ok(again) => {
@@ -187,6 +191,7 @@ impl Coordinator {
                 own = Some(Arc::clone(&program));
             }
             match self.hosts.get_mut(&name) {
+                Some(host) if host.lost > 0 => {}
                 Some(host) => host.program = Some(program),
                 None => {
                     let mut later = (*program).clone();
@@ -226,8 +231,6 @@ impl Coordinator {
         self.refreshed = true;
         Answer::Done
     }
-
-    // ---- what the caller says ----
 }
 
 /// Layers by their numbers.
