@@ -5,9 +5,11 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use axum::http::{HeaderValue, header};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -65,11 +67,18 @@ pub(crate) fn is_crowded() -> bool {
     CROWDED.try_with(|()| ()).is_ok()
 }
 
-/// Serve until `stop` ends and every connection has had its answer.
+/// Serve until `stop` ends and every connection has had its answer. While it drains each answer is its connection's last: on one that is
+/// kept, a client's next request may meet the closing.
 ///
 /// A head that does not come in time is answered 408.
 /// What is no request is refused by the front too, so that this answer has what every answer has.
-pub(crate) async fn serve(listener: TcpListener, front: Front, clients: Clients, stop: impl Future<Output = ()>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    front: Front,
+    clients: Clients,
+    draining: Arc<AtomicBool>,
+    stop: impl Future<Output = ()>,
+) {
     let [kept, passing] = [clients.kept, PASSING].map(|places| Arc::new(Semaphore::new(places)));
     let (stopping, stopped) = watch::channel(false);
     let mut stop = pin!(stop);
@@ -89,7 +98,7 @@ pub(crate) async fn serve(listener: TcpListener, front: Front, clients: Clients,
         match accepted {
             Ok((stream, _)) => {
                 let head = if is_kept { clients.head } else { clients.head.min(IN_PASSING) };
-                let connection = answer(stream, front.clone(), head, is_kept, stopped.clone());
+                let connection = answer(stream, front.clone(), head, is_kept, Arc::clone(&draining), stopped.clone());
                 let is_crowded = !is_kept && passing.available_permits() < PASSING - CROWD;
                 tokio::spawn(async move {
                     let _place = place;
@@ -110,14 +119,27 @@ pub(crate) async fn serve(listener: TcpListener, front: Front, clients: Clients,
     let _ = passing.acquire_many(PASSING as u32).await;
 }
 
-async fn answer(stream: TcpStream, front: Front, head: Duration, is_kept: bool, mut stopped: watch::Receiver<bool>) {
+async fn answer(
+    stream: TcpStream,
+    front: Front,
+    head: Duration,
+    is_kept: bool,
+    draining: Arc<AtomicBool>,
+    mut stopped: watch::Receiver<bool>,
+) {
     // An answer is one small packet: waiting for more would only delay it.
     let _ = stream.set_nodelay(true);
     // Who does not read an answer must not hold it for ever.
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(head));
     let asked = service_fn(|request| {
-        let front = front.clone();
-        async { Ok::<_, Infallible>(front.answer(request).await) }
+        let (front, draining) = (front.clone(), &draining);
+        async move {
+            let mut answer = front.answer(request).await;
+            if draining.load(Ordering::Acquire) {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -30,15 +30,16 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let (closing, closed) = tokio::sync::oneshot::channel::<()>();
+    let begun = Arc::clone(&draining);
     let stopping = async move {
         stop.await;
-        draining.store(true, Ordering::Release);
+        begun.store(true, Ordering::Release);
         info!("draining");
         tokio::time::sleep(drain.notice).await;
         // Nobody waits any more only if the server has ended first.
         let _ = closing.send(());
     };
-    let served = listen::serve(listener, front, clients, stopping);
+    let served = listen::serve(listener, front, clients, draining, stopping);
     let too_late = async {
         if closed.await.is_err() {
             std::future::pending::<()>().await;

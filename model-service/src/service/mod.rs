@@ -123,7 +123,13 @@ pub async fn serve(listener: TcpListener, setup: Setup, stop: impl Future<Output
         beside.spawn(swap::watch(folder, wanted, Arc::clone(&service.models), Arc::clone(&service.metrics)));
     }
     if let Some(listener) = admin {
-        beside.spawn(listen::serve(listener, admin::router(Arc::clone(&service)).into(), clients, std::future::pending()));
+        beside.spawn(listen::serve(
+            listener,
+            admin::router(Arc::clone(&service)).into(),
+            clients,
+            Arc::clone(&draining),
+            std::future::pending(),
+        ));
     }
     let router = app::router(Upstream::Here(router(Arc::clone(&service))), app, Arc::clone(&draining))?;
     server::serve(listener, Front::new(router, service), clients, draining, Drain { notice, open }, stop).await

@@ -6,7 +6,7 @@ mod peers;
 mod slow;
 mod unread;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -210,11 +210,17 @@ fn sigterm_makes_it_unready_then_ends_after_the_open_request() {
         let head = "host: test\r\ncontent-type: application/json\r\n";
         write!(open, "POST {path} HTTP/1.1\r\n{head}content-length: {}\r\n\r\n", body.len()).unwrap();
         open.write_all(&body[..5]).unwrap();
+        let mut kept = server.connect();
         server.terminate();
         // Were it never unready, its port would close on this.
         while server.get("/readyz").status != 503 {
             std::thread::sleep(Duration::from_millis(10));
         }
+        write!(kept, "GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        let mut said = String::new();
+        kept.read_to_string(&mut said).unwrap();
+        assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+        assert_eq!(server.get("/readyz").status, 503, "a kept connection ends with its answer, before the port closes");
         let json = ["content-type: application/json"];
         assert_eq!(server.send("POST", path, &json, body).status, 200, "what comes before the port closes is answered");
         let deadline = Instant::now() + Duration::from_secs(30);
