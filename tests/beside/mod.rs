@@ -28,6 +28,7 @@ mod keys_and_sources;
 mod local;
 #[cfg(feature = "controller")]
 mod meta;
+#[cfg(feature = "controller")]
 mod mounts;
 #[cfg(feature = "controller")]
 mod notify;

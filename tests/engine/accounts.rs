@@ -32,8 +32,7 @@ fn entries(values: &[Value], change: impl Fn(&Value) -> bool) -> Vec<String> {
 fn what_comes_after_a_user_of_the_same_plan_is_certain() {
     let Some(lab) = Lab::new(&["a"]) else { return };
     let hash = format!("$6$salt${}", "b".repeat(86));
-    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-    lab.write("playbooks/site.yaml", SITE);
+    lab.write_project(SITE);
     lab.write("playbooks/group_vars/all.yaml", &format!("hash: {hash}\n"));
     lab.write("playbooks/files/it.sh", "#!/bin/sh\necho \"$1+$2\" > /home/bob/said\n");
 

@@ -19,8 +19,7 @@ const FETCH: &str = r#"
 #[test]
 fn fetched_files_are_planned_kept_once_and_the_folders_owners() {
     let Some(lab) = Lab::new(&["a", "b"]) else { return };
-    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-    lab.write("playbooks/site.yaml", FETCH);
+    lab.write_project(FETCH);
     std::os::unix::fs::chown(lab.folder.path(), Some(4321), Some(4321)).expect("is given");
     for name in ["a", "b"] {
         lab.nodes.ssh(name, "seq 500000 > /root/large; echo elder > /root/note; chmod 600 /root/note");

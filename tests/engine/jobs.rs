@@ -35,8 +35,7 @@ fn a_job_is_planned_begun_once_and_keeps_no_secret() {
     lab.nodes.ssh("a", "useradd -m worker; chmod 777 /srv");
     lab.write("secret/vault", "vault password\n");
     lab.write("group_vars/nodes.yaml", &format!("word: !vault |\n{}", vaulted("swordfish", 2)));
-    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-    lab.write("playbooks/site.yaml", WAITED);
+    lab.write_project(WAITED);
     let with = |words: &[&str]| lab.provision(&[words, &["--vault-password-file", "secret/vault"]].concat());
 
     let planned = with(&["plan", "--json", "--detailed-exitcode"]).expect(2);

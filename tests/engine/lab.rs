@@ -116,6 +116,12 @@ impl Lab {
         fs::write(path, text).expect("written");
     }
 
+    /// The folder of an environment of hosts alone: `provision.yaml`, and `playbooks/site.yaml` with this text.
+    pub fn write_project(&self, playbook: &str) {
+        self.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
+        self.write("playbooks/site.yaml", playbook);
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.bare_command();
         command.args(["playbook", "--json", "-i", "inventory.ini"]).args(arguments);

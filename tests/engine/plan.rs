@@ -35,8 +35,7 @@ fn changes(said: &Said) -> Vec<(String, String, String, String)> {
 #[test]
 fn up_does_what_plan_said_and_a_second_time_nothing() {
     let Some(lab) = Lab::new(&["a"]) else { return };
-    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-    lab.write("playbooks/site.yaml", SITE);
+    lab.write_project(SITE);
     lab.write("playbooks/templates/name.j2", "I am {{ words | join('+') }}\n");
     // The agent's own file comes with the first run.
     lab.provision(&["plan"]).expect(0);
@@ -142,8 +141,7 @@ const CLOCK: &str = r#"
 #[test]
 fn what_reads_the_clock_is_done_as_of_the_plan_and_changes_in_every_run() {
     let Some(lab) = Lab::new(&["a"]) else { return };
-    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-    lab.write("playbooks/site.yaml", CLOCK);
+    lab.write_project(CLOCK);
     lab.write("playbooks/templates/date.j2", "{{ template_run_date }}\n");
     lab.provision(&["up", "--yes"]).expect(0);
     assert_eq!(lab.nodes.ssh("a", "cat /srv/equal"), "0.0");
@@ -174,8 +172,7 @@ const GROWING: &str = r#"
 #[test]
 fn what_changes_no_machine_is_no_change_to_a_plan() {
     let Some(lab) = Lab::new(&["a"]) else { return };
-    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-    lab.write("playbooks/site.yaml", GROWING);
+    lab.write_project(GROWING);
     let words = |said: &Said| -> Vec<String> {
         said.events("planned").iter().map(|value| format!("{} {}", value["task"], value["plan"])).collect()
     };
@@ -207,8 +204,7 @@ const BACK: &str = r#"
 #[test]
 fn who_is_brought_back_does_what_was_planned() {
     let Some(lab) = Lab::new(&["a", "b"]) else { return };
-    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-    lab.write("playbooks/site.yaml", BACK);
+    lab.write_project(BACK);
     let there = |host: &str| lab.nodes.ssh(host, "cd /srv; ls; rm -rf behind next never").split_whitespace().collect::<Vec<_>>().join(" ");
     let says = "- {name: says, shell: 'echo 1', register: made}\n";
     for (before, failure, word, shown) in [
@@ -244,8 +240,7 @@ const ENDED: &str = r#"
 #[test]
 fn a_play_that_another_host_may_end_is_planned_as_far_as_can_be() {
     let Some(lab) = Lab::new(&["a", "b"]) else { return };
-    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-    lab.write("playbooks/site.yaml", ENDED);
+    lab.write_project(ENDED);
     let planned = lab.provision(&["plan", "--json"]).expect(0).events("planned");
     let word =
         |host: &str| planned.iter().find(|value| value["host"] == host && value["task"] == "file").map(|value| value["plan"].clone());

@@ -30,11 +30,7 @@ fn what_needs_a_person_is_asked_at_the_terminal() {
 }
 
 fn an_apply_waits_for_a_yes(lab: &Lab) {
-    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-    lab.write(
-        "playbooks/site.yaml",
-        "- hosts: a\n  gather_facts: false\n  tasks:\n    - {name: write, copy: {content: x, dest: /srv/x}}\n",
-    );
+    lab.write_project("- hosts: a\n  gather_facts: false\n  tasks:\n    - {name: write, copy: {content: x, dest: /srv/x}}\n");
     let is_there = || lab.nodes.ssh_output("a", "test -e /srv/x").status.success();
     for answer in ["\r", "n\r", "nonsense\r", "\x04", "\x03"] {
         let mut person = at_terminal(lab, &["up"]);

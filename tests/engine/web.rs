@@ -34,8 +34,7 @@ fn a_node_fetches_once_and_keeps_nothing_that_is_wrong() {
     let own = lab.nodes.ssh("a", "echo -n ${SSH_CLIENT%% *}");
     let sum = provision::system::describe::sha256(b"the file\n");
     let variables = format!("at: http://{own}:{}\nsum: {sum}\nminute: 0\n", serve(&own));
-    lab.write("provision.yaml", "name: lab\nmachines: null\ninventory: inventory.ini\nplaybooks: [playbooks/site.yaml]\n");
-    lab.write("playbooks/site.yaml", CHECKED);
+    lab.write_project(CHECKED);
     lab.write("playbooks/asked.yaml", ASKED);
     lab.write("playbooks/files/part.txt", "of the workstation");
     lab.write("group_vars/all.yaml", &variables);
