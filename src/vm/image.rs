@@ -166,7 +166,9 @@ const DEBIAN_12: [&str; 16] = [
 
 /// What the base gets after its packages; `$1` is its root. Everything here is so that a node boots in well under a
 /// second, ends as fast, and neither logs errors nor changes the workstation's kernel:
-/// - units for hardware and consoles that a container has not, and apt's and the disk's timers, are masked;
+/// - units for hardware and consoles that a container has not, and apt's and the disk's timers, are masked, and no target asks for them:
+///   systemd loads also what is masked;
+/// - the target is a server's, and none waits for encrypted or verified disks;
 /// - generators for disks and consoles too; and nothing is brought up to date that was just built (`.updated`);
 /// - logind and the message bus start when asked for (`shutdown -r +0` asks), not at boot;
 /// - devices are nspawn's, modules the workstation's and the journal is in memory: what would bring them is masked;
@@ -177,7 +179,7 @@ const DEBIAN_12: [&str; 16] = [
 /// - the journal's filters of system calls are not made: whoever takes it over has a node's root either way;
 /// - sshd reads its configuration once, not twice: with a mistake in it it does not start either way;
 /// - Debian's own sysctl files would set the workstation's kernel.* and fs.*; a node's own files in /etc still count;
-/// - the journal leaves the workstation's kernel log alone;
+/// - the journal leaves the workstation's kernel log alone, and begins with a file of 4 MiB, not of 8: it is memory that is zeroed;
 /// - a stop waits 5 s, not 90, for what ignores SIGTERM (containers that outlive containerd).
 const CUSTOMIZE: &str = r#"set -eu
 root=$1
@@ -195,7 +197,13 @@ for unit in \
   systemd-ask-password-console.path systemd-ask-password-wall.path systemd-initctl.socket \
   getty.target getty@.service getty-static.service console-getty.service container-getty@.service \
   apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer dpkg-db-backup.timer
-do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
+do
+    ln -sf /dev/null "$root/etc/systemd/system/$unit"
+    rm -f "$root"/usr/lib/systemd/system/*.wants/"$unit" "$root"/etc/systemd/system/*.wants/"$unit"
+done
+rm -f "$root"/usr/lib/systemd/system/sysinit.target.wants/cryptsetup.target \
+  "$root"/usr/lib/systemd/system/sysinit.target.wants/integritysetup.target "$root"/usr/lib/systemd/system/sysinit.target.wants/veritysetup.target
+ln -sf /lib/systemd/system/multi-user.target "$root"/etc/systemd/system/default.target
 mkdir -p "$root"/etc/systemd/system-generators
 for generator in cryptsetup debug fstab getty gpt-auto hibernate-resume integritysetup rc-local run system-update veritysetup
 do ln -sf /dev/null "$root/etc/systemd/system-generators/systemd-$generator-generator"; done
@@ -243,7 +251,7 @@ END
 mkdir -p "$root"/etc/systemd/journald.conf.d "$root"/etc/systemd/system.conf.d "$root"/etc/ssh/sshd_config.d "$root"/etc/systemd/system/ssh.service.d "$root"/etc/tmpfiles.d
 ln -sf /dev/null "$root"/etc/tmpfiles.d/systemd-nologin.conf
 printf '[Service]\nExecStartPre=\n' > "$root"/etc/systemd/system/ssh.service.d/10-provision.conf
-printf '[Journal]\nReadKMsg=no\nStorage=volatile\n' > "$root"/etc/systemd/journald.conf.d/10-provision.conf
+printf '[Journal]\nReadKMsg=no\nStorage=volatile\nRuntimeMaxFileSize=4M\n' > "$root"/etc/systemd/journald.conf.d/10-provision.conf
 printf '[Manager]\nDefaultTimeoutStopSec=5s\n' > "$root"/etc/systemd/system.conf.d/10-provision.conf
 printf 'HostKey /etc/ssh/ssh_host_ed25519_key\nPermitRootLogin prohibit-password\n' > "$root"/etc/ssh/sshd_config.d/10-provision.conf
 : > "$root"/etc/machine-id
