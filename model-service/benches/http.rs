@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p model-service --profile service --bench http`; fails where the ratio of the 99th percentiles is above 1.3. A request's time
 //! counts from when it was due, so a server that falls behind is not spared. What else the machine does strikes for some time: the two take
-//! turns of 100 ms, the percentiles are of all turns of a round together, and told is the median of the rounds' ratios.
+//! turns of 100 ms, the percentiles are of all turns of a round together, and told is the median of the rounds' ratios. An open loop has no
+//! beginning: who begins a turn has slept through the other's, and its first 20 ms are not counted. Told is also how much that leaves out.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints a table, and may stop at what cannot be")]
 
@@ -23,6 +24,8 @@ const ROUNDS: usize = 7;
 /// Of each server in a round: 10,000 requests.
 const TURNS: usize = 50;
 const TURN: Duration = Duration::from_millis(100);
+/// Before each turn, under the same load.
+const BEGINNING: Duration = Duration::from_millis(20);
 /// As long as the service's own answer.
 const BARE: &str =
     r#"{"predictions":[{"url":"https://summer-stone30.example/mybank/billing","verdict":"phishing","probability":0.9876543}]}"#;
@@ -41,35 +44,51 @@ fn main() -> ExitCode {
     for server in &servers {
         load(server); // caches were cold
     }
-    let rounds: Vec<[Vec<f64>; 2]> = (0..ROUNDS).map(|_| round(&servers)).collect();
+    let rounds: Vec<[Times; 2]> = (0..ROUNDS).map(|_| round(&servers)).collect();
     let busy = std::fs::read_to_string("/proc/loadavg").unwrap();
     println!("{RATE} requests/s, {ROUNDS} rounds of {TURNS} turns of {TURN:?} each, µs from when a request was due; load {}", busy.trim());
-    let mut last = f64::INFINITY;
-    for (name, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)] {
-        let of = |times: &Vec<f64>| times[((times.len() - 1) as f64 * q) as usize] * 1e6;
+    let mut told = f64::INFINITY;
+    let rows: [(&str, f64, fn(&Times) -> &Vec<f64>); 4] = [
+        ("p99 with beginnings", 0.99, |times| &times.all),
+        ("p50", 0.5, |times| &times.counted),
+        ("p90", 0.9, |times| &times.counted),
+        ("p99", 0.99, |times| &times.counted),
+    ];
+    for (name, q, times) in rows {
+        let of = |round: &Times| times(round)[((times(round).len() - 1) as f64 * q) as usize] * 1e6;
         let pairs: Vec<[f64; 2]> = rounds.iter().map(|round| round.each_ref().map(of)).collect();
         let [service, bare] = [0, 1].map(|one| sorted(pairs.iter().map(|pair| pair[one]))[ROUNDS / 2]);
         let ratios = sorted(pairs.iter().map(|[service, bare]| service / bare));
         let [least, ratio, most] = [ratios[0], ratios[ROUNDS / 2], ratios[ROUNDS - 1]];
-        last = ratio;
-        println!("{name}   service {service:8.0}   bare {bare:8.0}   ratio {ratio:.2} ({least:.2}, {most:.2})");
+        told = ratio;
+        println!("{name:>19}   service {service:8.0}   bare {bare:8.0}   ratio {ratio:.2} ({least:.2}, {most:.2})");
     }
     let [service, bare] = servers.each_ref().map(Loaded::processor);
     println!("processor time a request, µs of user and system: service {service:.0?}, bare {bare:.0?}");
     println!("resident: service {}, bare {}", servers[0].server.memory("VmRSS"), servers[1].server.memory("VmRSS"));
-    if last <= MOST { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if told <= MOST { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The times of each server, sorted.
-fn round(servers: &[Loaded; 2]) -> [Vec<f64>; 2] {
-    let mut times = [Vec::new(), Vec::new()];
+/// Seconds of the requests of a round, sorted.
+struct Times {
+    all: Vec<f64>,
+    /// Without each turn's beginning.
+    counted: Vec<f64>,
+}
+
+/// Of each server.
+fn round(servers: &[Loaded; 2]) -> [Times; 2] {
+    let mut taken = [Vec::new(), Vec::new()];
     for turn in 0..TURNS {
         // Who is first changes too.
         for one in [turn % 2, 1 - turn % 2] {
-            times[one].extend(load(&servers[one]));
+            taken[one].extend(load(&servers[one]));
         }
     }
-    times.map(|times| sorted(times.into_iter()))
+    taken.map(|taken| Times {
+        all: sorted(taken.iter().map(|(_, seconds)| *seconds)),
+        counted: sorted(taken.iter().filter(|(due, _)| *due >= BEGINNING).map(|(_, seconds)| *seconds)),
+    })
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -113,13 +132,13 @@ impl Loaded {
         let told = std::fs::read_to_string(format!("/proc/{}/stat", self.server.process.id())).unwrap();
         // proc_pid_stat(5): fields 14 and 15, of which the second ends the only one with spaces, in ticks of 10 ms.
         let fields: Vec<&str> = told.rsplit_once(") ").unwrap().1.split(' ').collect();
-        let requests = (1 + ROUNDS * TURNS) as f64 * f64::from(RATE) * TURN.as_secs_f64();
+        let requests = (1 + ROUNDS * TURNS) as f64 * f64::from(RATE) * (BEGINNING + TURN).as_secs_f64();
         [11, 12].map(|field| fields[field].parse::<f64>().unwrap() * 1e4 / requests)
     }
 }
 
-/// Seconds of each request of a turn, from when it was due.
-fn load(server: &Loaded) -> Vec<f64> {
+/// When in its turn each request was due, and the seconds it took from then.
+fn load(server: &Loaded) -> Vec<(Duration, f64)> {
     let start = Instant::now() + Duration::from_millis(20);
     std::thread::scope(|scope| {
         let workers: Vec<_> =
@@ -128,7 +147,7 @@ fn load(server: &Loaded) -> Vec<f64> {
     })
 }
 
-fn connection(mut stream: &TcpStream, start: Instant, worker: u32) -> Vec<f64> {
+fn connection(mut stream: &TcpStream, start: Instant, worker: u32) -> Vec<(Duration, f64)> {
     let mut reader = BufReader::new(stream);
     let body = r#"{"urls":["https://summer-stone30.example/mybank/billing/billing.php?session=f0d4214"]}"#;
     let request =
@@ -136,11 +155,11 @@ fn connection(mut stream: &TcpStream, start: Instant, worker: u32) -> Vec<f64> {
     let (mut times, mut line) = (Vec::new(), String::new());
     let period = Duration::from_secs(1) / RATE;
     for number in (worker..).step_by(CONNECTIONS as usize) {
-        let due = period * number;
-        if due >= TURN {
+        let in_turn = period * number;
+        if in_turn >= BEGINNING + TURN {
             return times;
         }
-        let due = start + due;
+        let due = start + in_turn;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         stream.write_all(request.as_bytes()).unwrap();
         let mut length = 0;
@@ -156,7 +175,7 @@ fn connection(mut stream: &TcpStream, start: Instant, worker: u32) -> Vec<f64> {
             assert!(!line.starts_with("HTTP/1.1") || line.starts_with("HTTP/1.1 200"), "{line}");
         }
         reader.read_exact(&mut vec![0; length]).unwrap();
-        times.push(due.elapsed().as_secs_f64());
+        times.push((in_turn, due.elapsed().as_secs_f64()));
     }
     times
 }
