@@ -52,6 +52,8 @@ pub struct Executor {
     pub pass: Pass,
     pub state: State,
     pub play: Option<Arc<Play>>,
+    /// [`Task::folder`](crate::program::Task::folder) of the task in hand.
+    pub folder_of_task: Option<Arc<str>>,
     /// Roles that came by `include_role` with `public`, for the rest of the play.
     pub public_roles: Vec<IncludedRole>,
     /// Roles that have run in this play, with what they were called with: they are not run again, also where one of them came by an
@@ -145,6 +147,7 @@ impl Executor {
             lock: None,
             refusal: None,
             handling: false,
+            folder_of_task: None,
             rescues: 0,
         }
     }

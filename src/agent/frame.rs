@@ -472,6 +472,8 @@ pub struct Call {
     pub sources: std::collections::BTreeMap<Arc<str>, File>,
     /// For messages: the task's name.
     pub label: Arc<str>,
+    /// The host that the task is for, by its inventory's name.
+    pub host: Arc<str>,
     /// In a plan: run it for real although it is one (`check_mode: false`, `changed_when: false`).
     pub really: bool,
     /// From its apply on.

@@ -43,6 +43,7 @@ impl Executor {
     /// Runs an include over its items.
     pub fn run_include(&mut self, include: &Include, parent: &Context<'_>, at: &Position) -> Flow {
         let context = parent.child(&include.keywords);
+        self.folder_of_task = None;
         match self.selected(&context, at) {
             Ok(true) => {}
             Ok(false) => return Flow::Next,
@@ -54,7 +55,7 @@ impl Executor {
         let control_and_items = match &include.looping {
             None => Ok((None, Items::Single)),
             Some(looping) => self.loop_control(looping, &context, at).map(|control| {
-                let items = match self.items(looping, &context, at) {
+                let items = match self.items(looping, include.module(), &context, at) {
                     Ok(items) => Items::List(items),
                     Err(error) => Items::Error(error),
                 };

@@ -102,6 +102,11 @@ impl ItemRun {
             (_, _, true) => Status::Changed,
             _ => Status::Ok,
         };
+        // The item, by the names under which it stands in its result.
+        let named = |name: &str| {
+            let name = value.get(name)?.as_str()?;
+            Some((Key::from(name), value.get(name)?.clone()))
+        };
         Self {
             value: value.clone(),
             status,
@@ -111,6 +116,7 @@ impl ItemRun {
             ignored: failed && ignored,
             attempts: 1,
             in_loop: true,
+            locals: named("ansible_loop_var").into_iter().chain(named("ansible_index_var")).collect(),
             ..Self::default()
         }
     }
@@ -775,6 +781,7 @@ impl Executor {
             source,
             sources,
             label: self.task_name(item),
+            host: Arc::clone(&self.program.host),
             really: settings.really,
             timeout: settings.timeout,
             background: None,

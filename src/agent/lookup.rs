@@ -7,6 +7,18 @@ use crate::program::glob::glob;
 use crate::program::{File, Map, Value};
 use crate::template::{Error, Result};
 
+/// The option by which a loop tells `first_found` the folder of its task's kind.
+pub const FOLDER: &str = "_subdir";
+
+/// Where `with_first_found` of a module's task searches, beside the folders themselves: as ansible-core's `TaskExecutor._get_loop_items`.
+pub fn folder_of(module: &str) -> &'static str {
+    match module {
+        module if module.contains("template") => "templates",
+        module if module.contains("var") => "vars",
+        _ => "files",
+    }
+}
+
 /// A lookup by short name.
 pub fn lookup(scope: &TaskScope<'_>, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>> {
     let plugin = plugin.strip_prefix("ansible.builtin.").unwrap_or(plugin);
@@ -101,11 +113,11 @@ fn file_glob(scope: &TaskScope<'_>, pattern: &str) -> Vec<Value> {
 fn first_found(scope: &TaskScope<'_>, terms: &[Value], options: &Map) -> Result<Vec<Value>> {
     let mut names: Vec<String> = Vec::new();
     let mut skip = options.get("skip").is_some_and(Value::is_truthy);
-    let words = |value: Option<&Value>| -> Vec<String> {
+    let words = |value: Option<&Value>, separators: &[char]| -> Vec<String> {
         match value {
             Some(Value::List(items)) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
             Some(Value::Text(text)) => {
-                text.as_str().split([',', ';', ':']).map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+                text.as_str().split(separators).map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
             }
             _ => Vec::new(),
         }
@@ -121,20 +133,22 @@ fn first_found(scope: &TaskScope<'_>, terms: &[Value], options: &Map) -> Result<
         match term {
             Value::Map(entries) => {
                 skip |= entries.get("skip").is_some_and(Value::is_truthy);
-                add(words(entries.get("files")), words(entries.get("paths")));
+                add(words(entries.get("files"), &[',', ';']), words(entries.get("paths"), &[',', ';', ':']));
             }
             Value::List(items) => items.iter().for_each(|item| add(item.as_str().map(str::to_owned).into_iter().collect(), Vec::new())),
             other => add(vec![text("first_found", other)?], Vec::new()),
         }
     }
-    add(words(options.get("files")), words(options.get("paths")));
+    add(words(options.get("files"), &[',', ';']), words(options.get("paths"), &[',', ';', ':']));
     let known = &scope.executor.program;
+    let folders = scope.executor.search_folders(options.get(FOLDER).and_then(Value::as_str).unwrap_or("files"), scope.context);
     for name in &names {
-        for kind in ["files", "templates", "vars", "tasks"] {
-            let folders = scope.executor.search_folders(kind, scope.context);
-            let of_files = super::include::find(&known.files, &folders, name).map(|(path, _)| path);
-            let of_vars = || super::include::find(&known.fragments.vars, &folders, name).map(|(path, _)| path);
-            let of_tasks = || super::include::find(&known.fragments.tasks, &folders, name).map(|(path, _)| path);
+        // In order of the folders, whatever the file is for.
+        for folder in &folders {
+            let folder = std::slice::from_ref(folder);
+            let of_files = super::include::find(&known.files, folder, name).map(|(path, _)| path);
+            let of_vars = || super::include::find(&known.fragments.vars, folder, name).map(|(path, _)| path);
+            let of_tasks = || super::include::find(&known.fragments.tasks, folder, name).map(|(path, _)| path);
             if let Some(path) = of_files.or_else(of_vars).or_else(of_tasks) {
                 return Ok(vec![Value::text(path)]);
             }

@@ -162,6 +162,7 @@ impl Machine {
             diff: call.diff,
             source,
             environment: &call.environment,
+            host: &call.host,
         };
         make(&mut raw, &context).map_err(|failure| match failure {
             Failure::System(error) => match error.unknown_cause() {

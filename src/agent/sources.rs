@@ -14,7 +14,7 @@ use crate::template::{Error, Result};
 
 impl Executor {
     /// Folders that a relative name is searched in, first first: the roles around the task (`files/` or whatever the kind
-    /// is, then the role itself), then the playbook's folder.
+    /// is, then the role itself), the folder of the task's file, the playbook's.
     pub fn search_folders(&self, kind: &str, context: &Context<'_>) -> Vec<Arc<str>> {
         let mut folders: Vec<Arc<str>> = Vec::new();
         let mut add = |folder: String| {
@@ -29,7 +29,7 @@ impl Executor {
             add(format!("{}/tasks/{kind}", role.path));
             add(format!("{}/tasks", role.path));
         }
-        if let Some(folder) = self.playbook_dir() {
+        for folder in self.folder_of_task.iter().cloned().chain(self.playbook_dir()) {
             add(format!("{folder}/{kind}"));
             add(folder.to_string());
         }

@@ -35,6 +35,7 @@ impl Executor {
     /// Runs a task over its items.
     pub fn run_task(&mut self, task: &Task, parent: &Context<'_>, at: &Position) -> Flow {
         let context = parent.child(&task.keywords);
+        self.folder_of_task.clone_from(&task.folder);
         let resumed = self.resume.as_ref().is_some_and(|resume| resume.position == *at);
         if !resumed {
             match self.selected(&context, at) {
@@ -142,7 +143,7 @@ impl Executor {
     fn run_items(&mut self, task: &Task, context: &Context<'_>, at: &Position) -> (Flow, Value) {
         let items = match &task.looping {
             None => Items::Single,
-            Some(looping) => match self.items(looping, context, at) {
+            Some(looping) => match self.items(looping, &task.module, context, at) {
                 Ok(items) => Items::List(items),
                 Err(error) => Items::Error(error),
             },
@@ -301,12 +302,16 @@ impl Executor {
             let message = run.value.get("msg").and_then(Value::as_str).unwrap_or_default();
             return Flow::Ended(Ended::Unreachable(message.into()));
         }
-        if (changed || unknown.is_some())
-            && !skipped
-            && let Err(error) = self.notify(context, at, if changed { None } else { unknown })
-        {
-            self.state.recap.ok = self.state.recap.ok.saturating_sub(1);
-            return self.report_error(task, context, at, &error);
+        for run in runs {
+            let unknown = match &run.status {
+                _ if run.changed => None,
+                Status::Unknown(cause) => Some(Arc::clone(cause)),
+                _ => continue,
+            };
+            if let Err(error) = self.notify(context, at, &run.locals, unknown) {
+                self.state.recap.ok = self.state.recap.ok.saturating_sub(1);
+                return self.report_error(task, context, at, &error);
+            }
         }
         Flow::Next
     }
@@ -464,7 +469,8 @@ impl Executor {
     // ---- loops ----
 
     /// The items of `loop` or `with_*`.
-    pub fn items(&self, looping: &Loop, context: &Context<'_>, at: &Position) -> Result<Vec<Value>> {
+    /// A loop's items; `module` is the looping task's.
+    pub fn items(&self, looping: &Loop, module: &str, context: &Context<'_>, at: &Position) -> Result<Vec<Value>> {
         let locals = Map::new();
         let value = self.evaluate(&looping.items, context, &locals, at)?;
         if let Value::Unknown(cause) = &value {
@@ -483,8 +489,12 @@ impl Executor {
                     Value::List(items) | Value::Tuple(items) => items.to_vec(),
                     other => vec![other],
                 };
+                let mut options = Map::new();
+                if &**plugin == "first_found" {
+                    options.insert(super::lookup::FOLDER.into(), super::lookup::folder_of(module).into());
+                }
                 let scope = self.scope(context, &locals, at);
-                crate::template::jinja::Jinja::new(&scope).lookup(plugin, &terms, &Map::new()).map_err(|error| error.at(looping.span))
+                crate::template::jinja::Jinja::new(&scope).lookup(plugin, &terms, &options).map_err(|error| error.at(looping.span))
             }
         }
     }
@@ -519,9 +529,10 @@ impl Executor {
         Ok(None)
     }
 
-    fn notify(&mut self, context: &Context<'_>, at: &Position, unknown: Option<Arc<str>>) -> Result<()> {
+    /// What one item's change notifies: its names may hold the item.
+    fn notify(&mut self, context: &Context<'_>, at: &Position, locals: &Map, unknown: Option<Arc<str>>) -> Result<()> {
         for tree in context.notify() {
-            let value = self.evaluate(tree, context, &Map::new(), at)?;
+            let value = self.evaluate(tree, context, locals, at)?;
             let names = value.as_list().map_or_else(|| vec![value.clone()], <[Value]>::to_vec);
             for name in &names {
                 let Some(name) = name.as_str() else { continue };

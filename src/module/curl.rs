@@ -364,9 +364,9 @@ pub fn file_name(url: &str) -> String {
     if name.is_empty() { "index.html".to_owned() } else { name.to_owned() }
 }
 
-/// A temporary file of this request in the folder.
-pub fn temporary(folder: &Path, url: &str) -> PathBuf {
-    let digest = crate::system::describe::sha256(url.as_bytes());
+/// A temporary file of this request in the folder, for this host's task.
+pub fn temporary(folder: &Path, url: &str, host: &str) -> PathBuf {
+    let digest = crate::system::describe::sha256(format!("{host}{url}").as_bytes());
     folder.join(format!(".provision-{}", &digest[..12]))
 }
 

@@ -55,7 +55,7 @@ impl Module for GetUrl {
     fn plan(&self, context: &Context<'_>) -> Result<Plan> {
         match self.checksum()? {
             Checksum::At(digest, url) => self.ask_for_checksum(digest, &url, context),
-            checksum => self.with_checksum(&checksum, context.mode, context.system),
+            checksum => self.with_checksum(&checksum, context.mode, context.host, context.system),
         }
     }
 }
@@ -124,7 +124,7 @@ impl GetUrl {
         let label = format!("read the checksums of {}", mask(url));
         let command = self.request(url, None, None).command(label, context.system)?.effect(self.effect(context.system)?);
         let there = !is_directory(self.dest.path(), context.system)? && followed(self.dest.path(), context.system)?.is_some();
-        let (this, url, mode) = (self.clone(), url.to_owned(), context.mode);
+        let (this, url, mode, host) = (self.clone(), url.to_owned(), context.mode, context.host.to_owned());
         let mut plan = Plan::act(vec![Action::Run(command)], self.predicted(if there { None } else { Some(true) }));
         plan.always = true;
         Ok(plan.then(move |outcomes, system| {
@@ -136,7 +136,7 @@ impl GetUrl {
             let name = file_name(&this.url);
             let missing = || Error::failed(format!("Unable to find a checksum for file '{name}' in '{}'", mask(&url)));
             let sum = this.hexadecimal(&listed(&lines, &name).ok_or_else(missing)?)?;
-            let plan = this.with_checksum(&Checksum::Known(digest, sum), mode, system)?;
+            let plan = this.with_checksum(&Checksum::Known(digest, sum), mode, &host, system)?;
             // In check mode nothing but further reads is done.
             Ok(if mode == Mode::Check && !plan.always { Next::Done(plan.predicted) } else { Next::Again(plan) })
         }))
@@ -157,7 +157,7 @@ impl GetUrl {
         if changed.is_none() { outcome.with("changed", unknown()) } else { outcome }
     }
 
-    fn with_checksum(&self, checksum: &Checksum, mode: Mode, system: &dyn System) -> Result<Plan> {
+    fn with_checksum(&self, checksum: &Checksum, mode: Mode, host: &str, system: &dyn System) -> Result<Plan> {
         let dest = self.dest.path();
         let into_folder = is_directory(dest, system)?;
         let there = if into_folder { None } else { followed(dest, system)? };
@@ -180,7 +180,7 @@ impl GetUrl {
         if !into_folder {
             self.file.wanted(dest, &there.clone().unwrap_or_else(|| fresh(FileKind::File)), system)?;
         }
-        let place = self.place(folder, system)?;
+        let place = self.place(folder, host, system)?;
         let since = there.as_ref().filter(|_| !other).map(|found| found.modified).filter(|time| time.is_finite());
         // What is there is not what is wanted, however new it is.
         let connection = Connection { force: self.connection.force || other, ..self.connection.clone() };
@@ -198,7 +198,7 @@ impl GetUrl {
     }
 
     /// Where the file is while it comes: where nobody else can put another one in its place.
-    fn place(&self, folder: &Path, system: &dyn System) -> Result<PathBuf> {
+    fn place(&self, folder: &Path, host: &str, system: &dyn System) -> Result<PathBuf> {
         let open = |folder: &Path| -> Result<bool> { Ok(followed(folder, system)?.is_some_and(|found| found.mode & 0o002 != 0)) };
         let user = system.whoami()?;
         let folder = match &self.tmp_dest {
@@ -210,7 +210,7 @@ impl GetUrl {
             None if open(folder)? && is_directory(&user.home, system)? && system.access(&user.home)?.write => &user.home,
             None => folder,
         };
-        let place = temporary(folder, &self.url);
+        let place = temporary(folder, &self.url, host);
         match system.metadata(&place)? {
             Some(found) if found.kind != FileKind::File || found.uid != user.uid => {
                 let error = Error::failed(format!("fetch {} to {}: something else is there", mask(&self.url), place.display()));

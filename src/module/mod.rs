@@ -37,6 +37,9 @@ pub struct Context<'run> {
     pub source: Option<Source<'run>>,
     /// `environment:` of the task, merged.
     pub environment: &'run [(String, String)],
+    /// The inventory's name of the host that the task is for: it makes names of passing files that two hosts do not share, where both do
+    /// the task on one machine.
+    pub host: &'run str,
 }
 
 /// A file of the controller's project.

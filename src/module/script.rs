@@ -51,7 +51,7 @@ impl Module for Script {
                 Outcome { skipped: true, ..Outcome::ok() }.with("msg", "Check mode is not supported for this task.")
             }));
         }
-        let place = place(path, sha256, context.system)?;
+        let place = place(path, sha256, context)?;
         let shown = line.lines().next().unwrap_or_default();
         let mut command = Command::new(format!("run {shown}"), ["/bin/sh", "-c", &self.call(line, &name, &place)]);
         command.accept = Accept::Any;
@@ -110,12 +110,14 @@ pub fn source_name(line: &str) -> Result<String> {
 }
 
 /// Below the acting user's home, as programs may not be run from everywhere; else in /tmp.
-fn place(source: &str, sha256: &str, system: &dyn System) -> Result<PathBuf> {
+fn place(source: &str, sha256: &str, context: &Context<'_>) -> Result<PathBuf> {
+    let system = context.system;
     let user = system.whoami()?;
     let owned = is_directory(&user.home, system)? && system.access(&user.home)?.write;
     let folder = if owned { user.home } else { PathBuf::from("/tmp") };
     let name = source.rsplit('/').next().unwrap_or("script");
-    let path = folder.join(format!(".provision-{}-{name}", &sha256[..12]));
+    let digest = crate::system::describe::sha256(format!("{}{sha256}", context.host).as_bytes());
+    let path = folder.join(format!(".provision-{}-{name}", &digest[..12]));
     match system.metadata(&path)?.map(|found| found.kind) {
         None | Some(FileKind::File) => Ok(path),
         Some(_) => Err(Error::failed(format!("push {source} to {}: something else is there", path.display())).hint("remove it on the node")),

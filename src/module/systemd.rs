@@ -90,7 +90,7 @@ impl Module for Systemd {
             let mut predicted = Outcome::changed().with("name", name);
             predicted.result.insert("status".into(), Value::unknown("the unit files, read again first"));
             return Ok(Plan::act(first, predicted).then(move |_, system| {
-                let context = Context { system, mode, diff: false, source: None, environment: &[] };
+                let context = Context { system, mode, diff: false, source: None, environment: &[], host: "" };
                 Systemd { daemon_reload: false, daemon_reexec: false, ..again }.plan(&context).map(Next::Again)
             }));
         }

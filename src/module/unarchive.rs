@@ -128,9 +128,10 @@ impl Unarchive {
         if content.0.is_empty() {
             return Err(Error::failed(format!("Invalid archive '{shown}', the file is 0 bytes")));
         }
-        // In the acting user's folder of temporary files; the name says the content, so that every plan says the same.
+        // In the acting user's folder of temporary files; the name says host and content, so that every plan says the same.
         let folder = super::tempfile::default_folder(context)?;
-        let path = Path::new(&folder).join(format!("provision-{}.archive", &sha256[..16]));
+        let digest = crate::system::describe::sha256(format!("{}{sha256}", context.host).as_bytes());
+        let path = Path::new(&folder).join(format!("provision-{}.archive", &digest[..16]));
         Ok(Packed { source: Source::Bytes(content.clone()), shown, path })
     }
 

@@ -117,7 +117,7 @@ impl Module for Uri {
                 more.push(("data-raw", String::from_utf8_lossy(&body).into_owned()));
             }
             Some(body) => {
-                let path = pushed(Content::Inline(Bytes(body.into())), &self.url, &mut draft);
+                let path = pushed(Content::Inline(Bytes(body.into())), &self.url, context.host, &mut draft);
                 more.push(("data-binary", format!("@{}", text(&path))));
                 sent = Some(path);
             }
@@ -274,7 +274,7 @@ impl Uri {
         let Some(File::Plain { sha256, size, .. }) = context.source.map(|source| source.file) else {
             return Err(Error::failed(format!("could not find or access '{src}' on the controller")));
         };
-        Ok(Some(pushed(Content::Digest { sha256: sha256.clone(), size: *size }, sha256, draft)))
+        Ok(Some(pushed(Content::Digest { sha256: sha256.clone(), size: *size }, sha256, context.host, draft)))
     }
 
     fn answered(&self, done: Option<&ActionOutcome>, system: &dyn System) -> Result<Next> {
@@ -416,8 +416,8 @@ fn cookie_jar(headers: &[String]) -> (Map, String) {
 }
 
 /// A file with these bytes on the node, which nobody else reads; it is removed after the request.
-fn pushed(content: Content, name: &str, draft: &mut Draft<'_>) -> PathBuf {
-    let path = temporary(Path::new("/tmp"), name);
+fn pushed(content: Content, name: &str, host: &str, draft: &mut Draft<'_>) -> PathBuf {
+    let path = temporary(Path::new("/tmp"), name, host);
     draft.push(Action::write(&path, content, Ownership::mode(0o600)));
     path
 }

@@ -120,7 +120,17 @@ pub fn of_program(cache: &mut Cache, program: &Program) -> Closure {
     let own_delimiters = found.tasks.iter().any(|task| {
         &*task.module == "template" && task.arguments.named.iter().any(|argument| Options::DELIMITERS.contains(&&*argument.name))
     });
+    // Under one name, or in its result, a file's variables are read whatever they are called.
+    let takes_whole_files = |task: &&crate::program::Task| {
+        let arguments = &task.arguments;
+        &*task.module == "include_vars"
+            && (task.register.is_some() || arguments.splat.is_some() || arguments.named.iter().any(|argument| &*argument.name == "name"))
+    };
     let mut words = Vec::new();
+    if found.tasks.iter().any(takes_whole_files) {
+        let layers = program.fragments.vars.values();
+        words.extend(layers.flat_map(|layer| layer.variables.iter().map(|variable| Arc::clone(&variable.name))));
+    }
     for (path, file) in &program.files {
         if let File::Plain { content: Some(content), .. } = file
             && let Ok(text) = std::str::from_utf8(&content.0)

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::loader::{Loader, reason};
-use super::modules::literal_text;
 use super::possible::Pattern;
 use super::task::Context;
 use crate::program::{Arguments, Bytes, File, Layer, Loop, Span, Task, Template, Tree, Value};
@@ -143,16 +142,16 @@ impl Loader<'_> {
         match &*task.module {
             "copy" | "unarchive" | "assemble" | "uri" | "template" => {
                 self.parts_of_task(task, context, unsure);
-                let Some(src) = argument("src") else { return };
-                let of = if &*task.module == "template" { Use { syntax: Syntax::of(&task.arguments), ..Use::TEMPLATE } } else { file };
-                let (value, span) = (src.value.clone(), src.span);
-                self.named_files(&value, span, &of, task.looping.as_ref(), context, unsure);
+                if let Some(src) = argument("src") {
+                    let of = if &*task.module == "template" { Use { syntax: Syntax::of(&task.arguments), ..Use::TEMPLATE } } else { file };
+                    self.named_files(&src.value, src.span, &of, task.looping.as_ref(), context, unsure);
+                }
             }
             "script" => {
-                let line =
-                    task.arguments.free_form.as_ref().or_else(|| argument("cmd").map(|argument| &argument.value)).and_then(literal_text);
-                if let Some(first) = line.and_then(|line| crate::module::script::source_name(line).ok()) {
-                    self.named_files(&Tree::Literal(Value::text(first.as_str())), task.span, &file, task.looping.as_ref(), context, unsure);
+                let line = task.arguments.free_form.as_ref().map(|line| (line, task.span));
+                if let Some((line, span)) = line.or_else(|| argument("cmd").map(|argument| (&argument.value, argument.span))) {
+                    let names = self.possible(line, task.looping.as_ref(), context).iter().map(Pattern::first_word).collect();
+                    self.files_of_patterns(names, span, &file, task.looping.as_ref(), context, unsure);
                 }
             }
             "include_vars" => self.vars_of_task(task, context),
@@ -228,7 +227,7 @@ impl Loader<'_> {
     }
 
     fn first_found(&mut self, items: &Tree, context: &Context) {
-        for pattern in super::possible::first_found(items, &|expression| self.known_parts(expression, context, 0)) {
+        for pattern in self.first_found_parts(items, context, 0) {
             for kind in ["files", "templates", "vars", "tasks"] {
                 let of = Use { kind, ..Use::FILE };
                 for path in self.matching(&pattern, &search_folders(context, kind)) {
@@ -272,9 +271,14 @@ impl Loader<'_> {
 
     /// Files that a tree may name. `unsure`: it may mean another machine's file, so nothing is missing.
     pub fn named_files(&mut self, name: &Tree, span: Span, of: &Use, looping: Option<&Loop>, context: &Context, unsure: bool) {
+        let names = self.possible(name, looping, context);
+        self.files_of_patterns(names, span, of, looping, context, unsure);
+    }
+
+    fn files_of_patterns(&mut self, names: Vec<Pattern>, span: Span, of: &Use, looping: Option<&Loop>, context: &Context, unsure: bool) {
         let folders = of.folders(context);
         let any = looping.is_some_and(|looping| looping.with.as_deref() == Some("first_found"));
-        for pattern in self.possible(name, looping, context) {
+        for pattern in names {
             let Some(exact) = pattern.exact() else {
                 // A path that starts with what is not known cannot be the project's unless it is below a searched folder.
                 for path in self.matching(&pattern, &folders) {
@@ -338,8 +342,7 @@ impl Loader<'_> {
                 }
                 for path in found {
                     let origin = self.shown(&path);
-                    let document = self.document(&path, None);
-                    if pattern.exact().is_none() && document.is_none_or(|document| document.node.as_map().is_none()) {
+                    if pattern.exact().is_none() && self.document_of_guess(&path).is_none_or(|document| document.node.as_map().is_none()) {
                         continue;
                     }
                     self.vars_fragment(&path, &origin, None, &context.owner);

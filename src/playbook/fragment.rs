@@ -78,7 +78,7 @@ impl Loader<'_> {
         }
         if !wanted {
             // Nothing says that this file is meant: only what is clearly a list of tasks is taken.
-            let Some(document) = self.document(path, None) else { return };
+            let Some(document) = self.document_of_guess(path) else { return };
             let tasks = document.node.as_list().is_some_and(|items| {
                 items.iter().all(|item| {
                     item.as_map()

@@ -1,9 +1,10 @@
 //! What names of files are made of that is known beforehand: the playbook's folder, the role's, variables of the play.
 
 use super::loader::Loader;
-use super::possible::{Pattern, patterns_with};
+use super::possible::{Pattern, first_found, patterns_with};
 use super::task::Context;
-use crate::program::{Loop, Tree};
+use crate::program::{Loop, Span, Template, Tree};
+use crate::template::reads::{self, Form};
 
 /// Variables made of variables, at most this deep.
 const DEPTH: usize = 8;
@@ -23,12 +24,54 @@ impl Loader<'_> {
             "role_path" => return context.role.as_ref().map(|role| path(&role.path)).unwrap_or_default(),
             _ => {}
         }
-        let layers = std::iter::once(&self.extra).chain(context.known.iter().rev());
-        let Some(variable) = layers.into_iter().find_map(|layer| layer.get(expression)) else { return Vec::new() };
         if depth == DEPTH {
             return Vec::new();
         }
-        let values = patterns_with(&variable.value, None, &|expression| self.known_parts(expression, context, depth + 1));
+        let values = match self.variable(expression, context) {
+            Some(value) => patterns_with(value, None, &|expression| self.known_parts(expression, context, depth + 1)),
+            None => match terms_of_first_found(expression) {
+                Some(terms) => self.first_found_parts(&Tree::List(terms), context, depth + 1),
+                None => return Vec::new(),
+            },
+        };
         values.into_iter().map(Pattern::guessed).chain([Pattern::hole()]).collect()
+    }
+
+    /// Names that `first_found` may give where a task stands.
+    pub fn first_found_parts(&self, terms: &Tree, context: &Context, depth: usize) -> Vec<Pattern> {
+        first_found(&self.with_values(terms, context, depth), &|expression| self.known_parts(expression, context, depth))
+    }
+
+    /// What a variable is by its definition nearest to a task.
+    fn variable<'context>(&'context self, name: &str, context: &'context Context) -> Option<&'context Tree> {
+        let layers = std::iter::once(&self.extra).chain(context.known.iter().rev());
+        layers.into_iter().find_map(|layer| layer.get(name)).map(|variable| &*variable.value)
+    }
+
+    /// A tree with the values of the variables that stand in it by themselves.
+    fn with_values(&self, tree: &Tree, context: &Context, depth: usize) -> Tree {
+        match tree {
+            Tree::Template(template) if depth < DEPTH => {
+                let name = template.source.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).map(str::trim);
+                let value = name.and_then(|name| self.variable(name, context));
+                value.map_or_else(|| tree.clone(), |value| self.with_values(value, context, depth + 1))
+            }
+            Tree::List(items) => Tree::List(items.iter().map(|item| self.with_values(item, context, depth)).collect()),
+            Tree::Map(entries) => {
+                Tree::Map(entries.iter().map(|(key, value)| (key.clone(), self.with_values(value, context, depth))).collect())
+            }
+            _ => tree.clone(),
+        }
+    }
+}
+
+/// The terms of `lookup('first_found', …)`, `query('first_found', …)` and their like.
+fn terms_of_first_found(expression: &str) -> Option<Vec<Tree>> {
+    ["lookup(", "query(", "q("].iter().any(|start| expression.starts_with(start)).then_some(())?;
+    let template = Template { source: expression.into(), span: Span::default() };
+    let lookups = reads::of(&template, Form::Condition).ok()?.lookups;
+    match lookups.as_slice() {
+        [lookup] if &*lookup.plugin == "first_found" => Some(lookup.terms.clone()),
+        _ => None,
     }
 }

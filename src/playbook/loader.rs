@@ -136,6 +136,25 @@ impl<'p> Loader<'p> {
         document
     }
 
+    /// The document of a file that nothing but its place speaks for: it may be no YAML, and that is no mistake unless its name says so.
+    pub fn document_of_guess(&mut self, path: &Path) -> Option<Rc<Document>> {
+        let is_yaml = path.extension().and_then(|extension| extension.to_str()).is_some_and(|of| matches!(of, "yml" | "yaml" | "json"));
+        if is_yaml || self.documents.contains_key(path) {
+            return self.document(path, None);
+        }
+        let before = std::mem::take(&mut self.files.diagnostics);
+        let unread = self.files.unread.len();
+        let document = self.files.yaml(path).map(Rc::new);
+        let found = std::mem::replace(&mut self.files.diagnostics, before);
+        if document.is_some() {
+            self.files.diagnostics.extend(found);
+            self.documents.insert(path.to_owned(), document.clone());
+        } else {
+            self.files.unread.truncate(unread);
+        }
+        document
+    }
+
     /// The path as the user sees it: relative to the project's folder where it lies in it.
     pub fn shown(&self, path: &Path) -> String {
         if path == self.files.root { String::new() } else { self.files.name(path) }

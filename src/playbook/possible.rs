@@ -80,6 +80,32 @@ impl Pattern {
         self.parts.join("*")
     }
 
+    /// Up to the first blank that is in no quotes: a program's name, where this is a line of a shell. What is not known has no blanks.
+    #[must_use]
+    pub fn first_word(&self) -> Self {
+        let mut word = Self { parts: Vec::new(), guess: self.guess };
+        let mut quote = None;
+        for part in self.parts.iter().enumerate().map(|(index, part)| if index == 0 { part.trim_start() } else { part }) {
+            let mut literal = String::new();
+            let mut characters = part.chars();
+            let is_over = loop {
+                match characters.next() {
+                    None => break false,
+                    Some(character) if quote == Some(character) => quote = None,
+                    Some(character @ ('"' | '\'')) if quote.is_none() => quote = Some(character),
+                    Some('\\') if quote != Some('\'') => literal.extend(characters.next()),
+                    Some(character) if quote.is_none() && character.is_whitespace() => break true,
+                    Some(character) => literal.push(character),
+                }
+            };
+            word.parts.push(literal);
+            if is_over {
+                break;
+            }
+        }
+        word
+    }
+
     /// The literal folder that all matches lie in, and the rest of the pattern.
     pub fn folder(&self) -> (&str, Self) {
         let first = self.parts.first().map_or("", String::as_str);
@@ -252,6 +278,21 @@ mod tests {
         assert!(pattern.matches("setup-Debian.yml") && pattern.matches("setup-.yml"));
         assert!(!pattern.matches("setup.yml") && !pattern.matches("a-setup-x.yml"));
         assert!(!pattern.is_open() && patterns(&template("{{ x }}.yml"), None)[0].is_open());
+    }
+
+    #[test]
+    fn a_line_of_a_shell_begins_with_a_program() {
+        for (line, word) in [
+            ("setup.sh a b", "setup.sh"),
+            (" {{ item }}.sh a", "*.sh"),
+            ("'my {{ x }} script.sh' a", "my * script.sh"),
+            ("\"a \\\" b\".sh\tc", "a \" b.sh"),
+            ("a\\ b 'c", "a b"),
+            ("{{ x }} {{ y }}.sh", "*"),
+            ("files/{{ x }}", "files/*"),
+        ] {
+            assert_eq!(patterns(&template(line), None)[0].first_word().shown(), word, "{line}");
+        }
     }
 
     #[test]

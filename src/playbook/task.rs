@@ -1,6 +1,6 @@
 //! Lists of tasks: tasks, blocks, handlers; includes and imports are in `include`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -73,6 +73,13 @@ pub struct Context {
 }
 
 impl Context {
+    /// The folder of the file around, where it is neither the playbook's nor the role's own.
+    pub fn folder_of_file(&self) -> Option<&Path> {
+        let folder = self.importing.iter().rev().find(|path| path.extension().is_some())?.parent()?;
+        let is_usual = self.role.as_ref().map_or(folder == self.playbook_dir, |role| folder.parent() == Some(&role.path));
+        (!is_usual).then_some(folder)
+    }
+
     pub fn place(&self) -> Place {
         if self.handlers { Place::Handler } else { Place::Task }
     }
@@ -201,6 +208,7 @@ impl Loader<'_> {
         task.span = node.span;
         task.module_as_written = action.name.as_str().into();
         task.digest = digest(node);
+        task.folder = context.folder_of_file().map(|folder| folder.display().to_string().into());
         if action.local {
             task.keywords.delegate_to = Some(Tree::Literal("localhost".into()));
         }

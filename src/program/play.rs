@@ -366,6 +366,9 @@ pub struct Task {
     pub listen: Vec<Tree>,
     /// Digest of the task's source text, for the journal.
     pub digest: Arc<str>,
+    /// The folder of the file it stands in, on the controller, where that is neither the playbook's nor a role's `tasks`: what it names
+    /// is searched there too.
+    pub folder: Option<Arc<str>>,
 }
 
 impl Task {

@@ -97,7 +97,7 @@ pub(super) fn done_with(task: &Task, source: Option<Source<'_>>) -> Json {
     let mut raw = Value::from(task.arguments.clone()).as_map().cloned().unwrap_or_default();
     let real = Real::default();
     let mode = if task.check { Mode::Check } else { Mode::Apply };
-    let context = Context { system: &real, mode, diff: false, source, environment: &[] };
+    let context = Context { system: &real, mode, diff: false, source, environment: &[], host: "" };
     let act = |mut plan: Plan| -> Result<Json, Error> {
         loop {
             if task.check && !plan.always {

@@ -46,6 +46,12 @@ impl Project {
         std::fs::write(path, text).expect("writes");
     }
 
+    /// Copies what lies in a folder.
+    pub fn add(&self, folder: &Path) {
+        let copied = Command::new("cp").arg("-r").arg(folder.join(".")).arg(self.folder.path()).status().expect("it runs");
+        assert!(copied.success(), "copy {}", folder.display());
+    }
+
     /// Both tools' runs of a playbook, ours second, and all that they said.
     pub fn both(&self, words: &[&str], environment: &[(&str, &str)]) -> (Ran, Ran, String) {
         let (theirs, they_said) = self.run(&self.ansible, &[], "theirs", words, environment);

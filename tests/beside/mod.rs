@@ -8,6 +8,8 @@ mod added;
 mod arguments;
 mod engine;
 #[cfg(feature = "controller")]
+mod everyday;
+#[cfg(feature = "controller")]
 mod fetch;
 mod files_of_the_system;
 #[cfg(feature = "controller")]
@@ -110,7 +112,7 @@ fn ours(task: &Task, engine: &mut TestEngine) -> Json {
             let mut raw = Value::from(task.arguments.clone()).as_map().cloned().unwrap_or_default();
             let real = Real::default();
             let mode = if task.check { Mode::Check } else { Mode::Apply };
-            let context = Context { system: &real, mode, diff: false, source: None, environment: &[] };
+            let context = Context { system: &real, mode, diff: false, source: None, environment: &[], host: "" };
             plan(&mut raw, &context).map_err(message).and_then(|plan| {
                 assert!(task.check || plan.actions.is_empty(), "{} would change this machine", task.module);
                 match plan.then.filter(|_| !task.check) {

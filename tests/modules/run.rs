@@ -136,7 +136,7 @@ fn plan(case: &Case, system: &dyn System, mode: Mode, files: &Files) -> Result<P
     let mut raw: Map = arguments.as_map().cloned().unwrap_or_default();
     let environment: Vec<(String, String)> = case.environment.clone().into_iter().collect();
     let source = files.known.get(files.path.as_str()).map(|file| Source { path: &files.path, file, below: &files.known });
-    let context = Context { system, mode, diff: case.diff.is_some(), source, environment: &environment };
+    let context = Context { system, mode, diff: case.diff.is_some(), source, environment: &environment, host: "" };
     action(&mut raw, &context).map_err(|failure| match failure {
         Failure::System(error) => error,
         Failure::Arguments(error) => {

@@ -116,7 +116,7 @@ fn act(module: &str, arguments: Map, project: &Path, mode: Mode) -> Result<Outco
         }
     }
     let source = path.as_deref().and_then(|path| Some(Source { path, file: known.get(path)?, below: &known }));
-    let context = Context { system: &system, mode, diff: false, source, environment: &[] };
+    let context = Context { system: &system, mode, diff: false, source, environment: &[], host: "" };
     let mut raw = arguments;
     let mut next: Plan = make(&mut raw, &context).map_err(|failure| match failure {
         Failure::System(error) => error,

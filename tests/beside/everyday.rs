@@ -1,0 +1,31 @@
+//! Playbooks of everyday words, in folders as users have them, beside ansible-core: tasks, counts, exit codes, files.
+
+use std::path::Path;
+
+use super::local::Project;
+
+fn runs_as_ansibles(name: &str) {
+    let Some(project) = Project::new(&[]) else { return };
+    project.add(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/everyday").join(name));
+    let (theirs, mut ours, said) = project.both(&["site.yml"], &[]);
+    // Handlers and other hosts' results come in another order: hosts do not wait for each other.
+    assert_eq!(theirs.code, 0, "{said}");
+    assert!(theirs.files.len() > 50, "{:?}", theirs.files);
+    for (path, text) in &theirs.files {
+        assert_eq!(ours.files.remove(path).as_ref(), Some(text), "{path}\n{said}");
+    }
+    assert_eq!(ours.files, [].into(), "{said}");
+    assert_eq!((theirs.code, theirs.told, theirs.recaps), (ours.code, ours.told, ours.recaps), "{said}");
+}
+
+/// Roles, files that items and variables name, handlers that items name, includes by `first_found`, loops of every kind.
+#[test]
+fn a_site_of_roles_runs_as_ansibles() {
+    runs_as_ansibles("site");
+}
+
+/// Files beside included tasks, whole files of variables under a name, blocks, registered loops, a page of expressions.
+#[test]
+fn a_page_of_the_language_runs_as_ansibles() {
+    runs_as_ansibles("language");
+}
