@@ -221,6 +221,7 @@ impl<'run> TaskScope<'run> {
                         groups.push(Value::text(Arc::clone(group)));
                     }
                 }
+                groups.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
                 Value::list(groups)
             }
             _ => return play.and_then(|play| play.magic.get(name)).or_else(|| executor.program.magic.get(name)).cloned(),

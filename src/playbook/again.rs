@@ -57,7 +57,10 @@ impl Again {
 
     fn put_group(&mut self, host: &str, group: &str, parents: &[Arc<str>]) -> bool {
         let Project { inventory, files, .. } = &mut self.project;
-        inventory.add_to_group(files, host, group, parents)
+        let changed = inventory.add_to_group(files, host, group, parents);
+        // Hosts come as they are ready: a play's order, and so who does what is done once, is not to depend on that.
+        parents.iter().map(|parent| &**parent).chain([group]).for_each(|group| inventory.put_in_order(group, host));
+        changed
     }
 
     /// Reads the inventory's sources again, and adds what the run has added; the error is the report of what is wrong, and all is as before.

@@ -111,6 +111,16 @@ pub struct RoleParts {
     pub handlers: Vec<Step>,
 }
 
+/// Handlers with the keywords of what brought them.
+fn around(handlers: &mut [Step], span: Span, keywords: &Keywords, role: Option<&RoleScope>) {
+    // They run whatever the tags are.
+    let keywords = Keywords { tags: Vec::new(), ..keywords.clone() };
+    for handlers in handlers {
+        let block = vec![std::mem::replace(handlers, Step::Block(Box::default()))];
+        *handlers = Step::Block(Box::new(Block { span, keywords: keywords.clone(), role: role.cloned(), block, ..Block::default() }));
+    }
+}
+
 impl Loader<'_> {
     /// An entry of `roles:` or `dependencies:` as a block.
     pub fn role_entry(&mut self, node: &Node, context: &Context, kind: CallKind, public: bool) -> Option<Block> {
@@ -180,9 +190,12 @@ impl Loader<'_> {
         let keywords = call.keywords.clone();
         let (span, kind) = (call.node.span, call.kind);
         let before = self.play.import_handlers.len();
+        let before_of_roles = self.play.role_handlers.len();
         let parts = self.role_parts(call, context)?;
         let scope = parts.scope.clone();
         self.around_handlers(before, span, &keywords, Some(&scope));
+        // Those of the roles that this one depends on.
+        around(&mut self.play.role_handlers[before_of_roles..], span, &keywords, Some(&scope));
         if !parts.handlers.is_empty() {
             let handlers = Block {
                 span,
@@ -205,12 +218,7 @@ impl Loader<'_> {
 
     /// Handlers of roles that were imported inside of a block, a file or a role hang below it, as their tasks do.
     pub fn around_handlers(&mut self, before: usize, span: Span, keywords: &Keywords, role: Option<&RoleScope>) {
-        // Handlers run whatever the tags are.
-        let keywords = Keywords { tags: Vec::new(), ..keywords.clone() };
-        for handlers in self.play.import_handlers.iter_mut().skip(before) {
-            let block = vec![std::mem::replace(handlers, Step::Block(Box::default()))];
-            *handlers = Step::Block(Box::new(Block { span, keywords: keywords.clone(), role: role.cloned(), block, ..Block::default() }));
-        }
+        around(&mut self.play.import_handlers[before..], span, keywords, role);
     }
 
     /// What a call of a role brings.

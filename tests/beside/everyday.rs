@@ -29,3 +29,9 @@ fn a_site_of_roles_runs_as_ansibles() {
 fn a_page_of_the_language_runs_as_ansibles() {
     runs_as_ansibles("language");
 }
+
+/// Plays that follow each other over groups, hosts and roles that others bring: facts, `group_by`, `add_host`, dependencies, topics.
+#[test]
+fn plays_over_groups_run_as_ansibles() {
+    runs_as_ansibles("plays");
+}

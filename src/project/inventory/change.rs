@@ -123,6 +123,16 @@ impl Inventory {
         true
     }
 
+    /// Moves a group's host before those that come after it in the inventory.
+    pub fn put_in_order(&mut self, group: &str, host: &str) {
+        let Some(group) = self.groups.get_mut(group) else { return };
+        let Some(at) = group.hosts.iter().position(|known| **known == *host) else { return };
+        let moved = group.hosts.remove(at);
+        let place = |name: &Arc<str>| self.hosts.get_index_of(name);
+        let before = group.hosts[..at].iter().position(|known| place(known) > place(&moved)).unwrap_or(at);
+        group.hosts.insert(before, moved);
+    }
+
     fn ancestors(&self, name: &str) -> Vec<Arc<str>> {
         let mut found: Vec<Arc<str>> = Vec::new();
         let mut open: Vec<Arc<str>> = vec![name.into()];
