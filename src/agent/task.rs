@@ -302,13 +302,11 @@ impl Executor {
             let message = run.value.get("msg").and_then(Value::as_str).unwrap_or_default();
             return Flow::Ended(Ended::Unreachable(message.into()));
         }
-        for run in runs {
-            let unknown = match &run.status {
-                _ if run.changed => None,
-                Status::Unknown(cause) => Some(Arc::clone(cause)),
-                _ => continue,
-            };
-            if let Err(error) = self.notify(context, at, &run.locals, unknown) {
+        // As Ansible: one item's change notifies for all that were not skipped, and a failure for none, ignored or not.
+        let is_notified = (changed || unknown.is_some()) && !runs.iter().any(|run| run.failed);
+        let unknown = unknown.filter(|_| !changed);
+        for run in runs.iter().filter(|run| is_notified && !run.skipped) {
+            if let Err(error) = self.notify(context, at, &run.locals, unknown.clone()) {
                 self.state.recap.ok = self.state.recap.ok.saturating_sub(1);
                 return self.report_error(task, context, at, &error);
             }
@@ -468,8 +466,7 @@ impl Executor {
 
     // ---- loops ----
 
-    /// The items of `loop` or `with_*`.
-    /// A loop's items; `module` is the looping task's.
+    /// The items of `loop` or `with_*` of a task of this module.
     pub fn items(&self, looping: &Loop, module: &str, context: &Context<'_>, at: &Position) -> Result<Vec<Value>> {
         let locals = Map::new();
         let value = self.evaluate(&looping.items, context, &locals, at)?;
@@ -529,7 +526,7 @@ impl Executor {
         Ok(None)
     }
 
-    /// What one item's change notifies: its names may hold the item.
+    /// What an item notifies: the names may hold it.
     fn notify(&mut self, context: &Context<'_>, at: &Position, locals: &Map, unknown: Option<Arc<str>>) -> Result<()> {
         for tree in context.notify() {
             let value = self.evaluate(tree, context, locals, at)?;

@@ -12,7 +12,10 @@ const DEPTH: usize = 8;
 impl Loader<'_> {
     /// All that a name may become where a task stands.
     pub fn possible(&self, name: &Tree, looping: Option<&Loop>, context: &Context) -> Vec<Pattern> {
-        patterns_with(name, looping, &|expression| self.known_parts(expression, context, 0))
+        let written = looping
+            .filter(|looping| looping.with.as_deref() == Some("first_found"))
+            .map(|looping| Loop { items: self.with_values(&looping.items, context, 0), ..looping.clone() });
+        patterns_with(name, written.as_ref().or(looping), &|expression| self.known_parts(expression, context, 0))
     }
 
     /// What an expression may be: the folders for certain; a variable's value as a guess beside anything else, since a host or the
