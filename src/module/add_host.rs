@@ -2,7 +2,7 @@
 
 use super::{Controlled, Engine, EngineModule, Entry, Outcome, Rest};
 use crate::map;
-use crate::program::Value;
+use crate::program::{Map, Value};
 use crate::system::{Error, Result};
 
 /// The registry's entry.
@@ -30,7 +30,12 @@ impl EngineModule for AddHost {
     fn run(&self, engine: &mut dyn Engine) -> Result<Controlled> {
         let given = self.name.as_ref().or(self.host.as_ref()).ok_or_else(|| Error::failed("name, host or hostname needs to be provided"))?;
         let (name, port) = address(given);
-        let mut variables = self.variables.0.clone();
+        // What a host is reached with is nobody's to read.
+        let is_password = |name: &str| name.starts_with("ansible_") && (name.ends_with("_password") || name.ends_with("_pass"));
+        let variables = self.variables.0.iter();
+        let mut variables: Map = variables
+            .map(|(name, value)| (name.clone(), if is_password(&name.text()) { value.clone().into_secret() } else { value.clone() }))
+            .collect();
         if let Some(host) = &self.host {
             variables.insert("host".into(), host.as_str().into());
         }

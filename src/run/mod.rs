@@ -87,6 +87,8 @@ pub trait Recompile: Send {
 pub struct Again {
     pub programs: Vec<(Arc<str>, Program)>,
     pub inventory: BTreeMap<Arc<str>, HostVariables>,
+    /// As [`Inputs::become_passwords`].
+    pub become_passwords: BTreeMap<Arc<str>, Value>,
 }
 
 /// What happens, in the order in which it is known here.

@@ -57,14 +57,10 @@ pub fn prepare(
         }
         Err(_) => AgentBinaries::none(),
     };
-    let become_passwords = compiled.connections.iter().filter_map(|(name, connection)| {
-        let password = connection.become_password.clone()?;
-        Some((Arc::clone(name), Value::Text(password.with_secrecy(true))))
-    });
-    let become_passwords = become_passwords.collect();
+    let become_passwords = become_passwords(&compiled);
     let mut known = compiled.connections.clone();
     let mut pinned = BTreeMap::new();
-    for node in reached {
+    for node in reached.clone() {
         node.complete(&mut known, &mut pinned)?;
     }
     let connections: Connections = Arc::new(RwLock::new(known));
@@ -90,7 +86,7 @@ pub fn prepare(
         ask,
         forks,
         inventory: inventory(compiled.variables),
-        recompile: Some(Box::new(Anew { again, connections })),
+        recompile: Some(Box::new(Anew { again, connections, reached })),
         programs: compiled.programs.into_iter().collect(),
     };
     Ok(Prepared { inputs, reach, plays: compiled.plays, sources })
@@ -100,6 +96,8 @@ pub fn prepare(
 struct Anew {
     again: Again,
     connections: Connections,
+    /// Nodes that we made: no source of the inventory says how they are reached.
+    reached: Vec<Reached>,
 }
 
 impl Recompile for Anew {
@@ -117,11 +115,26 @@ impl Recompile for Anew {
 
     fn again(&mut self) -> Result<super::Again, String> {
         let compiled = self.again.compile()?;
-        if let Ok(mut connections) = self.connections.write() {
-            *connections = compiled.connections;
+        let become_passwords = become_passwords(&compiled);
+        let mut known = compiled.connections;
+        for node in self.reached.clone() {
+            node.complete(&mut known, &mut BTreeMap::new()).map_err(|error| format!("{error:#}"))?;
         }
-        Ok(super::Again { programs: compiled.programs.into_iter().collect(), inventory: inventory(compiled.variables) })
+        if let Ok(mut connections) = self.connections.write() {
+            *connections = known;
+        }
+        let (programs, inventory) = (compiled.programs.into_iter().collect(), inventory(compiled.variables));
+        Ok(super::Again { programs, inventory, become_passwords })
     }
+}
+
+/// Of hosts that have one of their own.
+fn become_passwords(compiled: &Compiled) -> BTreeMap<Arc<str>, Value> {
+    let passwords = compiled.connections.iter().filter_map(|(name, connection)| {
+        let password = connection.become_password.clone()?;
+        Some((Arc::clone(name), Value::Text(password.with_secrecy(true))))
+    });
+    passwords.collect()
 }
 
 fn inventory(variables: BTreeMap<Arc<str>, Variables>) -> BTreeMap<Arc<str>, HostVariables> {

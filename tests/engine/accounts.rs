@@ -56,3 +56,36 @@ fn what_comes_after_a_user_of_the_same_plan_is_certain() {
     let again = lab.provision(&["up"]).expect(0);
     assert!(again.stderr.contains("No changes"), "{}\n{}", again.stdout, again.stderr);
 }
+
+/// An added host in the group of the others, but for a user that has to say who it is before it becomes root.
+const LATER: &str = r#"
+- hosts: a
+  gather_facts: false
+  tasks:
+    - add_host:
+        name: later
+        groups: nodes
+        ansible_host: "{{ hostvars.b.ansible_host }}"
+        ansible_user: admin
+        ansible_become_password: "secret words"
+- hosts: later
+  gather_facts: false
+  become: true
+  tasks:
+    - {name: who, command: whoami, register: who}
+    - {name: told, copy: {content: "{{ who.stdout }}", dest: /root/who}}
+"#;
+
+#[test]
+fn an_added_host_has_its_own_password_of_become() {
+    let Some(lab) = Lab::new(&["a", "b"]) else { return };
+    lab.nodes.ssh(
+        "b",
+        "useradd -m admin && mkdir -p /home/admin/.ssh && cp /root/.ssh/authorized_keys /home/admin/.ssh/ && chown -R admin /home/admin/.ssh \
+         && echo 'admin:secret words' | chpasswd && echo 'admin ALL=(ALL) ALL' > /etc/sudoers.d/admin",
+    );
+    lab.write("later.yaml", LATER);
+    let said = lab.play(&["later.yaml"]).expect(0);
+    assert_eq!(lab.nodes.ssh("b", "cat /root/who"), "root");
+    assert!(!said.stdout.contains("secret words") && !said.stderr.contains("secret words"), "{}{}", said.stdout, said.stderr);
+}

@@ -118,3 +118,20 @@ fn up_does_what_plan_said_entry_by_entry() {
         ["\"worker-2\" \"removed\""]
     );
 }
+
+/// A run that grows compiles anew: how machines are reached is in no inventory.
+#[test]
+fn a_machine_is_reached_again_in_a_run_that_grows() {
+    let Some(folder) = Folder::new() else { return };
+    folder.write(
+        "playbooks/site.yaml",
+        "- hosts: control_plane:workers\n  gather_facts: false\n  tasks:\n    - {name: group, group_by: {key: grown}}\n\
+         - hosts: grown\n  gather_facts: false\n  tasks:\n    \
+         - {name: restart, reboot: {reboot_timeout: 60}, when: inventory_hostname == 'worker-1'}\n    \
+         - {name: after, copy: {content: x, dest: /etc/after-restart}}\n",
+    );
+    folder.expect(0, &["up", "--yes"]);
+    for node in ["control", "worker-1"] {
+        assert_eq!(folder.expect(0, &["ssh", node, "--", "cat /etc/after-restart"]).0, "x");
+    }
+}

@@ -179,6 +179,7 @@ impl Coordinator {
         let programs = match recompile.again() {
             Ok(again) => {
                 self.inventory = again.inventory;
+                self.inputs.become_passwords = again.become_passwords;
                 again.programs
             }
             Err(message) => return Some(Answer::Error { message, hint: None }),
@@ -222,6 +223,7 @@ impl Coordinator {
             Err(message) => return Answer::Error { message, hint: None },
         };
         self.inventory = again.inventory;
+        self.inputs.become_passwords = again.become_passwords;
         for (name, fresh) in again.programs {
             // Its plays are those that it began with, until the next one begins.
             if let Some(program) = self.hosts.get_mut(&name).and_then(|host| host.program.as_mut()) {
