@@ -366,8 +366,7 @@ pub fn file_name(url: &str) -> String {
 
 /// A temporary file of this request in the folder, for this host's task.
 pub fn temporary(folder: &Path, url: &str, host: &str) -> PathBuf {
-    let digest = crate::system::describe::sha256(format!("{host}{url}").as_bytes());
-    folder.join(format!(".provision-{}", &digest[..12]))
+    folder.join(format!(".provision-{}", &super::passing(host, url)[..12]))
 }
 
 /// The file's name of a `Content-Disposition`, without folders.

@@ -42,6 +42,12 @@ pub struct Context<'run> {
     pub host: &'run str,
 }
 
+/// 64 hexadecimal digits for the name of a file that passes through a node: the same in a plan and its apply, another one for each
+/// [`Context::host`].
+pub fn passing(host: &str, of: &str) -> String {
+    crate::system::describe::sha256(format!("{host}{of}").as_bytes())
+}
+
 /// A file of the controller's project.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'run> {

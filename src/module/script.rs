@@ -116,8 +116,7 @@ fn place(source: &str, sha256: &str, context: &Context<'_>) -> Result<PathBuf> {
     let owned = is_directory(&user.home, system)? && system.access(&user.home)?.write;
     let folder = if owned { user.home } else { PathBuf::from("/tmp") };
     let name = source.rsplit('/').next().unwrap_or("script");
-    let digest = crate::system::describe::sha256(format!("{}{sha256}", context.host).as_bytes());
-    let path = folder.join(format!(".provision-{}-{name}", &digest[..12]));
+    let path = folder.join(format!(".provision-{}-{name}", &super::passing(context.host, sha256)[..12]));
     match system.metadata(&path)?.map(|found| found.kind) {
         None | Some(FileKind::File) => Ok(path),
         Some(_) => Err(Error::failed(format!("push {source} to {}: something else is there", path.display())).hint("remove it on the node")),

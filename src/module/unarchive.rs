@@ -130,8 +130,7 @@ impl Unarchive {
         }
         // In the acting user's folder of temporary files; the name says host and content, so that every plan says the same.
         let folder = super::tempfile::default_folder(context)?;
-        let digest = crate::system::describe::sha256(format!("{}{sha256}", context.host).as_bytes());
-        let path = Path::new(&folder).join(format!("provision-{}.archive", &digest[..16]));
+        let path = Path::new(&folder).join(format!("provision-{}.archive", &super::passing(context.host, sha256)[..16]));
         Ok(Packed { source: Source::Bytes(content.clone()), shown, path })
     }
 

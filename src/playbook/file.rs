@@ -539,9 +539,7 @@ fn name_span(tree: &Tree) -> Option<Span> {
 /// Source: `DataLoader.path_dwim_relative_stack` and `Base.get_search_path` of ansible-core 2.19.
 pub fn search_folders(context: &Context, kind: &str) -> Vec<PathBuf> {
     let mut stack: Vec<PathBuf> = context.role.as_ref().map(|role| role.chain()).unwrap_or_default();
-    if let Some(file) = context.importing.iter().rev().find(|path| path.extension().is_some()) {
-        stack.extend(file.parent().map(Path::to_owned));
-    }
+    stack.extend(context.folder_of_tasks().map(Path::to_owned));
     let mut folders = Vec::new();
     for folder in &stack {
         folders.push(folder.join(kind));

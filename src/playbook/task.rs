@@ -73,9 +73,14 @@ pub struct Context {
 }
 
 impl Context {
-    /// The folder of the file around, where it is neither the playbook's nor the role's own.
-    pub fn folder_of_file(&self) -> Option<&Path> {
-        let folder = self.importing.iter().rev().find(|path| path.extension().is_some())?.parent()?;
+    /// The folder of the file of tasks around.
+    pub fn folder_of_tasks(&self) -> Option<&Path> {
+        self.importing.iter().rev().find(|path| path.extension().is_some())?.parent()
+    }
+
+    /// The same, where it is neither the playbook's nor the role's own.
+    pub fn unusual_folder(&self) -> Option<&Path> {
+        let folder = self.folder_of_tasks()?;
         let is_usual = self.role.as_ref().map_or(folder == self.playbook_dir, |role| folder.parent() == Some(&role.path));
         (!is_usual).then_some(folder)
     }
@@ -208,7 +213,7 @@ impl Loader<'_> {
         task.span = node.span;
         task.module_as_written = action.name.as_str().into();
         task.digest = digest(node);
-        task.folder = context.folder_of_file().map(|folder| folder.display().to_string().into());
+        task.folder = context.unusual_folder().map(|folder| folder.display().to_string().into());
         if action.local {
             task.keywords.delegate_to = Some(Tree::Literal("localhost".into()));
         }

@@ -280,7 +280,7 @@ fn restarts_in_a_loop_as_another_user(lab: &Lab) {
       become: true
       loop: [one, two]
       register: twice
-      notify: note
+      notify: 'note {{ item }}'
     - name: check
       assert:
         that:
@@ -289,14 +289,17 @@ fn restarts_in_a_loop_as_another_user(lab: &Lab) {
           - twice.results | map(attribute='rebooted') | list == [true, true]
           - twice is changed
   handlers:
-    - name: note
-      shell: echo handled >> /root/looped
+    - name: note one
+      shell: echo handled one >> /root/looped
+      become: true
+    - name: note two
+      shell: echo handled two >> /root/looped
       become: true
 ";
     let said = played(lab, "looped.yaml", text, &["-e", "ansible_user=admin"]).expect(0);
     assert_eq!(said.statuses("a", "twice"), ["changed", "changed"]);
     assert_eq!(said.events("returned").len(), 2);
-    assert_eq!(read(lab, "a", "/root/looped"), "handled\n");
+    assert_eq!(read(lab, "a", "/root/looped"), "handled one\nhandled two\n", "an item before a restart is known after it");
 }
 
 #[test]
