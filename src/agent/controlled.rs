@@ -250,16 +250,9 @@ impl Engine for EngineHandle<'_, '_> {
     }
 
     fn group_by(&mut self, group: &str, parents: &[String]) -> Result<bool> {
-        let known = self.executor.state.groups.iter().any(|known| **known == *group);
         let parents = parents.iter().map(|parent| Arc::from(parent.as_str())).collect();
-        let changed = match self.ask(Question::GroupBy { group: group.into(), parents })? {
-            Answer::Changed(changed) => changed,
-            _ => !known,
-        };
-        if !known {
-            self.executor.state.groups.push(group.into());
-        }
-        Ok(changed && self.settings.mode != CallMode::Check)
+        let answer = self.ask(Question::GroupBy { group: group.into(), parents })?;
+        Ok(matches!(answer, Answer::Changed(true)) && self.settings.mode != CallMode::Check)
     }
 
     fn mode(&self) -> Mode {

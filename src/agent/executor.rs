@@ -48,6 +48,8 @@ pub enum Flow {
 /// One host's run of its program.
 pub struct Executor {
     pub program: Arc<Program>,
+    /// As it was before the run added to the inventory.
+    begun: Arc<Program>,
     pub port: Arc<dyn Port>,
     pub pass: Pass,
     pub state: State,
@@ -72,6 +74,8 @@ pub struct Executor {
     pub handlers: Option<Arc<HandlerTable>>,
     /// Some host's tasks may add hosts or groups.
     pub grows: bool,
+    /// The last task was of these.
+    pub adds: bool,
     /// Some host's tasks may bring back hosts that failed.
     pub clears: bool,
     /// Passes of such a task.
@@ -118,6 +122,7 @@ impl Executor {
         let masker = performers.masker();
         masker.learn_program(&program);
         Self {
+            begun: Arc::clone(&program),
             program,
             port,
             pass: Pass::Apply,
@@ -134,6 +139,7 @@ impl Executor {
             masker,
             handlers: None,
             grows: false,
+            adds: false,
             clears: false,
             clearings: 0,
             catches: 0,
@@ -163,6 +169,8 @@ impl Executor {
     /// Forgets what the plan has seen of the machine, but not what it has predicted.
     pub fn prepare_apply(&mut self) {
         self.performers.forget_plan();
+        self.program = Arc::clone(&self.begun);
+        self.adds = false;
         self.pass = Pass::Apply;
         self.state = State::default();
         self.handlers = None;
@@ -431,6 +439,9 @@ impl Executor {
             if let Some(ended) = self.must_end(&position) {
                 return Flow::Ended(ended);
             }
+            if let Err(ended) = self.take_additions(&position) {
+                return Flow::Ended(ended);
+            }
             let flow = match step {
                 Step::Task(task) => self.run_task(task, context, &position),
                 Step::Block(block) => self.run_block(block, context, &position),
@@ -652,12 +663,14 @@ impl Executor {
 
     fn renew_program(&mut self, from_play: u32) -> Result<(), Ended> {
         use super::frame::{Answer, Question};
+        self.adds = false;
         match self.port.ask(Question::Program { from_play })? {
             Answer::Program(program) => {
                 self.masker.learn_program(&program);
                 self.program = Arc::new(*program);
                 Ok(())
             }
+            Answer::Error { message, .. } => Err(Ended::Refused(message)),
             _ => Ok(()),
         }
     }

@@ -338,8 +338,10 @@ pub enum Question {
     },
     /// `meta: refresh_inventory`.
     Refresh,
-    /// This host's part of the inventory as it is since then.
-    Inventory,
+    /// This host's part of the inventory as it now is; with a position once all other hosts are past it.
+    Inventory {
+        position: Option<Position>,
+    },
     /// Whether an earlier batch ended the play for all (`meta: end_play`).
     PlayEnded {
         play: u32,

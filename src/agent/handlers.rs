@@ -201,6 +201,9 @@ impl Executor {
 
     fn run_handler(&mut self, steps: &[Step], path: &[u32], context: &Context<'_>, at: &Position, unknown: Option<&Arc<str>>) -> Flow {
         let Some(step) = path.first().and_then(|index| steps.get(*index as usize)) else { return Flow::Next };
+        if let Err(ended) = self.take_additions(at) {
+            return Flow::Ended(ended);
+        }
         match step {
             Step::Block(block) => {
                 let inner = context.of_block(block);

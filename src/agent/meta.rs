@@ -25,7 +25,7 @@ impl Executor {
         match word {
             "clear_host_errors" => self.clearings += 1,
             "clear_facts" => self.state.clear_facts(),
-            "refresh_inventory" => self.take_inventory()?,
+            "refresh_inventory" => self.take_inventory(None)?,
             _ => {}
         }
         Ok(())
@@ -44,18 +44,30 @@ impl Executor {
                     None => error,
                 }))
             }
-            _ => Ok(self.take_inventory()?),
+            _ => Ok(self.take_inventory(None)?),
         }
     }
 
-    /// What the inventory now says of this host holds at once, also in the play in hand.
-    fn take_inventory(&mut self) -> Result<(), Ended> {
-        if let Answer::Program(program) = self.port.ask(Question::Inventory)? {
-            self.masker.learn_program(&program);
-            let mut own = (*self.program).clone();
-            own.take_inventory(&program);
-            self.program = Arc::new(own);
+    /// Before a step: what tasks before it have added to the inventory, once no host is before it.
+    pub fn take_additions(&mut self, at: &Position) -> Result<(), Ended> {
+        if !std::mem::take(&mut self.adds) {
+            return Ok(());
         }
-        Ok(())
+        self.take_inventory((self.keeps_order() && self.finishing == 0).then(|| at.clone()))
+    }
+
+    /// What the inventory now says of this host holds at once, also in the play in hand.
+    fn take_inventory(&mut self, position: Option<Position>) -> Result<(), Ended> {
+        match self.port.ask(Question::Inventory { position })? {
+            Answer::Program(program) => {
+                self.masker.learn_program(&program);
+                let mut own = (*self.program).clone();
+                own.take_inventory(&program);
+                self.program = Arc::new(own);
+                Ok(())
+            }
+            Answer::Error { message, .. } => Err(Ended::Refused(message)),
+            _ => Ok(()),
+        }
     }
 }

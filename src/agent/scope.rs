@@ -210,20 +210,6 @@ impl<'run> TaskScope<'run> {
             "ansible_play_hosts_all" => names(&play?.hosts),
             "ansible_play_hosts" | "play_hosts" => names(&play?.hosts),
             "ansible_play_batch" => names(&play?.batch_hosts),
-            "group_names" if !executor.state.groups.is_empty() => {
-                let mut groups: Vec<Value> =
-                    match play.and_then(|play| play.magic.get("group_names")).or_else(|| executor.program.magic.get("group_names")) {
-                        Some(known) => known.as_list().unwrap_or_default().to_vec(),
-                        None => Vec::new(),
-                    };
-                for group in &executor.state.groups {
-                    if !groups.iter().any(|known| known.as_str() == Some(group)) {
-                        groups.push(Value::text(Arc::clone(group)));
-                    }
-                }
-                groups.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
-                Value::list(groups)
-            }
             _ => return play.and_then(|play| play.magic.get(name)).or_else(|| executor.program.magic.get(name)).cloned(),
         })
     }

@@ -35,8 +35,6 @@ pub struct State {
     pub started: bool,
     /// Results of background jobs that had nothing to do, by their ids: none was begun.
     pub idle_jobs: Map,
-    /// Groups added by `group_by` in this run.
-    pub groups: Vec<Arc<str>>,
 }
 
 /// A handler to run.

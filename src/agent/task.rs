@@ -57,13 +57,16 @@ impl Executor {
             "meta" if is_for_all && self.play.as_deref().is_some_and(|play| play.strategy == Strategy::Linear) => Ok(true),
             _ => self.keyword_flag(|keywords| keywords.run_once.as_ref(), &context, &Map::new(), at),
         };
-        match run_once {
+        let flow = match run_once {
             Ok(true) if self.play.as_deref().is_some_and(|play| play.batch_hosts.len() > 1 || (is_end && play.hosts.len() > 1)) => {
                 self.run_once(task, &context, at)
             }
             Ok(_) => self.run_in_turn(task, &context, at),
             Err(error) => self.report_error(task, &context, at, &error),
-        }
+        };
+        // Also where this host was skipped: others may have added.
+        self.adds |= matches!(&*task.module, "add_host" | "group_by");
+        flow
     }
 
     /// `throttle`: so many hosts run it at once. A plan does nothing that could be too much.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::compile::{Compiled, Options, compile};
 use crate::program::{Layer, Map, Tree, Variable};
 use crate::project::Project;
+use crate::project::inventory::Inventory;
 use crate::source::NOWHERE;
 
 /// A project and what is run of it, with what the run has added so far.
@@ -15,6 +16,8 @@ pub struct Again {
     pub options: Options,
     /// In order: what a run adds outlives a refresh of the inventory.
     added: Vec<Added>,
+    /// Inventory and limit as they were before the first change.
+    begun: Option<(Inventory, Option<Vec<Arc<str>>>)>,
 }
 
 enum Added {
@@ -24,13 +27,28 @@ enum Added {
 
 impl Again {
     pub fn new(project: Project, playbooks: Vec<PathBuf>, options: Options) -> Self {
-        Self { project, playbooks, options, added: Vec::new() }
+        Self { project, playbooks, options, added: Vec::new(), begun: None }
     }
 
     /// `add_host`. False: the host was there with these groups and variables.
     pub fn add_host(&mut self, name: &str, groups: &[Arc<str>], variables: &Map) -> bool {
+        self.begin();
         self.added.push(Added::Host { name: name.to_owned(), groups: groups.to_vec(), variables: variables.clone() });
         self.put_host(name, groups, variables)
+    }
+
+    /// Keeps what [`Self::restart`] goes back to.
+    fn begin(&mut self) {
+        let Project { inventory, limit, .. } = &self.project;
+        self.begun.get_or_insert_with(|| (inventory.clone(), limit.clone()));
+    }
+
+    /// All is as before the run changed anything.
+    pub fn restart(&mut self) {
+        self.added.clear();
+        if let Some((inventory, limit)) = self.begun.clone() {
+            (self.project.inventory, self.project.limit) = (inventory, limit);
+        }
     }
 
     fn put_host(&mut self, name: &str, groups: &[Arc<str>], variables: &Map) -> bool {
@@ -51,6 +69,7 @@ impl Again {
 
     /// `group_by`. False: the host was in the group.
     pub fn group_by(&mut self, host: &str, group: &str, parents: &[Arc<str>]) -> bool {
+        self.begin();
         self.added.push(Added::Group { host: host.to_owned(), group: group.to_owned(), parents: parents.to_vec() });
         self.put_group(host, group, parents)
     }
@@ -65,6 +84,7 @@ impl Again {
 
     /// Reads the inventory's sources again, and adds what the run has added; the error is the report of what is wrong, and all is as before.
     pub fn refresh(&mut self) -> Result<(), String> {
+        self.begin();
         self.project.files.diagnostics = crate::source::Diagnostics::default();
         let Project { inventory, limit, .. } = &self.project;
         let before = (inventory.clone(), limit.clone());

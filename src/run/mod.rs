@@ -79,6 +79,8 @@ pub trait Recompile: Send {
     fn group_by(&mut self, host: &str, group: &str, parents: &[Arc<str>]) -> bool;
     /// Reads the inventory's sources again; what was added stays.
     fn refresh(&mut self) -> Result<(), String>;
+    /// Forgets what was added and read since the run began.
+    fn restart(&mut self);
     /// Everything as it is now.
     fn again(&mut self) -> Result<Again, String>;
 }

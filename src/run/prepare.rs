@@ -113,6 +113,10 @@ impl Recompile for Anew {
         self.again.refresh()
     }
 
+    fn restart(&mut self) {
+        self.again.restart();
+    }
+
     fn again(&mut self) -> Result<super::Again, String> {
         let compiled = self.again.compile()?;
         let become_passwords = become_passwords(&compiled);

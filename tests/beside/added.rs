@@ -64,3 +64,60 @@ fn no_host_begins_a_play_behind_one_that_may_end_the_run() {
         assert_eq!((theirs.code, theirs.recaps, theirs.told), (ours.code, ours.recaps, ours.told), "{file}: {said}");
     }
 }
+
+/// As playbooks for clouds do: what a task adds is used by the play's next one.
+const AT_ONCE: &str = r#"
+- hosts: all
+  gather_facts: false
+  handlers:
+    - {name: told, copy: {content: "{{ groups.late | join }}\n", dest: "{{ root }}/{{ inventory_hostname }}/told"}}
+  tasks:
+    - {name: not yet, copy: {content: "{{ groups | sort | join(' ') }}\n", dest: "{{ root }}/{{ inventory_hostname }}/before"}}
+    - {name: slowly, command: sleep 1, when: inventory_hostname == 'two'}
+    - name: add
+      add_host: {name: "{{ item }}", groups: [fresh, more], colour: "{{ item }} red", ansible_connection: local}
+      loop: [three, four]
+    - name: added
+      copy:
+        content: |
+          {{ groups.fresh }} {{ groups | sort }} {{ 'three' in hostvars }} {{ hostvars.three.colour }} {{ hostvars | length }}
+          {{ groups.all }} {{ query('inventory_hostnames', 'more') }} {{ hostvars.four.group_names }}
+        dest: "{{ root }}/{{ inventory_hostname }}/added"
+    - {name: slowly again, command: sleep 1, when: inventory_hostname == 'one'}
+    - {name: by name, group_by: {key: "is_{{ inventory_hostname }}", parents: kin}}
+    - name: by one's own
+      group_by: {key: odd}
+      when: inventory_hostname == 'two'
+    - name: grouped
+      copy:
+        content: "{{ groups.is_one }} {{ groups.kin }} {{ groups.odd }} {{ group_names }} {{ hostvars.two.group_names }} {{ of_kin }} {{ of_two | default('') }}\n"
+        dest: "{{ root }}/{{ inventory_hostname }}/grouped"
+    - name: for each
+      copy: {content: "{{ hostvars[item].colour }}\n", dest: "{{ root }}/{{ inventory_hostname }}/{{ item }}"}
+      delegate_to: "{{ item }}"
+      loop: "{{ groups['fresh'] }}"
+    - {name: of another, set_fact: {spot: here}, delegate_to: three, delegate_facts: true}
+    - {name: late, group_by: {key: late}, changed_when: true, notify: told}
+- hosts: late:fresh
+  gather_facts: false
+  tasks:
+    - name: later
+      copy: {content: "{{ of_kin }} {{ spot | default('nowhere') }}\n", dest: "{{ root }}/one/later.{{ inventory_hostname }}"}
+"#;
+
+#[test]
+fn what_a_task_adds_counts_in_its_own_play() {
+    let of = |name: &str, text: &str| (format!("group_vars/{name}.yml"), text.to_owned());
+    let variables = [of("kin", "of_kin: kin\n"), of("is_two", "of_two: two\nof_kin: second\n"), of("fresh", "of_kin: fresh\n")];
+    let files: Vec<(&str, &str)> =
+        variables.iter().map(|(name, text)| (name.as_str(), text.as_str())).chain([("site.yml", AT_ONCE)]).collect();
+    let Some(project) = Project::new(&files) else { return };
+    let (theirs, mut ours, said) = project.both(&["site.yml"], &[]);
+    for (host, told) in &mut ours.told {
+        let told_here = theirs.told.get(host).cloned().unwrap_or_default();
+        told.sort_by_key(|line| told_here.iter().position(|theirs| theirs == line));
+    }
+    assert_eq!((theirs.code, theirs.recaps, theirs.told, theirs.files), (ours.code, ours.recaps, ours.told, ours.files.clone()), "{said}");
+    assert_eq!(ours.files.get("one/before").map(String::as_str), Some("all ungrouped\n"), "{said}");
+    assert!(ours.files.get("two/grouped").is_some_and(|text| text.contains("second two")), "{said}");
+}

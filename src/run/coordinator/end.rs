@@ -3,14 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CANCEL_LIMIT, Coordinator, Host};
+use super::{CANCEL_LIMIT, Coordinator, Growth, Host};
 use crate::agent::frame::{Down, Summary};
 use crate::run::{Failure, HostResult};
 
 impl Coordinator {
     pub(super) fn apply(&mut self) {
         self.applying = true;
-        self.growth.apply();
+        // Tasks that the plan has predicted add anew.
+        if let Some(recompile) = &mut self.inputs.recompile {
+            recompile.restart();
+        }
+        self.growth = Growth::default();
+        self.latest.clear();
+        self.inventory = Arc::clone(&self.begun);
+        self.refreshed = false;
         self.ran_once.clear();
         self.runners.clear();
         self.ended_plays.clear();
@@ -29,6 +36,8 @@ impl Coordinator {
         }
         for name in names {
             if let Some(host) = self.hosts.get_mut(&name) {
+                host.program.clone_from(&host.begun);
+                host.knows = (0, 0);
                 let fresh = Host::new(host.program.clone());
                 host.place = fresh.place;
                 (host.failing, host.lap) = (None, (0, 0));

@@ -150,10 +150,6 @@ impl Coordinator {
                 let answer = self.refresh();
                 self.answer(name, id, answer);
             }
-            Question::Inventory => {
-                let program = self.hosts.get(name).and_then(|host| host.program.as_deref()).cloned();
-                self.answer(name, id, program.map_or(Answer::Done, |program| Answer::Program(Box::new(program))));
-            }
             Question::ClearErrors { position, unknown } => {
                 self.clear_errors(name, &position, unknown.as_ref());
                 if unknown.is_none() {
@@ -169,17 +165,15 @@ impl Coordinator {
                 self.answer(name, id, Answer::Done);
             }
             Question::AddHost { name: added, groups, variables } => {
-                let told = format!("{added} {groups:?} {variables:?}");
                 let changed = match &mut self.inputs.recompile {
-                    Some(recompile) => Answer::Changed(self.growth.told(told, recompile.add_host(&added, &groups, &variables))),
+                    Some(recompile) => self.growth.changed(recompile.add_host(&added, &groups, &variables)),
                     None => Answer::Error { message: "hosts cannot be added in this run".to_owned(), hint: None },
                 };
                 self.answer(name, id, changed);
             }
             Question::GroupBy { group, parents } => {
-                let told = format!("{name} {group} {parents:?}");
                 let changed = match &mut self.inputs.recompile {
-                    Some(recompile) => Answer::Changed(self.growth.told(told, recompile.group_by(name, &group, &parents))),
+                    Some(recompile) => self.growth.changed(recompile.group_by(name, &group, &parents)),
                     None => Answer::Error { message: "groups cannot be added in this run".to_owned(), hint: None },
                 };
                 self.answer(name, id, changed);
@@ -195,12 +189,14 @@ impl Coordinator {
             | Question::RunOnce { .. }
             | Question::Turn { .. }
             | Question::Failed { .. }
+            | Question::Inventory { .. }
             | Question::Program { .. }) => {
                 match &waiting {
                     Question::HostVariable { position, .. }
                     | Question::HostVariables { position, .. }
                     | Question::Told { position, .. }
                     | Question::RunOnce { position }
+                    | Question::Inventory { position: Some(position) }
                     | Question::Turn { position, .. } => {
                         let position = position.clone();
                         self.moved(name, &position);
@@ -236,7 +232,7 @@ impl Coordinator {
 
     pub(super) fn look_up(&mut self, name: &Arc<str>, id: u64, plugin: Arc<str>, terms: Vec<Value>, options: Map) {
         if &*plugin == "inventory_hostnames" {
-            let names = terms.iter().filter_map(Value::as_str).flat_map(|group| self.hosts_of(group));
+            let names = terms.iter().filter_map(Value::as_str).flat_map(|group| self.hosts_of(name, group));
             let answer = Answer::List(names.map(Value::text).collect());
             self.answer(name, id, answer);
             return;
@@ -296,8 +292,8 @@ impl Coordinator {
         self.answer(name, id, answer);
     }
 
-    pub(super) fn hosts_of(&self, group: &str) -> Vec<Arc<str>> {
-        let magic = self.hosts.values().find_map(|host| host.program.as_ref()).map(|program| &program.magic);
+    pub(super) fn hosts_of(&self, asker: &str, group: &str) -> Vec<Arc<str>> {
+        let magic = self.hosts.get(asker).and_then(|host| host.program.as_ref()).map(|program| &program.magic);
         let groups = magic.and_then(|magic| magic.get("groups")).and_then(|groups| groups.get(group)).and_then(Value::as_list);
         match groups {
             Some(hosts) => hosts.iter().filter_map(|host| host.as_str().map(Arc::from)).collect(),

@@ -41,6 +41,10 @@ pub enum Command {
 /// One host of the run.
 struct Host {
     program: Option<Arc<Program>>,
+    /// Its program before the run changed the inventory.
+    begun: Option<Arc<Program>>,
+    /// [`Growth::compiled`] of the inventory and the plays that were sent to it since it began; 0: none.
+    knows: (u64, u64),
     session: u64,
     down: Option<mpsc::Sender<Down>>,
     place: Place,
@@ -88,7 +92,9 @@ impl Host {
         };
         Self {
             serves: program.is_none(),
+            begun: program.clone(),
             program,
+            knows: (0, 0),
             session: 0,
             down: None,
             place,
@@ -143,31 +149,29 @@ struct Pending {
     question: Question,
 }
 
-/// What hosts have added to the inventory. It stays from a plan to its apply, in which the same task is told the same.
+/// How often the inventory had changed, in this pass of the run.
 #[derive(Default)]
 struct Growth {
-    now: BTreeSet<String>,
-    planned: BTreeSet<String>,
+    /// By now.
+    now: u64,
+    /// In what was compiled last.
+    compiled: u64,
+    /// In the plays that hosts have.
+    played: u64,
 }
 
 impl Growth {
-    /// Whether it is new in this pass.
-    fn told(&mut self, what: String, is_new: bool) -> bool {
-        let changed = self.planned.remove(&what) || is_new;
-        if changed {
-            self.now.insert(what);
-        }
-        changed
-    }
-
-    fn apply(&mut self) {
-        self.planned = std::mem::take(&mut self.now);
+    fn changed(&mut self, changed: bool) -> Answer {
+        self.now += u64::from(changed);
+        Answer::Changed(changed)
     }
 }
 
 pub struct Coordinator {
     inputs: Inputs,
     growth: Growth,
+    /// All programs as they were compiled last.
+    latest: BTreeMap<Arc<str>, Arc<Program>>,
     hosts: BTreeMap<Arc<str>, Host>,
     /// Inventory order.
     order: Vec<Arc<str>>,
@@ -197,7 +201,9 @@ pub struct Coordinator {
     /// The inventory was read again.
     refreshed: bool,
     cancelled: Option<Instant>,
-    inventory: BTreeMap<Arc<str>, HostVariables>,
+    inventory: Arc<BTreeMap<Arc<str>, HostVariables>>,
+    /// As it was before the run changed it.
+    begun: Arc<BTreeMap<Arc<str>, HostVariables>>,
 }
 
 impl Coordinator {
@@ -208,10 +214,11 @@ impl Coordinator {
         let clears = inputs.programs.iter().any(|(_, program)| program.clears_errors());
         let programs = std::mem::take(&mut inputs.programs);
         let hosts = programs.into_iter().map(|(name, program)| (name, Host::new(Some(Arc::new(program))))).collect();
-        let inventory = std::mem::take(&mut inputs.inventory);
+        let inventory = Arc::new(std::mem::take(&mut inputs.inventory));
         let applying = inputs.mode == RunMode::Apply;
         Self {
             growth: Growth::default(),
+            latest: BTreeMap::new(),
             slots: Arc::new(Semaphore::new(inputs.forks.max(1))),
             inputs,
             hosts,
@@ -235,6 +242,7 @@ impl Coordinator {
             clears,
             refreshed: false,
             cancelled: None,
+            begun: Arc::clone(&inventory),
             inventory,
         }
     }
@@ -287,6 +295,7 @@ impl Coordinator {
         let session = self.next;
         if let Some(host) = self.hosts.get_mut(name) {
             host.session = session;
+            host.knows = (0, 0);
             if host.suspended.is_none() && host.stands_in.is_none() {
                 self.tell(Happening::Connecting { host: Arc::clone(name) });
             }

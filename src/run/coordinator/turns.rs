@@ -11,6 +11,7 @@ use crate::program::{Layer, Map, Position};
 use crate::run::host::Patience;
 use crate::run::hostvars::{HostScope, Others};
 use crate::run::order::Place;
+use crate::run::told::Told;
 use crate::run::{HostResult, HostVariables};
 use crate::template::{Error, Result};
 
@@ -86,6 +87,11 @@ impl Coordinator {
             Question::Failed { .. } => self.is_cleared(&waiting.host),
             Question::Turn { position, most } => self.turn(&waiting.host, position, *most as usize),
             Question::Program { from_play } => self.program_anew(&waiting.host, *from_play),
+            Question::Inventory { position } => {
+                let place = position.as_ref().map(|position| self.place_of(waiting, position));
+                let is_due = place.is_none_or(|place| self.others_past(&waiting.host, &place));
+                is_due.then(|| self.inventory_anew(&waiting.host))
+            }
             _ => Some(Answer::Done),
         }
     }
@@ -109,7 +115,7 @@ impl Coordinator {
         let fallback;
         let inventory = match (inventory, known) {
             (Some(inventory), _) => inventory,
-            (None, Some(known)) => {
+            (None, Some(known)) if !known.added => {
                 let program = known.program.as_ref();
                 fallback = HostVariables {
                     in_folders: program
@@ -119,7 +125,7 @@ impl Coordinator {
                 };
                 &fallback
             }
-            (None, None) => return None,
+            (None, _) => return None,
         };
         let extra = self.hosts.values().find_map(|host| host.program.as_ref()).map(|program| program.extra.clone()).unwrap_or_default();
         let plays = self.hosts.values().filter_map(|host| host.program.as_ref()).flat_map(|program| &program.plays);
@@ -175,63 +181,104 @@ impl Coordinator {
         if self.hosts.get(asker).is_some_and(|host| host.lost > 0) {
             return Some(Answer::Done);
         }
-        let Some(recompile) = &mut self.inputs.recompile else { return Some(Answer::Done) };
-        let programs = match recompile.again() {
-            Ok(again) => {
-                self.inventory = again.inventory;
-                self.inputs.become_passwords = again.become_passwords;
-                again.programs
+        if let Err(message) = self.compile_anew() {
+            return Some(Answer::Error { message, hint: None });
+        }
+        let growth = self.growth.compiled;
+        if self.growth.played != growth {
+            self.growth.played = growth;
+            self.hand_out_plays(from_play);
+        }
+        let latest = self.latest.get(asker).cloned();
+        let host = self.hosts.get_mut(asker)?;
+        if latest.is_none() && (self.refreshed || host.added) {
+            // The inventory has it no more.
+            let mut rest = host.program.as_deref().cloned()?;
+            rest.plays.retain(|play| play.index < from_play);
+            return Some(Answer::Program(Box::new(rest)));
+        }
+        Some(match latest {
+            Some(program) if host.knows.1 != growth => {
+                host.knows = (growth, growth);
+                Answer::Program(Box::new((*program).clone()))
             }
-            Err(message) => return Some(Answer::Error { message, hint: None }),
-        };
-        let mut own = None;
+            _ => Answer::Done,
+        })
+    }
+
+    /// Later plays are those of the inventory as it now is, and hosts that it has more take part in them.
+    fn hand_out_plays(&mut self, from_play: u32) {
         let mut added = Vec::new();
-        for (name, program) in programs {
-            let program = Arc::new(program);
-            if name == *asker {
-                own = Some(Arc::clone(&program));
-            }
-            match self.hosts.get_mut(&name) {
+        for (name, program) in &self.latest {
+            match self.hosts.get_mut(name) {
                 Some(host) if host.lost > 0 => {}
-                Some(host) => host.program = Some(program),
-                None => {
-                    let mut later = (*program).clone();
+                Some(host) if !host.serves => host.program = Some(Arc::clone(program)),
+                known => {
+                    // It may have done tasks for others: nobody is in the midst of one here.
+                    let (mut published, mut told) = (Told::default(), Told::default());
+                    if let Some(host) = known {
+                        (published, told) = (std::mem::take(&mut host.published), std::mem::take(&mut host.told));
+                        if let Some(down) = host.down.take() {
+                            tokio::spawn(async move { down.send(Down::End).await });
+                        }
+                    }
+                    let mut later = (**program).clone();
                     later.plays.retain(|play| play.index >= from_play);
-                    self.order.push(Arc::clone(&name));
-                    self.hosts.insert(Arc::clone(&name), Host { added: true, ..Host::new(Some(Arc::new(later))) });
-                    added.push(name);
+                    self.order.push(Arc::clone(name));
+                    self.hosts.insert(Arc::clone(name), Host { added: true, published, told, ..Host::new(Some(Arc::new(later))) });
+                    added.push(Arc::clone(name));
                 }
             }
         }
         for name in added {
             self.connect(&name, Patience::Usual);
         }
-        if let Some(gone) = self.hosts.get(asker).and_then(|host| host.program.as_ref()).filter(|_| own.is_none() && self.refreshed) {
-            // The inventory has it no more.
-            let mut rest = (**gone).clone();
-            rest.plays.retain(|play| play.index < from_play);
-            own = Some(Arc::new(rest));
+    }
+
+    /// A host's part of the inventory, where it does not know it yet.
+    fn inventory_anew(&mut self, asker: &Arc<str>) -> Answer {
+        if let Err(message) = self.compile_anew() {
+            return Answer::Error { message, hint: None };
         }
-        Some(own.map_or(Answer::Done, |program| Answer::Program(Box::new((*program).clone()))))
+        let growth = self.growth.compiled;
+        match self.hosts.get_mut(asker) {
+            Some(Host { program: Some(program), knows, .. }) if knows.0 != growth => {
+                knows.0 = growth;
+                Answer::Program(Box::new((**program).clone()))
+            }
+            _ => Answer::Done,
+        }
     }
 
     /// The inventory as its sources now are.
     pub(super) fn refresh(&mut self) -> Answer {
         let Some(recompile) = &mut self.inputs.recompile else { return Answer::Done };
-        let again = match recompile.refresh().and_then(|()| recompile.again()) {
-            Ok(again) => again,
-            Err(message) => return Answer::Error { message, hint: None },
-        };
-        self.inventory = again.inventory;
+        if let Err(message) = recompile.refresh() {
+            return Answer::Error { message, hint: None };
+        }
+        self.growth.now += 1;
+        self.refreshed = true;
+        match self.compile_anew() {
+            Ok(()) => Answer::Done,
+            Err(message) => Answer::Error { message, hint: None },
+        }
+    }
+
+    /// Compiles with what has changed in the inventory, if anything has. A host's plays are those that it began with, until the next one
+    /// begins.
+    fn compile_anew(&mut self) -> std::result::Result<(), String> {
+        let Some(recompile) = self.inputs.recompile.as_mut().filter(|_| self.growth.compiled != self.growth.now) else { return Ok(()) };
+        let again = recompile.again()?;
+        self.growth.compiled = self.growth.now;
+        self.inventory = Arc::new(again.inventory);
         self.inputs.become_passwords = again.become_passwords;
-        for (name, fresh) in again.programs {
-            // Its plays are those that it began with, until the next one begins.
-            if let Some(program) = self.hosts.get_mut(&name).and_then(|host| host.program.as_mut()) {
-                Arc::make_mut(program).take_inventory(&fresh);
+        self.latest = again.programs.into_iter().map(|(name, program)| (name, Arc::new(program))).collect();
+        for (name, latest) in &self.latest {
+            if let Some(program) = self.hosts.get_mut(name).and_then(|host| host.program.as_mut()) {
+                Arc::make_mut(program).take_inventory(latest);
             }
         }
-        self.refreshed = true;
-        Answer::Done
+        Ok(())
     }
 }
 
