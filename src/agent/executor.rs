@@ -1,7 +1,7 @@
 //! One host's run: plays, their sections, their steps.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::cleared::Nesting;
 use super::clock::Told;
@@ -56,6 +56,10 @@ pub struct Executor {
     pub play: Option<Arc<Play>>,
     /// [`Task::folder`](crate::program::Task::folder) of the task in hand.
     pub folder_of_task: Option<Arc<str>>,
+    /// Of the item in hand: the host that it is delegated to.
+    pub delegate: Option<Arc<str>>,
+    /// What the controller said of hosts that are gone, and where it was asked.
+    pub gone_hosts: Mutex<Option<(Position, Vec<Arc<str>>)>>,
     /// Roles that came by `include_role` with `public`, for the rest of the play.
     pub public_roles: Vec<IncludedRole>,
     /// Roles that have run in this play, with what they were called with: they are not run again, also where one of them came by an
@@ -154,6 +158,8 @@ impl Executor {
             refusal: None,
             handling: false,
             folder_of_task: None,
+            delegate: None,
+            gone_hosts: Mutex::default(),
             rescues: 0,
         }
     }
@@ -169,6 +175,7 @@ impl Executor {
     /// Forgets what the plan has seen of the machine, but not what it has predicted.
     pub fn prepare_apply(&mut self) {
         self.performers.forget_plan();
+        self.gone_hosts = Mutex::default();
         self.program = Arc::clone(&self.begun);
         self.adds = false;
         self.pass = Pass::Apply;
@@ -392,10 +399,17 @@ impl Executor {
             };
             match flow {
                 Flow::Next | Flow::EndRole => {}
+                // A handler that failed in the play's own flush ends it.
+                Flow::Failed if steps.is_none() => return flow,
                 Flow::Failed | Flow::EndPlay | Flow::EndHost | Flow::Ended(Ended::Stopped(_))
                     if self.forces_handlers(play, &context, &at) =>
                 {
                     let stopped = matches!(flow, Flow::Ended(_));
+                    if flow == Flow::Failed
+                        && let Err(ended) = self.port.ask(super::frame::Question::RunsHandlers)
+                    {
+                        return Flow::Ended(ended);
+                    }
                     if stopped || flow == Flow::Failed {
                         self.finishing += u32::from(stopped);
                         self.flush_handlers(&context, &root.child(section::POST_HANDLERS));
@@ -501,10 +515,6 @@ impl Executor {
             self.catches += finishes;
             flow = self.run_steps(&block.rescue, &inner, &parts[1]);
             self.catches -= finishes;
-            if flow == Flow::Next {
-                self.state.variables.shift_remove("ansible_failed_task");
-                self.state.variables.shift_remove("ansible_failed_result");
-            }
         }
         let stopped = matches!(flow, Flow::Ended(Ended::Stopped(_)));
         if stopped || matches!(flow, Flow::Next | Flow::Failed) || resumes_in(&parts[2], self) {

@@ -336,6 +336,12 @@ pub enum Question {
         position: Position,
         unknown: Option<Arc<str>>,
     },
+    /// This host has failed, and runs its handlers before it goes (`force_handlers`).
+    RunsHandlers,
+    /// Hosts that have failed or were out of reach before the position; answered when all others are past it.
+    Gone {
+        position: Position,
+    },
     /// `meta: refresh_inventory`.
     Refresh,
     /// This host's part of the inventory as it now is; with a position once all other hosts are past it.

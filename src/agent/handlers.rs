@@ -142,9 +142,12 @@ impl Executor {
             }
             // A handler may have brought more of them.
             let Some(play) = self.play.clone() else { return Flow::Next };
-            match self.run_handler(&play.handlers, path, context, &position, unknown.as_ref()) {
-                Flow::Next => self.ran_notified(path),
-                other => return other,
+            let flow = self.run_handler(&play.handlers, path, context, &position, unknown.as_ref());
+            if matches!(flow, Flow::Next | Flow::Failed) {
+                self.ran_notified(path);
+            }
+            if flow != Flow::Next {
+                return flow;
             }
         }
         Flow::Next
@@ -169,11 +172,11 @@ impl Executor {
         next
     }
 
-    /// A handler has run: what was notified in the midst of the flush has it behind it. (All that the flush took up is gone after it.)
+    /// A handler has run or failed: no flush runs it for the same notification again.
     fn ran_notified(&mut self, path: &[u32]) {
         let table = self.handler_table();
-        let later = self.state.notified.iter_mut().filter(|notification| !notification.taken);
-        later
+        let notified = self.state.notified.iter_mut();
+        notified
             .filter(|notification| table.reached(&notification.name).iter().any(|entry| *entry.path == *path))
             .for_each(|notification| notification.done.push(path.to_vec()));
     }

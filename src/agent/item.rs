@@ -301,7 +301,11 @@ impl Executor {
         if let Some(error) = item.loop_error {
             return Err(error.clone());
         }
+        self.delegate = None;
         let settings = self.settings(item)?;
+        if let Target::Host(host) = &settings.target {
+            self.delegate = Some(Arc::clone(host));
+        }
         let entry = crate::module::find(&item.task.module)
             .ok_or_else(|| Error::failed(format!("there is no module {}", item.task.module_as_written)).at(item.task.span))?;
         let arguments = self.arguments(item, entry)?;

@@ -208,10 +208,50 @@ impl<'run> TaskScope<'run> {
                 Value::list(parents)
             }
             "ansible_play_hosts_all" => names(&play?.hosts),
-            "ansible_play_hosts" | "play_hosts" => names(&play?.hosts),
-            "ansible_play_batch" => names(&play?.batch_hosts),
+            // Of one host: others may be gone from a play of more.
+            "ansible_play_hosts" => names(&play?.hosts),
+            "ansible_play_batch" | "play_hosts" => names(&play?.batch_hosts),
             _ => return play.and_then(|play| play.magic.get(name)).or_else(|| executor.program.magic.get(name)).cloned(),
         })
+    }
+
+    /// The play's hosts of which none has failed or was out of reach before this task.
+    fn of_play(&self, name: &str) -> Result<Option<Value>> {
+        let play = self.executor.play.as_deref().filter(|play| play.hosts.len() > 1);
+        let hosts = match (name, play) {
+            ("ansible_play_hosts", Some(play)) => &play.hosts,
+            ("ansible_play_batch" | "play_hosts", Some(play)) => &play.batch_hosts,
+            _ => return Ok(None),
+        };
+        let gone = self.gone()?;
+        let left = hosts.iter().filter(|host| !gone.contains(*host));
+        Ok(Some(Value::list(left.map(|host| Value::text(Arc::clone(host))).collect())))
+    }
+
+    fn gone(&self) -> Result<Vec<Arc<str>>> {
+        let mut known = self.executor.gone_hosts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, gone)) = known.as_ref().filter(|(position, _)| position == self.position) {
+            return Ok(gone.clone());
+        }
+        let gone = match self.ask(Question::Gone { position: self.position.clone() })? {
+            Answer::List(names) => names.iter().filter_map(Value::as_str).map(Arc::from).collect(),
+            _ => Vec::new(),
+        };
+        *known = Some((self.position.clone(), gone));
+        Ok(known.as_ref().map(|(_, gone)| gone.clone()).unwrap_or_default())
+    }
+
+    /// Of the host that a task acts on, where the inventory gives this one none: its name, if it has no other.
+    fn address(&self) -> Result<Value> {
+        let Some(host) = &self.executor.delegate else { return Ok(Value::text(Arc::clone(&self.executor.program.host))) };
+        let given =
+            match self.ask(Question::HostVariable { host: Arc::clone(host), name: "ansible_host".into(), position: self.position.clone() })
+            {
+                Ok(Answer::Value(given)) => given,
+                // A host that no inventory has.
+                _ => None,
+            };
+        Ok(given.unwrap_or_else(|| Value::text(Arc::clone(host))))
     }
 
     pub fn ask(&self, question: Question) -> Result<Answer> {
@@ -232,7 +272,7 @@ impl<'run> TaskScope<'run> {
 
 impl Scope for TaskScope<'_> {
     fn variable(&self, name: &str) -> Result<Option<Arc<Tree>>> {
-        if let Some(value) = self.of_template(name)? {
+        if let Some(value) = self.of_template(name)?.or(self.of_play(name)?) {
             return Ok(Some(Arc::new(Tree::Literal(value))));
         }
         let found = match self.find_set(name) {
@@ -245,6 +285,11 @@ impl Scope for TaskScope<'_> {
                 Ok(Some(tree))
             }
             None if name == "ansible_managed" && self.template.is_some() => Ok(Some(Arc::new(self.managed()?))),
+            None if name == "ansible_host" => self.address().map(|address| Some(Arc::new(Tree::Literal(address)))),
+            None if name == "ansible_connection" => {
+                let keyword = self.context.keyword(|keywords| keywords.connection.as_ref()).cloned();
+                Ok(Some(Arc::new(keyword.unwrap_or_else(|| Tree::Literal("ssh".into())))))
+            }
             None => match &self.executor.state.opaque {
                 Some(cause) => Err(Error::unknown(Arc::clone(cause))),
                 None => Ok(None),

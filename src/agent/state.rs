@@ -57,6 +57,10 @@ impl State {
             let name = key.text();
             let short = name.strip_prefix("ansible_").unwrap_or(&name);
             self.facts.insert(Key::from(short), value.clone());
+            // Ansible leaves this one its whole name.
+            if short == "local" {
+                self.facts.insert(key.clone(), value.clone());
+            }
             self.injected.insert(key.clone(), value.clone());
         }
     }

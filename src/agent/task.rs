@@ -36,6 +36,7 @@ impl Executor {
     pub fn run_task(&mut self, task: &Task, parent: &Context<'_>, at: &Position) -> Flow {
         let context = parent.child(&task.keywords);
         self.folder_of_task.clone_from(&task.folder);
+        self.delegate = None;
         let resumed = self.resume.as_ref().is_some_and(|resume| resume.position == *at);
         if !resumed {
             match self.selected(&context, at) {
@@ -295,7 +296,10 @@ impl Executor {
             return Flow::Ended(Ended::Gone(Arc::clone(reason)));
         }
         if failed {
-            if let Err(error) = self.remember_failure(task, context, at, value) {
+            // Where nothing rescues, nothing is told of it, as in Ansible.
+            if self.rescues > 0
+                && let Err(error) = self.remember_failure(task, context, at, value)
+            {
                 self.warn(error.to_string());
             }
             return Flow::Failed;
@@ -624,9 +628,7 @@ pub fn summarise(results: &[Value], runs: &[ItemRun]) -> Value {
     let mut value = Map::new();
     let skipped = results.iter().all(|result| flag(result, "skipped"));
     value.insert("results".into(), Value::list(results.to_vec()));
-    if skipped {
-        value.insert("skipped".into(), true.into());
-    }
+    value.insert("skipped".into(), skipped.into());
     value.insert(
         "msg".into(),
         if failed {

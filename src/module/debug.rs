@@ -11,7 +11,7 @@ arguments! {
     /// Show a message, or an expression's value. Arguments and results as in `ansible.builtin.debug`.
     pub struct Debug {
         /// What to show.
-        msg: Value [default("Hello world!")],
+        msg: Option<Value>,
         /// An expression, most often a variable's name; its value is shown under its own text.
         var: Option<Value> [kind(super::Kind::Text), expression],
         /// Shown only from this verbosity on (`-v` is 1).
@@ -28,7 +28,9 @@ impl EngineModule for Debug {
             return Ok(Controlled::Done(outcome));
         }
         let Some(given) = &self.var else {
-            return Ok(Controlled::Done(Outcome::ok().with("msg", self.msg.clone())));
+            // Nothing may be what was given.
+            let unsaid = || if engine.written("msg").is_some() { Value::Null } else { "Hello world!".into() };
+            return Ok(Controlled::Done(Outcome::ok().with("msg", self.msg.clone().unwrap_or_else(unsaid))));
         };
         let (expression, value) = evaluate(given, engine)?;
         let outcome = Outcome::ok();

@@ -7,12 +7,17 @@ use super::local::Project;
 
 /// Answers what both said.
 fn runs_as_ansibles(name: &str) -> Option<String> {
+    runs_with(name, &[], 0, 50)
+}
+
+/// With a code, and more files than so many.
+fn runs_with(name: &str, words: &[&str], code: i32, files: usize) -> Option<String> {
     let project = Project::new(&[])?;
     project.add(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/everyday").join(name));
-    let (theirs, mut ours, said) = project.both(&["site.yml"], &[]);
+    let (theirs, mut ours, said) = project.both(&[&["site.yml"], words].concat(), &[]);
     // Handlers and other hosts' results come in another order: hosts do not wait for each other.
-    assert_eq!(theirs.code, 0, "{said}");
-    assert!(theirs.files.len() > 50, "{:?}", theirs.files);
+    assert_eq!(theirs.code, code, "{said}");
+    assert!(theirs.files.len() > files, "{:?}", theirs.files);
     for (path, text) in &theirs.files {
         assert_eq!(ours.files.remove(path).as_ref(), Some(text), "{path}\n{said}");
     }
@@ -41,4 +46,12 @@ fn a_page_of_the_language_runs_as_ansibles() {
 #[test]
 fn plays_over_groups_run_as_ansibles() {
     _ = runs_as_ansibles("plays");
+}
+
+/// Blocks in blocks that fail, handlers that fail, who is left of a play, names of hosts without an address.
+#[test]
+fn failures_end_as_ansibles() {
+    for words in [&[][..], &["-e", "fails=true"]] {
+        _ = runs_with("failures", words, 2, 15);
+    }
 }

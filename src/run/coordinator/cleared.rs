@@ -34,6 +34,7 @@ impl Coordinator {
         waits.lap = u32::MAX;
         let at = std::mem::replace(&mut host.place, waits);
         host.wants = None;
+        host.runs_handlers = false;
         host.failing = Some(Failing { resumes: resumes.cloned(), cleared: None });
         if is_new && let Some(play) = position.play() {
             self.count_failure(name, play, at.batch, &at.position);

@@ -140,6 +140,12 @@ impl Coordinator {
                 }
                 self.answer(name, id, Answer::Done);
             }
+            Question::RunsHandlers => {
+                if let Some(host) = self.hosts.get_mut(name) {
+                    host.runs_handlers = true;
+                }
+                self.answer(name, id, Answer::Done);
+            }
             Question::PlayEnded { play } => {
                 // A host of the same batch that comes later still does what stands before the end.
                 let batch = self.hosts.get(name).map_or(0, |host| host.batch(&Position(vec![play])));
@@ -190,12 +196,14 @@ impl Coordinator {
             | Question::Turn { .. }
             | Question::Failed { .. }
             | Question::Inventory { .. }
+            | Question::Gone { .. }
             | Question::Program { .. }) => {
                 match &waiting {
                     Question::HostVariable { position, .. }
                     | Question::HostVariables { position, .. }
                     | Question::Told { position, .. }
                     | Question::RunOnce { position }
+                    | Question::Gone { position }
                     | Question::Inventory { position: Some(position) }
                     | Question::Turn { position, .. } => {
                         let position = position.clone();

@@ -49,6 +49,8 @@ struct Host {
     down: Option<mpsc::Sender<Down>>,
     place: Place,
     dirty: bool,
+    /// It has failed, and runs its handlers before it goes.
+    runs_handlers: bool,
     /// It has failed, and waits whether it is brought back.
     failing: Option<cleared::Failing>,
     /// In which play it was brought back, and how often.
@@ -99,6 +101,7 @@ impl Host {
             down: None,
             place,
             dirty: false,
+            runs_handlers: false,
             failing: None,
             lap: (0, 0),
             lost: 0,

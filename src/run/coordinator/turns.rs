@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::frames::unknown_host;
 use super::{Coordinator, Host, Pending};
 use crate::agent::frame::{Answer, Down, Question};
-use crate::program::{Layer, Map, Position};
+use crate::program::{Layer, Map, Position, Value};
 use crate::run::host::Patience;
 use crate::run::hostvars::{HostScope, Others};
 use crate::run::order::Place;
@@ -81,6 +81,15 @@ impl Coordinator {
                 self.others_past(&waiting.host, &place).then(|| {
                     let told = self.hosts.get(&waiting.host).and_then(|host| host.told.get(name, &place));
                     Answer::Value(told.cloned())
+                })
+            }
+            Question::Gone { position } => {
+                let place = self.place_of(waiting, position);
+                let has_bad_end = |host: &Host| host.result.as_ref().is_some_and(|result| !result.is_good());
+                let is_gone = |host: &Host| host.runs_handlers || host.failing.is_some() || has_bad_end(host);
+                self.others_past(&waiting.host, &place).then(|| {
+                    let gone = self.hosts.iter().filter(|(_, host)| !host.serves && is_gone(host));
+                    Answer::List(gone.map(|(name, _)| Value::text(Arc::clone(name))).collect())
                 })
             }
             Question::RunOnce { position } => self.run_once(&waiting.host, position),
