@@ -10,7 +10,7 @@ pub static MODULE: Entry = Entry::engine::<Debug>(&["debug", "ansible.builtin.de
 arguments! {
     /// Show a message, or an expression's value. Arguments and results as in `ansible.builtin.debug`.
     pub struct Debug {
-        /// What to show.
+        /// What to show; `Hello world!` where nothing is given.
         msg: Option<Value>,
         /// An expression, most often a variable's name; its value is shown under its own text.
         var: Option<Value> [kind(super::Kind::Text), expression],
