@@ -53,7 +53,7 @@ impl<'run, 'item> EngineHandle<'run, 'item> {
     fn become_(&self) -> Result<Option<Become>> {
         match &self.settings.target {
             Target::User(user) => Ok(Some(user.clone())),
-            Target::Host(_) => self.executor.become_of(self.item, true).map_err(failure),
+            Target::Host(_) => self.executor.become_of(self.item, !self.settings.locally).map_err(failure),
             Target::Login => Ok(None),
         }
     }

@@ -219,6 +219,8 @@ pub struct Settings {
     really: bool,
     pub environment: Vec<(String, String)>,
     pub target: Target,
+    /// The target is the controller, for its host itself (`connection: local`).
+    pub locally: bool,
     timeout: Option<Duration>,
     /// Not waited for: for so long at most.
     background: Option<Duration>,
@@ -303,7 +305,9 @@ impl Executor {
         }
         self.delegate = None;
         let settings = self.settings(item)?;
-        if let Target::Host(host) = &settings.target {
+        if let Target::Host(host) = &settings.target
+            && !settings.locally
+        {
             self.delegate = Some(Arc::clone(host));
         }
         let entry = crate::module::find(&item.task.module)
@@ -348,9 +352,7 @@ impl Executor {
             if attempt.unreachable {
                 run.status = Status::Unreachable;
             }
-            if let Target::Host(host) = &settings.target {
-                run.delegated_to = Some(Arc::clone(host));
-            }
+            run.delegated_to.clone_from(&self.delegate);
             if let Some(cause) = attempt.unknown {
                 run.status = Status::Unknown(cause);
                 run.changed = false;
@@ -487,7 +489,11 @@ impl Executor {
         let mode = self.call_mode(context, at);
         let delegate = self.keyword_text(|keywords| keywords.delegate_to.as_ref(), context, locals, at)?;
         let delegate = delegate.filter(|host| **host != *self.program.host);
-        let become_ = self.become_of(item, delegate.is_some())?;
+        let locally = delegate.is_none() && self.is_done_locally(item)?;
+        let become_ = match self.become_of(item, delegate.is_some())? {
+            None if delegate.is_none() && !locally => self.other_login(item)?,
+            become_ => become_,
+        };
         let timeout = self.keyword_text(|keywords| keywords.timeout.as_ref(), context, locals, at)?;
         let timeout = timeout.map(|text| number("timeout", text)).transpose()?.filter(|seconds| *seconds > 0).map(Duration::from_secs);
         let mut environment = self.environment(item)?;
@@ -509,12 +515,55 @@ impl Executor {
             mode,
             really: mode == CallMode::Plan && (reads || never_check),
             environment,
-            target: match (delegate, become_) {
+            locally,
+            target: match (delegate.or_else(|| locally.then(|| "localhost".into())), become_) {
                 (Some(host), _) => Target::Host(host),
                 (None, Some(user)) => Target::User(user),
                 (None, None) => Target::Login,
             },
         })
+    }
+
+    /// Whether `connection` has it done on the controller although its host is elsewhere.
+    fn is_done_locally(&self, item: &Item<'_>) -> Result<bool> {
+        let (context, locals, at) = (item.context, item.locals, item.at);
+        let given = match self.variable_text("ansible_connection", context, locals, at)? {
+            None => self.keyword_text(|keywords| keywords.connection.as_ref(), context, locals, at)?,
+            given => given,
+        };
+        let Some(given) = given else { return Ok(false) };
+        match given.rsplit('.').next() {
+            Some("local") => Ok(!self.program.is_local),
+            Some("ssh" | "smart" | "paramiko" | "paramiko_ssh") if !self.program.is_local => Ok(false),
+            Some("ssh" | "smart" | "paramiko" | "paramiko_ssh") => {
+                Err(Error::failed(format!("`connection: {given}` is not possible here: all plays of {} are local", self.program.host))
+                    .hint("say `connection: local` at the tasks that are for this machine, and nothing at their play"))
+            }
+            _ => Err(Error::failed(format!("the connection `{given}` is not supported"))
+                .hint("hosts are reached over `ssh`, and this machine with `local`")),
+        }
+    }
+
+    /// `remote_user`, where the host's session is another's: root acts as anybody.
+    fn other_login(&self, item: &Item<'_>) -> Result<Option<Become>> {
+        let (context, locals, at) = (item.context, item.locals, item.at);
+        if self.program.is_local || context.keyword(|keywords| keywords.remote_user.as_ref()).is_none() {
+            return Ok(None);
+        }
+        for name in ["ansible_user", "ansible_ssh_user"] {
+            if self.variable_text(name, context, locals, at)?.is_some() {
+                return Ok(None);
+            }
+        }
+        let wanted = self.keyword_text(|keywords| keywords.remote_user.as_ref(), context, locals, at)?;
+        let login = self.program.login.as_deref();
+        let Some(wanted) = wanted.filter(|wanted| login != Some(&**wanted)) else { return Ok(None) };
+        if login == Some("root") {
+            return Ok(Some(Become { method: "su".into(), user: wanted, flags: None, exe: None }));
+        }
+        let session = login.unwrap_or("another user");
+        Err(Error::failed(format!("`remote_user: {wanted}`: the run's one session on {} is {session}'s", self.program.host))
+            .hint(format!("say `become: true` and `become_user: {wanted}`, or run this play by a command of its own")))
     }
 
     /// How to act as another user: variables beat keywords, keywords beat the command line.
@@ -779,7 +828,7 @@ impl Executor {
             environment: settings.environment.clone(),
             become_: match &settings.target {
                 Target::User(user) => Some(user.clone()),
-                Target::Host(_) => self.become_of(item, true)?,
+                Target::Host(_) => self.become_of(item, !settings.locally)?,
                 Target::Login => None,
             },
             source,

@@ -288,7 +288,9 @@ impl Scope for TaskScope<'_> {
             None if name == "ansible_host" => self.address().map(|address| Some(Arc::new(Tree::Literal(address)))),
             None if name == "ansible_connection" => {
                 let keyword = self.context.keyword(|keywords| keywords.connection.as_ref()).cloned();
-                Ok(Some(Arc::new(keyword.unwrap_or_else(|| Tree::Literal("ssh".into())))))
+                Ok(Some(Arc::new(
+                    keyword.unwrap_or_else(|| Tree::Literal(if self.executor.program.is_local { "local" } else { "ssh" }.into())),
+                )))
             }
             None => match &self.executor.state.opaque {
                 Some(cause) => Err(Error::unknown(Arc::clone(cause))),

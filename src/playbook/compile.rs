@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::connection::{HostScope, PlayWide};
+use super::connection::{ConnectionKind, HostScope, PlayWide};
 use super::early;
 use super::loader::{Loader, Uses};
 use super::play::{LoadedPlay, Order};
@@ -210,14 +210,14 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         layers.insert(host, of_host);
     }
     for host in layers.keys() {
-        let wide = compiled
-            .plays
-            .iter()
-            .filter(|play| play.matched.contains(host))
-            .map(|play| PlayWide::of(&play.play.keywords))
-            .fold(PlayWide::default(), PlayWide::or);
         let scope = HostScope::new(context.inventory, &layers, &context.extra, Arc::clone(host));
+        let its = compiled.plays.iter().zip(&loaded).filter(|(play, _)| play.matched.contains(host));
+        let wide = PlayWide::of(&loader, &scope, its.map(|(_, play)| play), options);
         let connection = super::connection::connection(&mut loader, &scope, &wide, options, settings);
+        if let Some(program) = compiled.programs.get_mut(host) {
+            program.is_local = connection.kind == ConnectionKind::Local;
+            program.login = connection.user.as_deref().map(Arc::from);
+        }
         compiled.connections.insert(Arc::clone(host), connection);
     }
     for host in layers.into_keys() {

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::compile::Options;
+use super::early;
 use super::free_form;
 use super::loader::Loader;
-use super::play::text_of;
+use super::play::LoadedPlay;
 use crate::module::arguments::{boolean, text};
 use crate::program::{Layer, Map, Span, Text, Tree, Value};
 use crate::project::{Inventory, Settings};
@@ -152,31 +153,45 @@ impl Scope for HostScope<'_> {
     }
 }
 
-/// The play's keywords that say how its hosts are reached, where they are literal.
+/// What plays' keywords say of how a host is reached: one session serves all of them.
 #[derive(Clone, Debug, Default)]
 pub struct PlayWide {
     pub remote_user: Option<String>,
     pub port: Option<u16>,
+    /// `local` only where all plays say so: among others a local play's tasks are done beside the session.
     pub connection: Option<String>,
 }
 
 impl PlayWide {
-    pub fn of(keywords: &crate::program::Keywords) -> Self {
-        Self {
-            remote_user: text_of(keywords.remote_user.as_ref()).map(str::to_owned),
-            port: keywords.port.as_ref().and_then(Tree::literal).and_then(|value| text(value).ok()).and_then(|text| text.parse().ok()),
-            connection: text_of(keywords.connection.as_ref()).map(str::to_owned),
+    /// Of a host's plays. Where they name several users it is `root`, who can act as any, or the first.
+    pub fn of<'p>(loader: &Loader, scope: &HostScope<'_>, plays: impl Iterator<Item = &'p LoadedPlay>, options: &Options) -> Self {
+        let mut wide = Self::default();
+        let mut connections = Vec::new();
+        for play in plays {
+            let said = |tree: Option<&Tree>| {
+                let tree = tree?;
+                let value = Jinja::new(scope).evaluate(tree).or_else(|_| early::evaluate(loader, tree, &play.known, &play.playbook_dir));
+                text(&value.ok()?).ok().filter(|text| !text.is_empty())
+            };
+            let keywords = &play.play.keywords;
+            let variable = keywords.vars.get("ansible_connection").map(|variable| &*variable.value);
+            if let Some(user) = said(keywords.remote_user.as_ref())
+                && (wide.remote_user.is_none() || user == "root")
+            {
+                wide.remote_user = Some(user);
+            }
+            wide.port = wide.port.or_else(|| said(keywords.port.as_ref())?.parse().ok());
+            connections.push(said(variable.or(keywords.connection.as_ref())).or_else(|| options.connection.clone()));
         }
-    }
-
-    /// The first that says something wins: one session a host serves all plays.
-    #[must_use]
-    pub fn or(self, later: Self) -> Self {
-        Self {
-            remote_user: self.remote_user.or(later.remote_user),
-            port: self.port.or(later.port),
-            connection: self.connection.or(later.connection),
-        }
+        let is_local = |word: &Option<String>| word.as_deref().is_some_and(|word| word.rsplit('.').next() == Some("local"));
+        let is_elsewhere = connections.iter().any(|word| !is_local(word));
+        wide.connection = if is_elsewhere {
+            connections.into_iter().flatten().find(|word| !is_local(&Some(word.clone())))
+        } else {
+            connections.pop().flatten()
+        };
+        wide.connection = wide.connection.or_else(|| is_elsewhere.then(|| "ssh".to_owned()));
+        wide
     }
 }
 

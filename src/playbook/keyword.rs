@@ -207,7 +207,10 @@ pub fn documentation() -> String {
          `meta`: every action of ansible-core. `refresh_inventory` reads the inventory's sources again, scripts too; as there, a file of\n\
          variables that was read stays as it was. A plan cannot know what a source will say once steps before it have changed something:\n\
          it shows the task as unknown. `clear_host_errors` tries a host that could not be reached once more; one whose link was lost in\n\
-         the middle of a play comes back in the plays after it.\n",
+         the middle of a play comes back in the plays after it.\n\n\
+         `connection: local` (`ansible_connection` among the variables too) has a play's or a task's work done on the controller. `remote_user`:\n\
+         a run has one session a host. It is `root`'s if any of the host's plays names `root`, else the first one's that is named; as root\n\
+         it acts as whom a play or a task names, and else a task that names another fails in the plan. `ansible_user` beats both, as there.\n",
     );
     page
 }

@@ -40,6 +40,10 @@ pub struct Program {
     pub files: BTreeMap<Arc<str>, File>,
     /// Variables of this host that other hosts' programs read through `hostvars`.
     pub published: Published,
+    /// Its session is on the controller.
+    pub is_local: bool,
+    /// As whom it is logged in, if something says so.
+    pub login: Option<Arc<str>>,
     /// Variables that other hosts may set for this one (`delegate_facts`): who reads one asks the controller.
     pub told: BTreeSet<Arc<str>>,
 }

@@ -1,6 +1,7 @@
 //! The engine on real nodes: what gate A of the first milestone asks to be seen.
 
 mod accounts;
+mod connection;
 mod fetch;
 mod flags;
 mod jobs;
