@@ -2,8 +2,6 @@
 //!
 //! Peers' clients are known by their keys: `model_name` and `input_url` (team 14), `data` (team 6), `url` (team 9, and our own).
 
-use std::borrow::Cow;
-
 use axum::http::StatusCode;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -116,10 +114,10 @@ const SEND: &str = "send {\"url\": \"…\"} or {\"urls\": [\"…\"]}";
 
 /// The URLs of a body: 1 to `LARGEST_BATCH`, none blank, none longer than `LONGEST_URL` bytes.
 pub fn asked(format: Format, body: &[u8]) -> Result<Asked, Refusal> {
-    let text = std::str::from_utf8(body).map_err(|error| not_utf8(error.valid_up_to()))?;
+    let text = utf8(body)?;
     let asked = match format {
         Format::Json => json(text)?,
-        Format::Form => Asked { urls: form(text)?, shape: Shape::Own },
+        Format::Form => Asked { urls: urls(text)?, shape: Shape::Own },
     };
     if asked.urls.is_empty() {
         return Err(Refusal::shape(format!("there is no URL; {SEND}")));
@@ -135,7 +133,7 @@ pub fn asked(format: Format, body: &[u8]) -> Result<Asked, Refusal> {
 
 /// The body of `POST /add`: a URL, the label that was shown (0 or 1, or its name), whether that was right (0 or 1, yes or no).
 pub fn told(body: &[u8]) -> Result<Told, Refusal> {
-    let text = std::str::from_utf8(body).map_err(|error| not_utf8(error.valid_up_to()))?;
+    let text = utf8(body)?;
     let Addition { url, label, feedback } = serde_json::from_str(text).map_err(|error| of_json(&error, "send url, label and feedback"))?;
     within(0, &url)?;
     let verdict = one_of(&label, ["legitimate", "phishing"]).ok_or_else(|| Refusal::shape("`label` is 0, 1, legitimate or phishing"))?;
@@ -171,8 +169,17 @@ fn too_large(message: String) -> Refusal {
 fn of_json(error: &serde_json::Error, hint: &str) -> Refusal {
     match error.classify() {
         serde_json::error::Category::Data => Refusal::shape(format!("{error}; {hint}")),
-        _ => Refusal::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string()),
+        _ => malformed_json(error),
     }
+}
+
+pub(crate) fn malformed_json(error: &serde_json::Error) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string())
+}
+
+/// A body as text: before a form is decoded, so that what is no text is refused and not replaced.
+pub(crate) fn utf8(body: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(body).map_err(|error| not_utf8(error.valid_up_to()))
 }
 
 fn not_utf8(place: usize) -> Refusal {
@@ -192,16 +199,15 @@ fn json(text: &str) -> Result<Asked, Refusal> {
     Ok(Asked { urls, shape })
 }
 
-fn form(text: &str) -> Result<Vec<String>, Refusal> {
+/// The URLs of a form that has nothing else.
+fn urls(text: &str) -> Result<Vec<String>, Refusal> {
     let mut urls = Vec::new();
-    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        match decode(name)?.as_ref() {
-            "url" => urls.push(decode(value)?.into_owned()),
-            other => {
-                return Err(Refusal::shape(format!("unknown field `{other}`; the form has `url`")));
-            }
+    for field in form(text) {
+        let (name, value) = field?;
+        if name != "url" {
+            return Err(Refusal::shape(format!("unknown field `{name}`; the form has `url`")));
         }
+        urls.push(value);
     }
     if urls.is_empty() {
         return Err(Refusal::shape("the form has no `url`"));
@@ -209,10 +215,18 @@ fn form(text: &str) -> Result<Vec<String>, Refusal> {
     Ok(urls)
 }
 
-fn decode(text: &str) -> Result<Cow<'static, str>, Refusal> {
+/// The name and value of each field of a form, decoded.
+pub(crate) fn form(text: &str) -> impl Iterator<Item = Result<(String, String), Refusal>> {
+    text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(name)?, decode(value)?))
+    })
+}
+
+fn decode(text: &str) -> Result<String, Refusal> {
     let spaced = text.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8().map_err(|error| not_utf8(error.valid_up_to()))?;
-    Ok(Cow::Owned(decoded.into_owned()))
+    Ok(decoded.into_owned())
 }
 
 #[cfg(test)]

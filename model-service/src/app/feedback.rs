@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use tracing::{info, warn};
 
 use super::App;
-use super::body::Fields;
+use super::fields::Fields;
 use super::metrics::Metrics;
 use crate::journal::{self, Feedback, Record, Refused};
 use crate::request::{LONGEST_URL, Refusal};

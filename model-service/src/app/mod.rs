@@ -10,6 +10,7 @@ pub mod command;
 mod counts;
 mod experiment;
 mod feedback;
+pub mod fields;
 mod forward;
 mod judge;
 mod metrics;

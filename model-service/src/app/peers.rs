@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use super::body::{Fields, form, format};
+use super::body::format;
+use super::fields::{self, Fields};
 use super::judge::Judged;
 use super::{App, api, feedback, forward};
 use crate::request::{Format, LARGEST_BODY};
@@ -25,9 +26,10 @@ pub(super) async fn predict(State(app): State<Arc<App>>, request: Request) -> Re
         Ok(body) => body,
         Err(refusal) => return refused(&refusal),
     };
-    match form(&body).map(|mut fields| fields.remove("input_text")) {
+    match fields::read(Format::Form, &body).map(|mut fields| fields.remove("input_text")) {
         Ok(Some(text)) => answered(&app, Some(text), |judged| json!({"prediction": judged.probability.to_string()})).await,
-        _ => forward::as_is(State(app), Request::from_parts(head, Body::from(body.bytes))).await,
+        Err(refusal) => refused(&refusal),
+        Ok(None) => forward::as_is(State(app), Request::from_parts(head, Body::from(body.bytes))).await,
     }
 }
 

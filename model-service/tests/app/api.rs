@@ -134,7 +134,21 @@ fn what_cannot_be_answered_is_a_clear_4xx() {
     ] {
         assert_eq!(app.post("/api/feedback", &wrong).code(), refused(422, "invalid_request"), "{wrong}");
     }
-    assert_eq!(app.form("/", b"url=%ff").status, 400);
+    for byte in [&b"\xff"[..], b"%ff"] {
+        for (path, field) in [
+            ("/", "url"),
+            ("/api/predict", "url"),
+            ("/api/feedback", "feedback=yes&url"),
+            ("/predict", "input_text"),
+            ("/check/", "test_url"),
+            ("/submit_input", "input"),
+            ("/feedback", "feedback=no&url"),
+        ] {
+            let answer = app.form(path, &[field.as_bytes(), b"=http://a/", byte].concat());
+            assert_eq!(answer.status, 400, "{path} {}", answer.body);
+            assert!(path == "/" || answer.code().1 == "invalid_utf8", "{path} {}", answer.body);
+        }
+    }
     // A form of another site's page.
     for path in ["/", "/api/feedback"] {
         let headers = ["content-type: application/x-www-form-urlencoded", "sec-fetch-site: cross-site"];

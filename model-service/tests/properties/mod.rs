@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use model_service::app::fields;
 use model_service::preprocessing::{OTHER, PAD, POSITIONS, VOCABULARY, hidden, ids, without_scheme};
 use model_service::request::{Format, LARGEST_BATCH, LONGEST_URL, Shape, asked, told};
 
@@ -64,10 +65,21 @@ fn bytes(numbers: &mut Numbers) -> Vec<u8> {
 /// How many of a body's two readings are URLs; the rest are refusals.
 fn readings(body: &[u8]) -> usize {
     let shown = String::from_utf8_lossy(body);
-    let found = [Format::Json, Format::Form].map(|format| asked(format, body));
-    for found in &found {
+    let formats = [Format::Json, Format::Form];
+    let found = formats.map(|format| asked(format, body));
+    for (format, found) in formats.into_iter().zip(&found) {
+        let fields = fields::read(format, body);
+        if let Err(refusal) = &fields {
+            assert!(refusal.status.is_client_error() && !refusal.message.is_empty(), "{shown}");
+        }
+        if std::str::from_utf8(body).is_err() {
+            assert!(fields.as_ref().is_err_and(|refusal| refusal.code == "invalid_utf8"), "{shown}");
+        }
         match found {
             Ok(asked) => {
+                if asked.shape == Shape::Single || format == Format::Form {
+                    assert_eq!(fields.unwrap().get("url"), asked.urls.last(), "{shown}: the app reads the same URL");
+                }
                 assert!((1..=LARGEST_BATCH).contains(&asked.urls.len()), "{shown}");
                 assert!(asked.urls.iter().all(|url| !url.trim().is_empty() && url.len() <= LONGEST_URL), "{shown}");
                 assert!(asked.urls.len() == 1 || !matches!(asked.shape, Shape::Single | Shape::Named), "{shown}");
@@ -135,9 +147,11 @@ fn any_url_can_be_sent_and_is_read_back() {
             continue;
         }
         let json = serde_json::json!({ "url": url }).to_string();
-        assert_eq!(asked(Format::Json, json.as_bytes()).unwrap().urls, std::slice::from_ref(&url));
         let form = format!("url={}", percent_encoding::utf8_percent_encode(&url, percent_encoding::NON_ALPHANUMERIC));
-        assert_eq!(asked(Format::Form, form.as_bytes()).unwrap().urls, [url]);
+        for (format, body) in [(Format::Json, &json), (Format::Form, &form)] {
+            assert_eq!(asked(format, body.as_bytes()).unwrap().urls, std::slice::from_ref(&url));
+            assert_eq!(fields::read(format, body.as_bytes()).unwrap(), [("url".to_owned(), url.clone())].into());
+        }
     }
 }
 
