@@ -94,10 +94,28 @@ fn metrics_of_the_training_speak_of_the_shipped_files_and_meet_the_bars() {
             assert!(told[name]["spread"].as_f64().is_some_and(|spread| spread >= 0.0), "{split}: {name} has no spread: {told}");
             assert_eq!(told[name]["shipped"], beside["test"][name], "{split}: {name}");
         }
+        is_in_readme(&beside["version"], told);
         splits.push(split);
     }
     splits.sort();
     assert_eq!(splits, ["domain_disjoint", "official"]);
+}
+
+/// README's row of a model has the beginnings of its id and of its training rows' hash, and the means as measured.
+fn is_in_readme(version: &Value, told: &Value) {
+    let figure = |name: &str, kind: &str, digits: usize| {
+        let written = format!("{:.digits$}", told[name][kind].as_f64().unwrap());
+        written.strip_prefix('0').unwrap().to_owned()
+    };
+    let spread = |name: &str| format!("{} ± {}", figure(name, "mean", 4), figure(name, "spread", 4));
+    let [ece, recall] = [("ece", 4), ("recall_at_1_percent_fpr", 3)].map(|(name, digits)| figure(name, "mean", digits));
+    let means = format!("| {} | {} | {ece} | {recall} |", spread("accuracy"), spread("auc"));
+    let row = format!("| {}: ", version.as_str().unwrap());
+    let row = include_str!("../../README.md").lines().find(|line| line.starts_with(&row)).unwrap();
+    for hash in ["shipped_id", "train_rows_sha256"].map(|name| told[name].as_str().unwrap()) {
+        assert!(row.contains(&format!("`{}`", &hash[..12])), "{hash} is not in README.md's `{row}`");
+    }
+    assert!(row.ends_with(&means), "{means} is not in README.md's `{row}`");
 }
 
 #[test]
