@@ -29,6 +29,11 @@ fn both_variants_feedback_is_compared_and_little_of_it_concludes_nothing() {
     let told = both.get("/experiment").value();
     assert_eq!(told["comparison"]["result"], "v2 is called right more often", "{told}");
     assert!((told["comparison"]["difference"].as_f64().unwrap() - 0.3).abs() < 1e-9);
+    // Of 120 of 200 and 180 of 200, by 50 digits of Python's `decimal`: the roots of (p̂ − p)² = z² p (1 − p) / n are each one's limits.
+    for (end, expected) in [("low", 0.218_040_634_639), ("high", 0.377_214_489_188)] {
+        let found = told["comparison"]["interval"][end].as_f64().unwrap();
+        assert!((found - expected).abs() < 1e-9, "{end}: {found}");
+    }
     let page = both.send("GET", "/experiment", &["accept: text/html"], b"").body;
     assert!(page.contains("v2 is called right more often") && page.contains("30.0 points") && page.contains("Newcombe"), "{page}");
 

@@ -11,10 +11,14 @@ fn team_14_posts_a_form_and_reads_a_text() {
     let form = format!("input_text={PHISHING}&model_select=model").replace("?cmd=", "%3Fcmd%3D");
     let prediction = server.form("/predict", form.as_bytes()).json()["prediction"].as_str().unwrap().parse::<f64>().unwrap();
     assert!(prediction > 0.9, "{prediction}");
-    assert_eq!(server.post("/feedback", &json!({"feedback": "yes"})).json(), json!({"status": "success"}));
+    for feedback in ["yes", "no", "no"] {
+        assert_eq!(server.post("/feedback", &json!({"feedback": feedback})).json(), json!({"status": "success"}));
+    }
     let metrics = server.get("/metrics");
     assert_eq!((metrics.status, metrics.header("content-type")), (200, Some("text/plain; version=0.0.4; charset=utf-8")));
-    assert!(metrics.body.contains("feedback_yes_total{version=\"v2\"} 1\n"));
+    for line in ["feedback_yes_total{version=\"v2\"} 1\n", "feedback_no_total{version=\"v2\"} 2\n"] {
+        assert!(metrics.body.contains(line), "{line} is not in\n{}", metrics.body);
+    }
 }
 
 #[test]

@@ -11,17 +11,18 @@ fn feedback_is_kept_as_the_training_reads_it_and_is_no_vote() {
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().to_str().unwrap();
     let server = Server::start(&["--journal", journal]);
-    let answer = server.post("/add", &json!({"url": "http://a.example/", "label": 1, "feedback": 0}));
-    assert_eq!(answer.json(), json!({"msg": "feedback kept"}));
+    for (url, label, feedback) in [("http://a.example/", 1, 0), ("http://b.example/", 0, 1)] {
+        let answer = server.post("/add", &json!({"url": url, "label": label, "feedback": feedback}));
+        assert_eq!(answer.json(), json!({"msg": "feedback kept"}));
+    }
     assert_eq!(server.post("/add", &json!({"url": "a", "label": 7, "feedback": 0})).code(), (422, "invalid_request".to_owned()));
     drop(server);
 
     let exported =
         Command::new(env!("CARGO_BIN_EXE_model-service")).args(["export", "--kind", "feedback", "--journal", journal]).output().unwrap();
     let lines: Vec<Value> = String::from_utf8(exported.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 1);
-    let [url, verdict, feedback] = ["url", "verdict", "feedback"].map(|key| lines[0][key].as_str().unwrap());
-    assert_eq!((url, verdict, feedback), ("http://a.example/", "phishing", "no"));
+    let told: Vec<_> = lines.iter().map(|line| ["url", "verdict", "feedback"].map(|key| line[key].as_str().unwrap())).collect();
+    assert_eq!(told, [["http://a.example/", "phishing", "no"], ["http://b.example/", "legitimate", "yes"]]);
 
     // The experiment compares what was shown, and a restart counts from the journal.
     let text = Server::start(&["--journal", journal]).get("/metrics").body;
