@@ -31,6 +31,7 @@ def _split(split: str, told: dict, bars: dict) -> list[str]:
         spread = "" if value["spread"] is None else f"{value['spread']:.4f}"
         bar = f"{'≤' if key == 'ece' else '≥'} {bars[key]}" if key in bars else ""
         lines.append(f"| {name} | {value['mean']:.4f} | {spread} | {value['shipped']:.4f} | {bar} |")
+    lines += ["", _calibration(summary, shipped), *_counted_otherwise(split, summary, shipped)]
     lines += ["", "Slices of its test rows (shipped file):\n", "| slice | rows | phishing | accuracy | AUC |", "|---|---|---|---|---|"]
     for name, part in shipped["slices"].items():
         lines.append(f"| {name} | {part['rows']:,} | {part['phishing']:.2f} | {_shown(part['accuracy'])} | {_shown(part['auc'])} |")
@@ -46,6 +47,22 @@ def _split(split: str, told: dict, bars: dict) -> list[str]:
               "Drift against the reference in the file (population stability index), on the test rows and on their hosts alone: "
               f"length {drift['length_same']:.3f} and {drift['length_other']:.3f}, score {drift['score_same']:.3f} and {drift['score_other']:.3f}."]
     return [*lines, ""]
+
+
+def _calibration(summary: dict, shipped: dict) -> str:
+    before, after, validation = summary["ece_uncalibrated"]["mean"], summary["ece"]["mean"], shipped["validation"]
+    return (f"Calibration: ECE is {before:.4f} before and {after:.4f} after it, so {'worse' if after > before else 'no worse'} after it, on these rows "
+            f"(mean); on the validation rows {validation['ece_uncalibrated']:.4f} and {validation['ece']:.4f} (shipped file). The temperature, "
+            f"{shipped['training']['temperature']:.3f}, makes the validation rows most likely, and is kept, since no test row has a say.")
+
+
+def _counted_otherwise(split: str, summary: dict, shipped: dict) -> list[str]:
+    """What `data` says of two rows: only the data itself has them, not the sample."""
+    if split != "domain_disjoint" or shipped["training"]["profile"] != "full":
+        return []
+    test, train = summary["test_rows"] + summary["test_rows_left_out"], shipped["train_rows"]
+    return ["", f"Two URLs begin with a quotation mark, in which a parser of URLs finds no host. The host behind `://` counts and is of the test side, so there are "
+            f"{test:,} test and {train:,} training rows here; by such a parser it would be {test - 2:,} and {train + 2:,}."]
 
 
 def _shown(figure: float | None) -> str:
