@@ -1,4 +1,5 @@
-//! More clients than the service can answer: how long who is answered waits, and what the process takes of memory meanwhile.
+//! More clients than the service can answer: how long who is answered waits, and what the process takes of memory meanwhile; fails where
+//! that was over 40 MB.
 //!
 //! `cargo bench -p model-service --profile service --bench flood -- [CLIENTS] [SECONDS] [journal]` (4,000 for 20 s). A closed loop: each
 //! client asks for one URL, waits for its answer, and asks again; at once, or when `Retry-After` of a 503 is over. A request's time counts
@@ -8,6 +9,7 @@
 
 mod server;
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -19,6 +21,9 @@ use self::server::Server;
 /// A client gives up a request after so long, and tells it.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BODY: &str = r#"{"urls":["https://summer-stone30.example/mybank/billing/billing.php?session=f0d4214"]}"#;
+
+/// kB that the process may have had at most.
+const MOST: u64 = 40 * 1024;
 
 /// What clients have seen, in seconds.
 #[derive(Default)]
@@ -33,7 +38,7 @@ struct Answer {
     retry_after: Duration,
 }
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let mut numbers = arguments.iter().filter_map(|argument| argument.parse::<u64>().ok());
     let (clients, seconds) = (numbers.next().unwrap_or(4_000), numbers.next().unwrap_or(20));
@@ -62,7 +67,9 @@ fn main() {
         println!("{name}   {:8} times   p50 {p50:.3} s   p99 {p99:.3} s   longest {longest:.3} s", times.len());
     }
     println!("connections that broke, or were silent for {PATIENCE:?}: {}", seen.broken);
-    println!("resident: {} at the end, {} at most", server.memory("VmRSS"), server.memory("VmHWM"));
+    let [end, most] = ["VmRSS", "VmHWM"].map(|key| server.memory(key));
+    println!("resident: {end} kB at the end, {most} kB at most");
+    if most <= MOST { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn client(address: String, until: Instant) -> Seen {

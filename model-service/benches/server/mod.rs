@@ -35,11 +35,11 @@ impl Server {
         Self { process, address }
     }
 
-    /// A line of its status by proc(5): `VmRSS`, `VmHWM`.
-    pub fn memory(&self, key: &str) -> String {
+    /// A line of its status by proc(5), in kB: `VmRSS`, `VmHWM`.
+    pub fn memory(&self, key: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        line.unwrap().trim().to_owned()
+        line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
     }
 }
 

@@ -166,18 +166,30 @@ fn who_does_not_read_is_cut() {
     assert_eq!(server.json(&asked[asked.len() - batch().len()..]).status, 200);
 }
 
-/// The peak of the whole process, its program's pages included. A debug build's program is larger, so what it has of files is what a
-/// release has at most: 10 MB.
+/// Asks until it is answered: a crowded machine has it refuse for a moment.
+fn judged(server: &Server, body: &[u8]) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let status = server.json(body).status;
+        if status == 200 {
+            return;
+        }
+        assert!(status == 503 && Instant::now() < deadline, "{status}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn memory_stays_within_forty_megabytes_under_load() {
-    let server = Server::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&["--journal", folder.path().to_str().unwrap()]);
     let whole = request(&batch());
     std::thread::scope(|scope| {
         for client in 0..16 {
             let server = &server;
             scope.spawn(move || {
                 for number in 0..250 {
-                    assert_eq!(server.json(format!(r#"{{"url":"http://{client}.example/{number}"}}"#).as_bytes()).status, 200);
+                    judged(server, format!(r#"{{"url":"http://{client}.example/{number}"}}"#).as_bytes());
                 }
             });
         }
@@ -191,11 +203,20 @@ fn memory_stays_within_forty_megabytes_under_load() {
             });
         }
     });
-    assert_eq!(server.json(&batch()).status, 200);
-    let told = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
-    let [peak, of_files] = ["VmHWM:", "RssFile:"].map(|key| {
-        let line = told.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    judged(&server, &batch());
+    server.is_within_forty_megabytes();
+}
+
+/// Of the released program it is 32 MB in all, 21 of them files; glibc's arenas, which a debug build has, keep up to 35 MB. A batch as a
+/// whole had 700.
+#[test]
+fn batches_take_tract_no_more_memory_than_urls_one_by_one() {
+    let server = Server::start(&["--runtime", "tract"]);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| judged(&server, &batch()));
+        }
     });
-    assert!(peak - of_files + 10 <= 40, "{told}");
+    let peak = server.peak_without_files();
+    assert!(peak <= 64, "{peak} MB");
 }

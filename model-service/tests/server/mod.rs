@@ -89,6 +89,23 @@ impl Server {
         self.send("POST", path, &["content-type: application/json"], body.to_string().as_bytes())
     }
 
+    /// MB of the process at its peak, less what it has of files (proc(5)): a debug build's program is larger than the released one.
+    pub fn peak_without_files(&self) -> u64 {
+        let told = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let [peak, of_files] = ["VmHWM:", "RssFile:"].map(|key| {
+            let line = told.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+        });
+        peak - of_files
+    }
+
+    /// With the 10 MB that the released program has of files at most.
+    #[track_caller]
+    pub fn is_within_forty_megabytes(&self) {
+        let peak = self.peak_without_files() + 10;
+        assert!(peak <= 40, "{peak} MB");
+    }
+
     pub fn terminate(&self) {
         let done = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
         assert!(done.success());

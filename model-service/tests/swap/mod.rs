@@ -109,6 +109,8 @@ fn new_model_takes_over_and_is_rolled_back_from_without_a_failed_request() {
     }
     // And forward again.
     assert_eq!(server.admin("POST", "/admin/rollback", &[]).value()["current"]["version"], "v2");
+    // Of two models and the load; a check is a process of its own, as large as a server at its start.
+    server.is_within_forty_megabytes();
 }
 
 #[test]
