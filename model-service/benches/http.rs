@@ -1,9 +1,9 @@
 //! Latency of `POST /predict` under an open loop of 2,000 requests a second, beside a bare axum handler, in turns within one run.
 //!
 //! `cargo bench -p model-service --profile service --bench http`; fails where the ratio of the 99th percentiles is above 1.3. A request's time
-//! counts from when it was due, so a server that falls behind is not spared. What else the machine does strikes for some time: the two take
-//! turns of 100 ms, the percentiles are of all turns of a round together, and told is the median of the rounds' ratios. An open loop has no
-//! beginning: who begins a turn has slept through the other's, and its first 20 ms are not counted. Told is also how much that leaves out.
+//! counts from when it was due, so a server that falls behind is not spared. What else the machine does strikes for some time: a round is a
+//! turn of each, who is first changes, and told is the median of the rounds' ratios. An open loop has no beginning, and who begins a turn
+//! has slept through the other's with caches that it must fill: turns of 5 s make the first 20 ms 0.4 % of the requests, and all are counted.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints a table, and may stop at what cannot be")]
 
@@ -20,12 +20,9 @@ use self::server::Server;
 
 const RATE: u32 = 2_000;
 const CONNECTIONS: u32 = 32;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 15;
 /// Of each server in a round: 10,000 requests.
-const TURNS: usize = 50;
-const TURN: Duration = Duration::from_millis(100);
-/// Before each turn, under the same load.
-const BEGINNING: Duration = Duration::from_millis(20);
+const TURN: Duration = Duration::from_secs(5);
 /// As long as the service's own answer.
 const BARE: &str =
     r#"{"predictions":[{"url":"https://summer-stone30.example/mybank/billing","verdict":"phishing","probability":0.9876543}]}"#;
@@ -44,51 +41,32 @@ fn main() -> ExitCode {
     for server in &servers {
         load(server); // caches were cold
     }
-    let rounds: Vec<[Times; 2]> = (0..ROUNDS).map(|_| round(&servers)).collect();
+    let rounds: Vec<[Vec<f64>; 2]> = (0..ROUNDS).map(|number| round(number, &servers)).collect();
     let busy = std::fs::read_to_string("/proc/loadavg").unwrap();
-    println!("{RATE} requests/s, {ROUNDS} rounds of {TURNS} turns of {TURN:?} each, µs from when a request was due; load {}", busy.trim());
+    println!("{RATE} requests/s, {ROUNDS} rounds of {TURN:?} each, µs from when a request was due; load {}", busy.trim());
     let mut told = f64::INFINITY;
-    let rows: [(&str, f64, fn(&Times) -> &Vec<f64>); 4] = [
-        ("p99 with beginnings", 0.99, |times| &times.all),
-        ("p50", 0.5, |times| &times.counted),
-        ("p90", 0.9, |times| &times.counted),
-        ("p99", 0.99, |times| &times.counted),
-    ];
-    for (name, q, times) in rows {
-        let of = |round: &Times| times(round)[((times(round).len() - 1) as f64 * q) as usize] * 1e6;
+    for (name, q) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)] {
+        let of = |times: &Vec<f64>| times[((times.len() - 1) as f64 * q) as usize] * 1e6;
         let pairs: Vec<[f64; 2]> = rounds.iter().map(|round| round.each_ref().map(of)).collect();
         let [service, bare] = [0, 1].map(|one| sorted(pairs.iter().map(|pair| pair[one]))[ROUNDS / 2]);
         let ratios = sorted(pairs.iter().map(|[service, bare]| service / bare));
         let [least, ratio, most] = [ratios[0], ratios[ROUNDS / 2], ratios[ROUNDS - 1]];
         told = ratio;
-        println!("{name:>19}   service {service:8.0}   bare {bare:8.0}   ratio {ratio:.2} ({least:.2}, {most:.2})");
+        println!("{name:>5}   service {service:8.0}   bare {bare:8.0}   ratio {ratio:.2} ({least:.2}, {most:.2})");
     }
     let [service, bare] = servers.each_ref().map(Loaded::processor);
     println!("processor time a request, µs of user and system: service {service:.0?}, bare {bare:.0?}");
-    println!("resident: service {}, bare {}", servers[0].server.memory("VmRSS"), servers[1].server.memory("VmRSS"));
+    println!("resident: service {} kB, bare {} kB", servers[0].server.memory("VmRSS"), servers[1].server.memory("VmRSS"));
     if told <= MOST { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Seconds of the requests of a round, sorted.
-struct Times {
-    all: Vec<f64>,
-    /// Without each turn's beginning.
-    counted: Vec<f64>,
-}
-
-/// Of each server.
-fn round(servers: &[Loaded; 2]) -> [Times; 2] {
+/// Seconds of the requests of each server, sorted.
+fn round(number: usize, servers: &[Loaded; 2]) -> [Vec<f64>; 2] {
     let mut taken = [Vec::new(), Vec::new()];
-    for turn in 0..TURNS {
-        // Who is first changes too.
-        for one in [turn % 2, 1 - turn % 2] {
-            taken[one].extend(load(&servers[one]));
-        }
+    for one in [number % 2, 1 - number % 2] {
+        taken[one] = sorted(load(&servers[one]).into_iter());
     }
-    taken.map(|taken| Times {
-        all: sorted(taken.iter().map(|(_, seconds)| *seconds)),
-        counted: sorted(taken.iter().filter(|(due, _)| *due >= BEGINNING).map(|(_, seconds)| *seconds)),
-    })
+    taken
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -132,13 +110,13 @@ impl Loaded {
         let told = std::fs::read_to_string(format!("/proc/{}/stat", self.server.process.id())).unwrap();
         // proc_pid_stat(5): fields 14 and 15, of which the second ends the only one with spaces, in ticks of 10 ms.
         let fields: Vec<&str> = told.rsplit_once(") ").unwrap().1.split(' ').collect();
-        let requests = (1 + ROUNDS * TURNS) as f64 * f64::from(RATE) * (BEGINNING + TURN).as_secs_f64();
+        let requests = (1 + ROUNDS) as f64 * f64::from(RATE) * TURN.as_secs_f64();
         [11, 12].map(|field| fields[field].parse::<f64>().unwrap() * 1e4 / requests)
     }
 }
 
-/// When in its turn each request was due, and the seconds it took from then.
-fn load(server: &Loaded) -> Vec<(Duration, f64)> {
+/// The seconds that each request of a turn took from when it was due.
+fn load(server: &Loaded) -> Vec<f64> {
     let start = Instant::now() + Duration::from_millis(20);
     std::thread::scope(|scope| {
         let workers: Vec<_> =
@@ -147,7 +125,7 @@ fn load(server: &Loaded) -> Vec<(Duration, f64)> {
     })
 }
 
-fn connection(mut stream: &TcpStream, start: Instant, worker: u32) -> Vec<(Duration, f64)> {
+fn connection(mut stream: &TcpStream, start: Instant, worker: u32) -> Vec<f64> {
     let mut reader = BufReader::new(stream);
     let body = r#"{"urls":["https://summer-stone30.example/mybank/billing/billing.php?session=f0d4214"]}"#;
     let request =
@@ -156,7 +134,7 @@ fn connection(mut stream: &TcpStream, start: Instant, worker: u32) -> Vec<(Durat
     let period = Duration::from_secs(1) / RATE;
     for number in (worker..).step_by(CONNECTIONS as usize) {
         let in_turn = period * number;
-        if in_turn >= BEGINNING + TURN {
+        if in_turn >= TURN {
             return times;
         }
         let due = start + in_turn;
@@ -175,7 +153,7 @@ fn connection(mut stream: &TcpStream, start: Instant, worker: u32) -> Vec<(Durat
             assert!(!line.starts_with("HTTP/1.1") || line.starts_with("HTTP/1.1 200"), "{line}");
         }
         reader.read_exact(&mut vec![0; length]).unwrap();
-        times.push((in_turn, due.elapsed().as_secs_f64()));
+        times.push(due.elapsed().as_secs_f64());
     }
     times
 }
