@@ -286,12 +286,21 @@ impl Bundled {
     }
 
     pub fn page(&self) -> String {
-        format!("http://{}/", self.address("2"))
+        self.page_at("2")
+    }
+
+    pub fn page_at(&self, last: &str) -> String {
+        format!("http://{}/", self.address(last))
     }
 
     #[track_caller]
     pub fn answers(&self) {
-        let url = format!("{}predict", self.page());
+        self.answers_at("2");
+    }
+
+    #[track_caller]
+    pub fn answers_at(&self, last: &str) {
+        let url = format!("{}predict", self.page_at(last));
         let answer = curl(&["--json", r#"{"url":"http://192.0.2.7/paypal/webscr/login.php"}"#, &url]);
         assert_eq!(answer["predictions"][0]["verdict"], "phishing", "{answer}");
     }

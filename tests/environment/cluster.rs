@@ -128,6 +128,7 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     assert_eq!(bundled.on("worker-2", "ctr -n k8s.io images list -q | grep ^provision.local/.*@"), by_digest);
 
     release::installs_do_not_meet(&bundled);
+    release::limits_are_the_values_own(&bundled);
     release::a_model_follows_its_config_map(&bundled);
     release::the_experiment_counts_every_pod(&bundled);
     release::up_leaves_the_autoscaler_s_number_alone(&bundled);

@@ -1,9 +1,11 @@
 //! What the bundled release declares, seen to act: journals outlive pods and nodes, pods need no right, installs do not meet.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use provision::vm::process::wait_until;
@@ -19,6 +21,15 @@ fn answer(url: &str, body: &Value) -> Option<Value> {
     let output = Command::new("curl").args(["--silent", "--fail", "--max-time", "10", "--json", &body.to_string(), url]).output();
     let output = output.expect("curl runs");
     output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
+}
+
+/// Ends who asks, also where the test ends in between.
+struct Ends<'flag>(&'flag AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 pub const PARTS: [&str; 2] = ["app", "model-service"];
@@ -57,7 +68,30 @@ pub fn what_was_acknowledged_outlives_pods_and_a_restart_of_their_node(bundled: 
         let asked = asked(number).filter(|(_, vote)| vote.is_some());
         asked.unwrap_or_else(|| panic!("no answer to the URL and the vote number {number}"))
     };
-    let ended = AtomicBool::new(false);
+    // Each number and what was acknowledged of it, while something is done to the pods: at least one vote before and one after it.
+    let asked_while = |from: usize, done: &dyn Fn()| {
+        let (ended, votes) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let numbers = (from..).take_while(|_| !ended.load(Ordering::Relaxed));
+                let heard = |one: &Option<(String, Option<String>)>| {
+                    votes.fetch_add(usize::from(matches!(one, Some((_, Some(_))))), Ordering::Relaxed)
+                };
+                numbers.map(|number| (number, asked(number))).inspect(|(_, one)| _ = heard(one)).collect::<Vec<_>>()
+            });
+            let end = Ends(&ended);
+            let one_more = || {
+                let before = votes.load(Ordering::Relaxed);
+                let more = || votes.load(Ordering::Relaxed) > before;
+                assert!(wait_until(Duration::from_secs(60), Duration::from_millis(20), more), "no vote after {before} was acknowledged");
+            };
+            one_more();
+            done();
+            one_more();
+            drop(end);
+            asking.join().expect("who asks")
+        })
+    };
     let all_kept = |(judged, voted): &(BTreeSet<String>, BTreeSet<String>)| {
         for (part, key, wanted) in [("model-service", "url", judged), ("app", "id", voted)] {
             let kept = kept(bundled, part, key);
@@ -79,53 +113,49 @@ pub fn what_was_acknowledged_outlives_pods_and_a_restart_of_their_node(bundled: 
     }
     all_kept(&acknowledged);
     // A pod that is asked to end answers until nobody is sent to it any more.
-    let meanwhile = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| {
-            (200..100_000).take_while(|_| !ended.load(Ordering::Relaxed)).map(|number| (number, asked(number))).collect::<Vec<_>>()
-        });
+    let meanwhile = asked_while(200, &|| {
         for part in PARTS {
             bundled.kubectl(&["delete", "pod", &format!("phishing-{part}-0"), "--namespace", "phishing", "--timeout", "60s"]);
         }
-        let is_ready = ready();
-        ended.store(true, Ordering::Relaxed);
-        assert!(is_ready);
-        asking.join().expect("who asks")
+        assert!(ready());
     });
     eprintln!("{} answers while one pod of each part ended and came back", meanwhile.len());
+    assert!(meanwhile.len() > 10, "{}", meanwhile.len());
     for (number, one) in meanwhile {
         let one = one.filter(|(_, vote)| vote.is_some());
         acknowledged = note(one.unwrap_or_else(|| panic!("no answer to the URL and the vote number {number} while a pod ended")));
     }
     all_kept(&acknowledged);
-    ended.store(false, Ordering::Relaxed);
-    // Killed, not asked to end, while people go on voting.
-    let meanwhile = std::thread::scope(|scope| {
-        let voting = scope
-            .spawn(|| (100..200).map_while(|number| (!ended.load(Ordering::Relaxed)).then(|| asked(number))).flatten().collect::<Vec<_>>());
-        bundled.kubectl(&["delete", "pods", "--all", "--namespace", "phishing", "--grace-period", "0", "--force", "--timeout", "60s"]);
-        assert!(ready());
-        ended.store(true, Ordering::Relaxed);
-        voting.join().expect("a voter")
-    });
-    eprintln!("{} of the answers came while pods were killed", meanwhile.len());
-    for one in meanwhile {
-        acknowledged = note(one);
-    }
-    all_kept(&acknowledged);
-
     for number in 9..=16 {
         acknowledged = note(ask(number));
     }
-    disturbances::restart(bundled, "worker-1");
-    let is_back = || {
-        let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
-        bundled.command(&["ssh", "worker-1", "--", "systemctl is-system-running"]).output().is_ok_and(|output| output.status.success())
-            && bundled.kubectl(&["get", "node", "worker-1", "--output", ready]) == "True"
+
+    // Killed, not asked to end; then without the node that some of them run on.
+    let killed = || {
+        bundled.kubectl(&["delete", "pods", "--all", "--namespace", "phishing", "--grace-period", "0", "--force", "--timeout", "60s"]);
+        assert!(ready());
     };
-    assert!(wait_until(Duration::from_secs(120), Duration::from_millis(500), is_back), "worker-1 is back");
-    let serves = || ready() && kept_answers(bundled);
-    assert!(wait_until(Duration::from_secs(120), Duration::from_secs(1), serves), "its pods are back");
-    all_kept(&acknowledged);
+    let restarted = || {
+        disturbances::restart(bundled, "worker-1");
+        let is_back = || {
+            let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
+            let state = bundled.command(&["ssh", "worker-1", "--", "systemctl is-system-running"]).output();
+            state.is_ok_and(|output| output.status.success()) && bundled.kubectl(&["get", "node", "worker-1", "--output", ready]) == "True"
+        };
+        assert!(wait_until(Duration::from_secs(120), Duration::from_millis(500), is_back), "worker-1 is back");
+        let serves = || ready() && kept_answers(bundled);
+        assert!(wait_until(Duration::from_secs(120), Duration::from_secs(1), serves), "its pods are back");
+    };
+    for (from, what, done) in [(100_000, "pods were killed", &killed as &dyn Fn()), (200_000, "their node restarted", &restarted)] {
+        let meanwhile = asked_while(from, done);
+        eprintln!("{} were asked while {what}", meanwhile.len());
+        // What got no answer may be there or not.
+        for (_, one) in meanwhile {
+            acknowledged = one.map_or(acknowledged, &mut note);
+        }
+        all_kept(&acknowledged);
+    }
+    eprintln!("{} URLs and {} votes were acknowledged, and are there", acknowledged.0.len(), acknowledged.1.len());
 }
 
 /// Whether each pod can be asked for its journal.
@@ -183,6 +213,35 @@ pub fn a_model_follows_its_config_map(bundled: &Bundled) {
     assert_eq!(bundled.kubectl(&["get", "pod", pod, "--namespace", "phishing", "--output", restarts]), "0");
 }
 
+/// Its pods would all be on one node, and might be on the control plane's, were it not for the chart's own words on that.
+const SCALED: &str = "service: {externalIPs: [ADDRESS]}
+modelService: {persistence: {enabled: false}, autoscaling: {enabled: true, minReplicas: 2}}
+tolerations: [{key: node-role.kubernetes.io/control-plane, operator: Exists}]
+affinity:
+  nodeAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - {weight: 100, preference: {matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [worker-1]}]}}
+  podAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm: {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app.kubernetes.io/instance: a}}}
+";
+
+/// Limits that a test can reach, and an app that may be slow to start.
+const MODELS: &str = "service: {externalIPs: [ADDRESS]}
+modelService:
+  config: {model: /other-models, queue: 1, bodyTimeoutMs: 300}
+  extraVolumes: [{name: models, configMap: {name: models}}]
+  extraVolumeMounts: [{name: models, mountPath: /other-models}]
+app:
+  config: {bodyTimeoutMs: 300}
+  probes: {startup: {initialDelaySeconds: 10}}
+";
+
+/// Namespace, name, the last of its page's address, pods of its app, and the model that it serves at first, of every install.
+const INSTALLS: [(&str, &str, &str, usize, &str); 3] =
+    [("phishing", "phishing", "2", 2, "v2"), ("phishing", "phishing-app", "3", 1, "v1"), ("elsewhere", "a", "4", 1, "v2")];
+
 /// Two more releases of the chart, one in the same namespace, one in another: each has its own objects, pods and volumes. The model
 /// service of the latter is the autoscaler's from its first install on.
 pub fn declare_installs_beside_it(bundled: &Bundled) {
@@ -191,12 +250,8 @@ pub fn declare_installs_beside_it(bundled: &Bundled) {
         "modelService: {replicaCount: 1, persistence: {enabled: true}, resources: {requests: {cpu: 10m}}}\n\
          app: {replicaCount: 1, config: {variant: v1}, resources: {requests: {cpu: 10m}}}\n",
     );
-    bundled.write("scaled.yaml", "modelService: {persistence: {enabled: false}, autoscaling: {enabled: true, minReplicas: 2}}\n");
-    bundled.write(
-        "models.yaml",
-        "modelService:\n  config: {model: /other-models}\n  extraVolumes: [{name: models, configMap: {name: models}}]\n  \
-         extraVolumeMounts: [{name: models, mountPath: /other-models}]\n",
-    );
+    bundled.write("scaled.yaml", &SCALED.replace("ADDRESS", &bundled.address("4")));
+    bundled.write("models.yaml", &MODELS.replace("ADDRESS", &bundled.address("3")));
     models(bundled, "create", "v1");
     let images = "images: {modelService.image: image/model-service, app.image: image/app}";
     let more = [("phishing-app", "phishing", "beside.yaml, models.yaml"), ("a", "elsewhere", "beside.yaml, scaled.yaml")];
@@ -211,7 +266,7 @@ pub fn declare_installs_beside_it(bundled: &Bundled) {
 }
 
 pub fn installs_do_not_meet(bundled: &Bundled) {
-    for (namespace, release, pods) in [("phishing", "phishing", 2), ("phishing", "phishing-app", 1), ("elsewhere", "a", 1)] {
+    for (namespace, release, _, pods, _) in INSTALLS {
         let service = format!("kubernetes.io/service-name={release}-app");
         let words = ["get", "endpointslices", "--namespace", namespace, "--selector", &service, "--output"];
         let targets = bundled.kubectl(&[&words[..], &["jsonpath={.items[*].endpoints[*].targetRef.name}"]].concat());
@@ -222,7 +277,64 @@ pub fn installs_do_not_meet(bundled: &Bundled) {
     let claims = bundled.kubectl(&["get", "persistentvolumeclaims", "-A", "--output", "jsonpath={.items[*].metadata.name}"]);
     let beside = ["journal-phishing-app-model-service-0", "journal-phishing-app-0", "journal-phishing-app-1"];
     assert!(beside.iter().all(|claim| claims.split_whitespace().any(|there| there == *claim)), "{claims}");
-    bundled.answers();
+
+    // Each app asks the model service of its own install, and no other hears of it.
+    let judged = || INSTALLS.map(|(namespace, release, ..)| predictions(bundled, namespace, release));
+    let mut expected = judged();
+    for (number, (_, release, last, _, model)) in INSTALLS.into_iter().enumerate() {
+        let page = bundled.page_at(last);
+        assert_eq!(curl(&[&format!("{page}version")])["model"]["id"], model_id(model), "{release}");
+        for _ in 0..=number {
+            bundled.answers_at(last);
+        }
+        expected[number] += number + 1;
+        assert_eq!(judged(), expected, "after URLs that {release} was asked");
+    }
+}
+
+/// How many URLs the model service of an install has judged.
+fn predictions(bundled: &Bundled, namespace: &str, release: &str) -> usize {
+    let label = format!("app.kubernetes.io/component=model-service,app.kubernetes.io/instance={release}");
+    let words = ["get", "pods", "--namespace", namespace, "--selector", &label, "--output", "jsonpath={.items[*].metadata.name}"];
+    let pods = bundled.kubectl(&words);
+    let told = pods.split_whitespace().map(|pod| {
+        let metrics = bundled.kubectl(&["get", "--raw", &format!("/api/v1/namespaces/{namespace}/pods/{pod}:8080/proxy/metrics")]);
+        let counts = metrics.lines().filter(|line| line.starts_with("model_service_predictions_total"));
+        let counts = counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok()).collect::<Vec<_>>();
+        assert!(!counts.is_empty(), "{metrics}");
+        counts.iter().sum::<usize>()
+    });
+    told.sum()
+}
+
+/// Of the install beside the first in its namespace, whose limits are low.
+pub fn limits_are_the_values_own(bundled: &Bundled) {
+    // The app reads the one body itself, and passes the other on as it comes.
+    for path in ["/api/predict", "/predict"] {
+        let mut stream = TcpStream::connect((bundled.address("3").as_str(), 80)).expect("the page");
+        stream.set_read_timeout(Some(Duration::from_secs(9))).expect("set"); // by default it would have 10 s
+        let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{{");
+        stream.write_all(head.as_bytes()).expect("sent");
+        let mut status = [0; 13];
+        stream.read_exact(&mut status).unwrap_or_else(|error| panic!("a body that never comes whole, {path}: {error}"));
+        assert_eq!(String::from_utf8_lossy(&status), "HTTP/1.1 408 ", "{path}");
+    }
+    // Who waits for the journal's disk is in the queue; as many at once as the default has room for.
+    let body = json!({"url": "http://192.0.2.7/paypal/webscr/login.php"}).to_string();
+    let page = format!("{}predict?[1-400]", bundled.page_at("3"));
+    let words = ["--silent", "--max-time", "60", "--parallel", "--parallel-max", "100", "--write-out", "%{http_code}\n"];
+    let output = Command::new("curl").args(words).args(["--output", "/dev/null", "--json", &body, &page]).output().expect("curl runs");
+    let statuses = String::from_utf8_lossy(&output.stdout).into_owned();
+    let told: BTreeSet<&str> = statuses.lines().collect();
+    assert_eq!(told, BTreeSet::from(["200", "503"]), "{statuses}");
+
+    // Without a startup probe the first look at whether it is ready is at once, and the next 5 s later.
+    let pod = "--selector=app.kubernetes.io/instance=phishing-app,app.kubernetes.io/component=app";
+    let path = "jsonpath={.items[0].status.containerStatuses[0].state.running.startedAt} \
+                {.items[0].status.conditions[?(@.type==\"Ready\")].lastTransitionTime}";
+    let told = bundled.kubectl(&["get", "pods", "--namespace", "phishing", pod, "--output", path]);
+    let moments: Vec<u64> = told.split(' ').map(super::declared::seconds).collect();
+    assert!(moments[1] - moments[0] >= 9, "it was ready before its startup probe: {told}");
 }
 
 /// Of the release whose model service is the autoscaler's.
@@ -254,6 +366,11 @@ pub fn an_autoscaler_sets_the_number_of_pods(bundled: &Bundled) {
 pub fn up_leaves_the_autoscaler_s_number_alone(bundled: &Bundled) {
     bundled.kubectl(&["scale", "deployment/a-model-service", "--namespace", "elsewhere", "--replicas", "3"]);
     assert!(are_available(bundled, "3"));
+    // One node has a second one, for want of a third worker.
+    let words = ["--selector", "app.kubernetes.io/component=model-service", "--output", "jsonpath={.items[*].spec.nodeName}"];
+    let nodes = bundled.kubectl(&[&["get", "pods", "--namespace", "elsewhere"], &words[..]].concat());
+    let on = |node: &str| nodes.split(' ').filter(|there| *there == node).count();
+    assert!([[1, 2], [2, 1]].contains(&["worker-1", "worker-2"].map(on)), "{nodes}");
     bundled.proves_no_change();
     let story = bundled.up();
     assert!(story.starts_with("No changes: "), "{story}");
