@@ -171,7 +171,8 @@ fn ten_predictions_are_quiet_the_eleventh_fires_and_every_panel_has_data() {
         tried.find(|answer| !refused(answer)).unwrap()
     };
     let sum = "sum(model_service_predictions_total)";
-    // Counters are there before the first prediction: a scrape knows where they began.
+    // Counters are there before the first prediction: a scrape of each knows where they began.
+    prometheus.until("count(up == 1)", "3");
     prometheus.until(sum, "0");
 
     for url in URLS.iter().chain(&URLS) {
