@@ -25,6 +25,9 @@
 //! - Before a task's first action its intent is on the node's disk, after the last one its record ([`agent::journal`]). After a
 //!   run that did not end, "was changed", finished commands' results and owed handlers are given back. A run that changes
 //!   nothing writes nothing.
+//! - A host that cannot be reached has an agent on the controller in its place, which does what needs no machine; where a task needs it, the
+//!   run's state goes up, the host is tried again behind all that came before, and the run goes on there ([`run`]). So it does after a
+//!   restart of the machine.
 //! - Secrets are marked values; they and every text that holds one are masked before anything leaves the agent
 //!   ([`agent::mask`]). A node is sent only what its own program can read.
 //!

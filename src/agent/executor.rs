@@ -92,7 +92,7 @@ pub struct Executor {
     /// Other hosts' order matters.
     pub ordered: bool,
     pub resume: Option<Resume>,
-    /// The restart that the run was suspended for was waited for in vain, so many seconds.
+    /// The machine was waited for in vain, so many seconds, after its restart or before anything else.
     pub given_up: Option<f64>,
     /// The play as it was when the machine restarted: with handlers of roles that it had included.
     pub suspended_play: Option<Arc<Play>>,
@@ -101,8 +101,8 @@ pub struct Executor {
     /// Set where the plan was left: why.
     pub refusal: Option<Arc<str>>,
     pub handling: bool,
-    /// Blocks around the task in hand whose `rescue` would take a failure.
-    pub rescues: u32,
+    /// Tasks of the blocks around the one in hand whose `rescue` would take a failure, the innermost last.
+    pub rescues: Vec<Position>,
     /// What modules' results warned of, each told once.
     pub warned: BTreeSet<String>,
 }
@@ -160,7 +160,7 @@ impl Executor {
             folder_of_task: None,
             delegate: None,
             gone_hosts: Mutex::default(),
-            rescues: 0,
+            rescues: Vec::new(),
         }
     }
 
@@ -199,7 +199,8 @@ impl Executor {
     /// What interrupted actions of former runs need before anything else. A repair that fails is told, and the run goes on: the
     /// action itself will say what is wrong.
     pub fn repair(&mut self) -> Result<(), Flow> {
-        let repairs = self.journal().repairs();
+        // What another machine's journal would tell is not for the one that stands in.
+        let repairs = if self.performers.gone.is_some() { Vec::new() } else { self.journal().repairs() };
         for repair in &repairs {
             self.warn(format!("a former run was interrupted: {}", repair.label));
             if let Some(lock) = &self.lock {
@@ -334,9 +335,9 @@ impl Executor {
         self.state.started |= !play.begins;
         if self.resume.is_none() {
             self.public_roles.clear();
+            self.ran_roles.clear();
         }
         self.handlers = None;
-        self.ran_roles.clear();
         self.lockstep = play.strategy == Strategy::Linear && play.is_ended_by_failures();
         if self.resume.is_none() {
             self.state.vars_files.clear();
@@ -366,11 +367,15 @@ impl Executor {
             if let Err(flow) = self.load_vars_files(play, &context, &at) {
                 return flow;
             }
-            match self.gather_facts(play, &context, &at) {
+        }
+        // The machine may have been reached for this.
+        let facts = root.child(section::FACTS);
+        if self.resume.as_ref().is_none_or(|resume| resume.position == facts) {
+            match self.gather_facts(play, &context, &facts) {
                 Flow::Next => {}
                 other => return other,
             }
-            if let Err(flow) = self.load_vars_files(play, &context, &at) {
+            if let Err(flow) = self.load_vars_files(play, &context, &facts) {
                 return flow;
             }
         }
@@ -471,9 +476,17 @@ impl Executor {
         Flow::Next
     }
 
+    /// At the end of a block whose `rescue` takes the failures of others too: they may still fail in it.
+    fn wait_for_failures(&self, end: &Position) -> Flow {
+        if !self.lockstep || !self.ordered || self.finishing > 0 {
+            return Flow::Next;
+        }
+        self.port.reach(end, self.state.dirty).map_or_else(Flow::Ended, |_| Flow::Next)
+    }
+
     /// Why nothing may run at the position; what is finished after a stop (`always`, forced handlers) may.
     pub fn must_end(&self, position: &Position) -> Option<Ended> {
-        self.port.ended(position).filter(|ended| self.finishing == 0 || !matches!(ended, Ended::Stopped(_)))
+        self.port.ended(position).filter(|ended| self.finishing == 0 || !matches!(ended, Ended::Stopped(_) | Ended::Failed(_)))
     }
 
     /// A step after the one that restarted the machine: from here on nothing is skipped.
@@ -498,17 +511,27 @@ impl Executor {
         let mut flow = Flow::Next;
         let nesting = self.nesting;
         self.nesting = nesting.inside(block.origin);
-        let (rescues, finishes) = (u32::from(!block.rescue.is_empty()), u32::from(!block.always.is_empty()));
+        let (rescues, finishes) = (!block.rescue.is_empty(), u32::from(!block.always.is_empty()));
+        let outer = self.rescues.len();
         if self.resume.is_none() || resumes_in(&parts[0], self) {
-            self.rescues += rescues;
-            self.catches += rescues | finishes;
+            self.rescues.extend(rescues.then(|| parts[0].clone()));
+            self.catches += u32::from(rescues) | finishes;
             flow = self.run_steps(&block.block, &inner, &parts[0]);
-            self.rescues -= rescues;
-            self.catches -= rescues | finishes;
+            if rescues && flow == Flow::Next {
+                flow = self.wait_for_failures(&parts[0].child(block.block.len() as u32));
+            }
+            self.rescues.truncate(outer);
+            self.catches -= u32::from(rescues) | finishes;
+        }
+        // Another host's failure is no result of this one's.
+        let by_other = flow == Flow::Ended(Ended::Failed(parts[0].clone()));
+        if by_other {
+            self.port.rescued();
+            flow = Flow::Failed;
         }
         let failed_here = flow == Flow::Failed;
         if (failed_here && !block.rescue.is_empty()) || resumes_in(&parts[1], self) {
-            if failed_here {
+            if failed_here && !by_other {
                 self.state.recap.failed = self.state.recap.failed.saturating_sub(1);
                 self.state.recap.rescued += 1;
             }
@@ -516,7 +539,7 @@ impl Executor {
             flow = self.run_steps(&block.rescue, &inner, &parts[1]);
             self.catches -= finishes;
         }
-        let stopped = matches!(flow, Flow::Ended(Ended::Stopped(_)));
+        let stopped = matches!(flow, Flow::Ended(Ended::Stopped(_) | Ended::Failed(_)));
         if stopped || matches!(flow, Flow::Next | Flow::Failed) || resumes_in(&parts[2], self) {
             self.finishing += u32::from(stopped);
             let clearings = self.clearings;
@@ -661,7 +684,10 @@ impl Executor {
                 .iter()
                 .filter(|(key, _)| {
                     let key = key.text();
-                    names.iter().any(|name| **name == *key || (&**name == "ansible_facts" && key.starts_with("ansible_")))
+                    let is_of_facts = |name: &str| name == "ansible_facts" && key.starts_with("ansible_");
+                    // Where none is known, none of them is.
+                    let is_unknown = |name: &str| *key == *"ansible_facts" && name.starts_with("ansible_");
+                    names.iter().any(|name| **name == *key || is_of_facts(name) || is_unknown(name))
                 })
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),

@@ -54,6 +54,12 @@ pub enum Down {
         position: Position,
         reason: Arc<str>,
     },
+    /// Another host's failure is one of all (`any_errors_fatal`), and the block around it has a `rescue`: so does who is still in the
+    /// block's tasks, which begin with `within`, at or after the position.
+    Fail {
+        position: Position,
+        within: Position,
+    },
     /// Ctrl-C: end the work in hand now.
     Cancel,
     /// At least each 5 s while the session lives.
@@ -79,10 +85,22 @@ pub struct Start {
     pub grows: bool,
     /// Whether some host's tasks may bring back hosts that failed: then who fails asks whether it is brought back.
     pub clears: bool,
-    /// After a reboot: where the run goes on.
+    /// After a reboot, or once the host is reached: where the run goes on.
     pub resume: Option<Box<Snapshot>>,
+    /// The agent is on the controller, in the place of a host that cannot be reached.
+    pub stands_in: Option<StandsIn>,
     /// The password for `become`, where one was given.
     pub become_password: Option<Value>,
+}
+
+/// In whose place an agent is on the controller: it acts for other hosts, and asks for its own where a task needs it
+/// ([`Snapshot::needed`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StandsIn {
+    /// Why the host cannot be reached.
+    pub reason: Arc<str>,
+    /// The `wait_for_connection` that comes first has been waited for already, so many seconds.
+    pub waited: Option<f64>,
 }
 
 /// Who runs, for the one who comes second.
@@ -220,8 +238,10 @@ pub struct ItemResult {
     pub of_the_run: bool,
     /// In a plan: it was really run (`check_mode: false`, a read).
     pub ran: bool,
-    /// A failure that ends the play for all hosts (`any_errors_fatal`).
+    /// A failure that is one of all hosts (`any_errors_fatal`).
     pub fatal: bool,
+    /// Of such a failure: the tasks of the block whose `rescue` takes it. `None`: it ends the play.
+    pub rescued: Option<Position>,
     /// For a failure: where in the user's file.
     pub span: Option<crate::program::Span>,
 }
@@ -541,9 +561,11 @@ pub struct Planned {
 /// A run's state on a node across its reboot. Never on a disk: the controller holds it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The task that restarts the machine.
+    /// The task that restarts the machine, or needs it.
     pub position: Position,
     pub item: u32,
+    /// The agent stood in for a host that is to be reached now.
+    pub needed: bool,
     /// What the controller needs to bring it back.
     pub reboot: Reboot,
     /// The agent's own state.

@@ -275,7 +275,7 @@ impl Executor {
             }
             return ItemRun { value: Value::Unknown(Arc::clone(cause)), status: Status::Ok, attempts: 1, ..ItemRun::default() };
         }
-        if is_read(item.task) {
+        if is_read(item.task) || &*item.task.module == "setup" {
             return ItemRun::unknown_read(cause);
         }
         if item.task.meta() == Some("clear_host_errors") {
@@ -338,6 +338,12 @@ impl Executor {
                 Ok(attempt) => attempt,
                 Err(Stop::Flow(flow)) => return Ok(Err(flow)),
                 Err(Stop::Error(error)) => return Err(error),
+                Err(Stop::Unreachable(Ended::Gone(reason))) => match self.needs_machine(item, reason, results) {
+                    Ok(attempt) => attempt,
+                    Err(Stop::Flow(flow)) => return Ok(Err(flow)),
+                    Err(Stop::Error(error)) => return Err(error),
+                    Err(Stop::Unreachable(ended)) => Attempt::unreachable(&ended),
+                },
                 Err(Stop::Unreachable(ended)) => Attempt::unreachable(&ended),
             };
             let mut run = ItemRun::of(&attempt.outcome);
@@ -1093,7 +1099,41 @@ impl Executor {
 
     /// Where the run was suspended for this item: when its restart was asked for.
     fn returned(&mut self, item: &Item<'_>) -> Option<f64> {
-        self.resume.take_if(|resume| resume.position == *item.at && resume.item == item.index).map(|resume| resume.since)
+        let is_here = |resume: &mut super::resume::Resume| resume.position == *item.at && resume.item == item.index && !resume.needed;
+        self.resume.take_if(is_here).map(|resume| resume.since)
+    }
+
+    /// The task needs the machine that this agent stands in for. What came before may have made it: it is tried once more, now that all
+    /// that is done, and the run goes on there.
+    fn needs_machine(&mut self, item: &Item<'_>, reason: Arc<str>, results: &[Value]) -> std::result::Result<Attempt, Stop> {
+        let is_here = |resume: &mut super::resume::Resume| resume.position == *item.at && resume.item == item.index;
+        if self.resume.take_if(is_here).is_some() {
+            return Ok(Attempt::unreachable(&Ended::Gone(reason)));
+        }
+        if self.pass == Pass::Plan {
+            if !self.is_anything_dirty(item)? {
+                return Ok(Attempt::unreachable(&Ended::Gone(reason)));
+            }
+            let host = Arc::clone(&self.program.host);
+            if self.warned.insert(reason.to_string()) {
+                self.warn(format!("{host} cannot be reached yet: {reason}"));
+            }
+            let cause: Arc<str> = format!("{host}, which cannot be reached yet").into();
+            if &*item.task.module == "setup" {
+                self.state.unknown_facts = Some(Arc::clone(&cause));
+                self.publish(item.at, &Map::from_iter([("ansible_facts".into(), Value::Unknown(Arc::clone(&cause)))]));
+            }
+            return Err(Stop::Error(Error::unknown(cause)));
+        }
+        if self.keeps_order() {
+            self.port.reach(item.at, self.state.dirty).map_err(|ended| Stop::Flow(Flow::Ended(ended)))?;
+        }
+        let snapshot = super::reboot::needing(self, item, results)?;
+        // From here on the machine keeps its own; what is done is not to be given back to a machine that comes anew.
+        let ended = self.journal().end(super::journal::Ending::Complete { plays: &[] }, &[]);
+        ended.map_err(|error| Error::failed(format!("write the journal: {error}")))?;
+        self.port.send(Up::Suspended(Box::new(snapshot)));
+        Err(Stop::Flow(Flow::Suspended))
     }
 
     /// What a restart gives that was waited for in vain, as in Ansible: a failure, which may be rescued or ignored.
@@ -1162,6 +1202,11 @@ impl Executor {
         Err(Stop::Flow(Flow::Suspended))
     }
 
+    /// Whether the controller came here over SSH, or is to come: this agent stands in for the machine.
+    fn is_reached_for(&self) -> bool {
+        std::env::var_os("SSH_CONNECTION").is_some() || self.performers.gone.is_some()
+    }
+
     /// The controller leaves this machine and comes again (`wait_for_connection`).
     fn reconnect(
         &mut self,
@@ -1173,7 +1218,8 @@ impl Executor {
     ) -> std::result::Result<Attempt, Stop> {
         let since = match self.returned(item) {
             Some(since) => since,
-            None if std::env::var_os("SSH_CONNECTION").is_some() && !matches!(settings.target, Target::Host(_)) => {
+            None if self.given_up.is_some() => super::journal::now() - self.given_up.unwrap_or_default(),
+            None if self.is_reached_for() && !matches!(settings.target, Target::Host(_)) => {
                 let request = super::reboot::Request { test_command: None, timeout, connect_timeout: None, delay, settle: Duration::ZERO };
                 let mut snapshot = super::reboot::snapshot(self, item, &request, results)?;
                 // Whether it restarts meanwhile does not count.

@@ -34,12 +34,21 @@ struct Inbox {
     contents: HashMap<u64, VecDeque<Bytes>>,
     performs: VecDeque<(u64, Perform)>,
     stop: Option<(Position, Arc<str>)>,
+    /// From where, and in which tasks.
+    fail: Option<(Position, Position)>,
     cancelled: bool,
     lost: bool,
     next_id: u64,
     heard: Option<Instant>,
     /// The last position said.
     said: Option<(Position, bool)>,
+}
+
+impl Inbox {
+    fn failed(&self, position: &Position) -> Option<Ended> {
+        let (from, within) = self.fail.as_ref()?;
+        (from <= position && position.0.starts_with(&within.0)).then(|| Ended::Failed(within.clone()))
+    }
 }
 
 /// One link. Clones share it.
@@ -98,6 +107,7 @@ impl Link {
                 Ok(Down::Content { id, chunk }) => inbox.contents.entry(id).or_default().push_back(chunk),
                 Ok(Down::Perform { id, request }) => inbox.performs.push_back((id, *request)),
                 Ok(Down::Stop { position, reason }) => inbox.stop = Some((position, reason)),
+                Ok(Down::Fail { position, within }) => inbox.fail = Some((position, within)),
                 Ok(Down::Cancel) => {
                     inbox.cancelled = true;
                     self.cancel.set();
@@ -333,6 +343,9 @@ impl Port for Link {
             {
                 return Some(Err(Ended::Stopped(Arc::clone(reason))));
             }
+            if let Some(failed) = inbox.failed(position) {
+                return Some(Err(failed));
+            }
             reached(inbox).then_some(Ok(inbox.others_dirty))
         })?
     }
@@ -367,8 +380,12 @@ impl Port for Link {
         }
         match &inbox.stop {
             Some((from, reason)) if from <= position && position.0.first() != Some(&u32::MAX) => Some(Ended::Stopped(Arc::clone(reason))),
-            _ => None,
+            _ => inbox.failed(position),
         }
+    }
+
+    fn rescued(&self) {
+        self.inbox().fail = None;
     }
 
     fn cancel(&self) -> Cancel {

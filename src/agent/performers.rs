@@ -32,7 +32,7 @@ pub struct Performers {
     journal: SharedJournal,
     masker: Masker,
     has_lock: bool,
-    /// This agent stands in for a machine that is gone, for this reason.
+    /// This agent stands in for a machine that cannot be reached, for this reason.
     pub gone: Option<Arc<str>>,
 }
 

@@ -16,9 +16,11 @@ pub enum Ended {
     Lost,
     /// Another host's failure ends the play for all.
     Stopped(Arc<str>),
+    /// Another host's failure is this one's too, and the block around has a `rescue`: the one whose tasks begin with this.
+    Failed(Position),
     /// The controller could not do what was asked.
     Refused(String),
-    /// The machine did not come back from its restart.
+    /// The machine cannot be reached: this agent stands in for it.
     Gone(Arc<str>),
     /// The host that a task is delegated to cannot be reached.
     Unreachable(Arc<str>),
@@ -30,9 +32,9 @@ impl fmt::Display for Ended {
             Ended::Cancelled => f.write_str("cancelled"),
             Ended::Lost => f.write_str("the link to the controller was lost"),
             Ended::Stopped(reason) => write!(f, "stopped: {reason}"),
+            Ended::Failed(_) => f.write_str("another host failed, and any_errors_fatal is set"),
             Ended::Refused(message) => f.write_str(message),
-            Ended::Gone(reason) => write!(f, "the machine is gone since it was to restart: {reason}"),
-            Ended::Unreachable(reason) => f.write_str(reason),
+            Ended::Gone(reason) | Ended::Unreachable(reason) => f.write_str(reason),
         }
     }
 }
@@ -54,6 +56,8 @@ pub trait Port: Send + Sync {
     fn turn_back(&self) {}
     /// Says so without waiting.
     fn passed(&self, position: &Position, dirty: bool);
+    /// The failure of another host has been taken.
+    fn rescued(&self) {}
     /// Sends variables that other hosts read, with the task that gave them.
     fn publish(&self, position: &Position, variables: Map);
     /// Whether the run must end before the position.

@@ -34,22 +34,16 @@ pub struct Suspended {
     pub predictions: super::predictions::Predictions,
     pub public_roles: Vec<crate::program::IncludedRole>,
     pub play: Option<std::sync::Arc<crate::program::Play>>,
+    pub ran_roles: std::collections::BTreeSet<String>,
 }
 
-/// The run as it stands.
+/// The run as it stands, at a task that restarts the machine.
 pub fn snapshot(executor: &Executor, item: &Item<'_>, request: &Request, results: &[Value]) -> Result<Snapshot, Stop> {
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let suspended = Suspended {
-        resume: Resume { position: item.at.clone(), item: item.index, results: results.to_vec(), since: super::journal::now() },
-        state: executor.state.clone(),
-        predictions: executor.predictions.clone(),
-        public_roles: executor.public_roles.clone(),
-        play: executor.play.clone(),
-    };
-    let state = rmp_serde::to_vec(&suspended).map_err(|error| Error::failed(format!("pack the run's state: {error}")))?;
     Ok(Snapshot {
         position: item.at.clone(),
         item: item.index,
+        needed: false,
         reboot: Reboot {
             delay: request.delay.max(GOODBYE).as_secs_f64(),
             timeout: request.timeout.as_secs_f64(),
@@ -59,8 +53,27 @@ pub fn snapshot(executor: &Executor, item: &Item<'_>, request: &Request, results
             boot_id: boot_id.trim().into(),
             given_up: None,
         },
-        state: Bytes(state.into()),
+        state: state(executor, item, results, false)?,
     })
+}
+
+/// The run as it stands, at a task that needs the machine that this agent stands in for.
+pub fn needing(executor: &Executor, item: &Item<'_>, results: &[Value]) -> Result<Snapshot, Stop> {
+    let (position, state) = (item.at.clone(), state(executor, item, results, true)?);
+    Ok(Snapshot { position, item: item.index, needed: true, reboot: Reboot::default(), state })
+}
+
+fn state(executor: &Executor, item: &Item<'_>, results: &[Value], needed: bool) -> Result<Bytes, Stop> {
+    let suspended = Suspended {
+        resume: Resume { position: item.at.clone(), item: item.index, results: results.to_vec(), since: super::journal::now(), needed },
+        ran_roles: executor.ran_roles.clone(),
+        state: executor.state.clone(),
+        predictions: executor.predictions.clone(),
+        public_roles: executor.public_roles.clone(),
+        play: executor.play.clone(),
+    };
+    let state = rmp_serde::to_vec(&suspended).map_err(|error| Error::failed(format!("pack the run's state: {error}")))?;
+    Ok(Bytes(state.into()))
 }
 
 /// Between the last word of this agent and the restart: enough for the word to be on its way.

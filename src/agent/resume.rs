@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::program::{Position, Value};
 
-/// The task that restarted the machine, and what its loop had so far.
+/// The task that restarted the machine or needed it, and what its loop had so far.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Resume {
     pub position: Position,
@@ -13,6 +13,8 @@ pub struct Resume {
     pub results: Vec<Value>,
     /// Seconds since the epoch when the restart was asked for.
     pub since: f64,
+    /// The machine was to be reached for the task, which has not begun.
+    pub needed: bool,
 }
 
 impl Resume {

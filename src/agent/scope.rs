@@ -187,7 +187,10 @@ impl<'run> TaskScope<'run> {
             "hostvars" => Value::HostVars,
             "inventory_hostname" => Value::text(Arc::clone(&executor.program.host)),
             "inventory_hostname_short" => Value::text(executor.program.host.split('.').next().unwrap_or_default()),
-            "ansible_facts" => Value::map(executor.state.facts.clone()),
+            "ansible_facts" => match &executor.state.unknown_facts {
+                Some(cause) => Value::Unknown(Arc::clone(cause)),
+                None => Value::map(executor.state.facts.clone()),
+            },
             "ansible_check_mode" => Value::Bool(executor.is_check(self.context, self.position)),
             "role_path" => Value::text(Arc::clone(&self.context.role()?.path)),
             "ansible_role_name" => Value::text(Arc::clone(&self.context.role()?.name)),
@@ -292,9 +295,10 @@ impl Scope for TaskScope<'_> {
                     keyword.unwrap_or_else(|| Tree::Literal(if self.executor.program.is_local { "local" } else { "ssh" }.into())),
                 )))
             }
-            None => match &self.executor.state.opaque {
-                Some(cause) => Err(Error::unknown(Arc::clone(cause))),
-                None => Ok(None),
+            None => match (&self.executor.state.opaque, &self.executor.state.unknown_facts) {
+                (Some(cause), _) => Err(Error::unknown(Arc::clone(cause))),
+                (None, Some(cause)) if name.starts_with("ansible_") => Err(Error::unknown(Arc::clone(cause))),
+                _ => Ok(None),
             },
         }
     }

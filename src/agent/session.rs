@@ -75,11 +75,18 @@ pub fn serve(link: &Link) {
 }
 
 /// Why the machine that this agent stands in for cannot be reached.
-fn gone(start: &Start) -> Option<&str> {
-    match &start.resume.as_ref()?.reboot.given_up {
-        Some(GivenUp::Gone(reason)) => Some(reason),
+fn gone(start: &Start) -> Option<Arc<str>> {
+    let Some(snapshot) = &start.resume else { return start.stands_in.as_ref().map(|of| Arc::clone(&of.reason)) };
+    match &snapshot.reboot.given_up {
+        Some(GivenUp::Gone(reason)) if snapshot.reboot.boot_id.is_empty() => Some(reason.as_str().into()),
+        Some(GivenUp::Gone(reason)) => Some(format!("the machine is gone since it was to restart: {reason}").into()),
         _ => None,
     }
+}
+
+/// Whether the machine was reached, or tried, in mid-run, and the journal is there.
+fn is_gone_since(start: &Start) -> bool {
+    start.resume.is_some() && gone(start).is_some()
 }
 
 fn machine(port: &Arc<dyn Port>, journal: SharedJournal, masker: Masker) -> Machine {
@@ -87,7 +94,7 @@ fn machine(port: &Arc<dyn Port>, journal: SharedJournal, masker: Masker) -> Mach
 }
 
 fn take_lock(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::result::Result<Option<Lock>, Ended> {
-    if start.mode == RunMode::Serve || gone(start).is_some() {
+    if start.mode == RunMode::Serve || is_gone_since(start) {
         return Ok(None);
     }
     let mut told = None;
@@ -122,7 +129,7 @@ fn serve_others(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::thread
     let link = link.clone();
     let port = Arc::clone(port);
     let password = start.become_password.clone();
-    let gone: Option<Arc<str>> = gone(start).map(Arc::from);
+    let gone = gone(start);
     std::thread::spawn(move || {
         let mut performers: Option<Performers> = None;
         // Handles of plans belong to the user who made them.
@@ -183,15 +190,16 @@ fn run_program(link: &Link, port: &Arc<dyn Port>, start: &Start, program: Arc<Pr
     let machine = machine(port, Arc::clone(&journal), masker.clone());
     let mut performers =
         Performers::new(machine, Arc::clone(port), start.become_password.clone(), Arc::clone(&journal), masker, lock.is_some());
-    performers.gone = gone(start).map(Arc::from);
+    performers.gone = gone(start);
     let mut executor = Executor::new(program, Arc::clone(port), performers, journal, start.ordered);
     executor.grows = start.grows;
     executor.clears = start.clears;
+    executor.given_up = start.stands_in.as_ref().filter(|_| start.resume.is_none()).and_then(|of| of.waited);
     executor.lock.clone_from(&lock);
     let now_doing = |what: &str| lock.iter().for_each(|lock| lock.doing(what));
     now_doing("planning");
     // The journal is the machine's own.
-    let keeps_journal = !executor.program.settings.check && gone(start).is_none();
+    let keeps_journal = !executor.program.settings.check && !is_gone_since(start);
     let open_journal = || -> std::result::Result<Journal, String> {
         let path = journal_path(&start.environment).ok_or("no home folder to keep the journal in")?;
         Journal::open(&path, start.journal_key.clone(), Arc::clone(&start.run.id), Arc::clone(boot_id))
@@ -223,7 +231,9 @@ fn run_program(link: &Link, port: &Arc<dyn Port>, start: &Start, program: Arc<Pr
                 executor.suspended_play = suspended.play;
                 executor.resume = Some(suspended.resume);
                 executor.predictions = suspended.predictions;
-                executor.given_up = snapshot.reboot.given_up.as_ref().map(|_| snapshot.reboot.timeout);
+                executor.ran_roles = suspended.ran_roles;
+                let given_up = snapshot.reboot.given_up.as_ref().filter(|_| !snapshot.needed);
+                executor.given_up = given_up.map(|_| snapshot.reboot.timeout);
             }
             Err(error) => {
                 port.send(Up::Fatal { message: format!("the run's state before the restart cannot be read: {error}"), hint: None });

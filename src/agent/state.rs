@@ -10,6 +10,8 @@ use crate::program::{Key, Layer, Map, Value};
 /// All of it travels in a snapshot when the machine restarts in mid-play.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
+    /// In a plan: why no facts are known of the machine.
+    pub unknown_facts: Option<Arc<str>>,
     /// `ansible_facts`, without the `ansible_` prefix.
     pub facts: Map,
     /// Facts as they read at the top level, with the prefix; also cacheable `set_fact`.

@@ -297,7 +297,7 @@ impl Executor {
         }
         if failed {
             // Where nothing rescues, nothing is told of it, as in Ansible.
-            if self.rescues > 0
+            if !self.rescues.is_empty()
                 && let Err(error) = self.remember_failure(task, context, at, value)
             {
                 self.warn(error.to_string());
@@ -353,9 +353,10 @@ impl Executor {
         }
         let name = task.name.as_ref().and_then(|name| self.text_of(name, context, &run.locals, at).ok().flatten());
         let name = name.map_or_else(|| Arc::clone(&task.module_as_written), |name| Arc::from(self.masker.mask(&name)));
-        let shows = run.changed || run.failed || self.program.settings.verbosity > 0 || &*task.module == "debug" || !run.diff.is_empty();
+        let is_bad = run.failed || run.status == Status::Unreachable;
+        let shows = run.changed || is_bad || self.program.settings.verbosity > 0 || &*task.module == "debug" || !run.diff.is_empty();
         let result = (shows && !run.no_log).then(|| self.masker.mask_value(&run.value));
-        let result = if run.no_log && run.failed {
+        let result = if run.no_log && is_bad {
             Some(Value::map(crate::map! {
                 "censored" => "the output has been hidden due to the fact that 'no_log: true' was specified for this result",
                 "changed" => run.changed,
@@ -405,9 +406,9 @@ impl Executor {
             last,
             of_the_run: find(&task.module).is_some_and(Entry::is_of_the_run),
             ran: run.really && self.pass == Pass::Plan,
-            fatal: run.failed
+            rescued: self.rescues.last().cloned(),
+            fatal: is_bad
                 && !run.ignored
-                && self.rescues == 0
                 && self.keyword_flag(|keywords| keywords.any_errors_fatal.as_ref(), context, &Map::new(), at).unwrap_or(false),
             span: run.failed.then_some(run.span.unwrap_or(task.span)),
         }));

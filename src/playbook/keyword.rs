@@ -210,7 +210,9 @@ pub fn documentation() -> String {
          the middle of a play comes back in the plays after it.\n\n\
          `connection: local` (`ansible_connection` among the variables too) has a play's or a task's work done on the controller. `remote_user`:\n\
          a run has one session a host. It is `root`'s if any of the host's plays names `root`, else the first one's that is named; as root\n\
-         it acts as whom a play or a task names, and else a task that names another fails in the plan. `ansible_user` beats both, as there.\n",
+         it acts as whom a play or a task names, and else a task that names another fails in the plan. `ansible_user` beats both, as there.\n\n\
+         `any_errors_fatal`: a failure in a block with `rescue` is one of all hosts, and all do the `rescue`. Whom it brings back stays for the\n\
+         next plays; ansible-core leaves out there who had not failed by itself.\n",
     );
     page
 }

@@ -45,6 +45,10 @@ impl HostScope<'_> {
                 "inventory_hostname" => Some(literal(&Value::text(self.host))),
                 "inventory_hostname_short" => Some(literal(&Value::text(self.host.split('.').next().unwrap_or_default()))),
                 "ansible_facts" => Some(literal(&Value::map(self.facts()))),
+                // In a plan, of a host that cannot be reached yet.
+                _ if name.starts_with("ansible_") => {
+                    self.published.get("ansible_facts").filter(|facts| matches!(facts, Value::Unknown(_))).map(literal)
+                }
                 _ => None,
             })
     }

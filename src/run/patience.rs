@@ -1,47 +1,59 @@
-//! How long a host may take until it answers for the first time: as long as its own tasks would wait for it.
+//! When a host is needed for the first time, and how long it may take until it answers: as long as its own tasks would wait for it.
 
 use std::time::Duration;
 
 use crate::module::{Entry, find};
-use crate::program::{Program, Step, Task, Value};
+use crate::program::{Keywords, Play, Program, Step, Task, Tree, Value};
 
-/// The wait of a `wait_for_connection` that comes before anything else is asked of the host.
-pub fn of(program: &Program) -> Option<Duration> {
-    for play in &program.plays {
-        for steps in [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks] {
-            match first(steps) {
-                First::Waits(limit) => return Some(limit),
-                First::Acts => return None,
-                First::Nothing => {}
-            }
-        }
-    }
-    None
-}
-
-enum First {
+/// What a host's part of the run begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// Something that needs the host.
+    Needs,
+    /// A `wait_for_connection` of so long.
     Waits(Duration),
-    Acts,
-    Nothing,
+    /// Something else comes before, which may even make the machine: tasks that are done elsewhere, another host's plays, tasks that
+    /// may be skipped or that go on without it.
+    Other,
 }
 
-fn first(steps: &[Step]) -> First {
-    for step in steps {
-        let found = match step {
-            Step::Task(task) => of_task(task),
-            Step::Block(block) => first(&block.block),
-            Step::Include(_) => First::Acts,
-        };
-        if !matches!(found, First::Nothing) {
-            return found;
-        }
+/// `has_plays_before`: another host's plays come before this one's first.
+pub fn of(program: &Program, has_plays_before: bool) -> First {
+    if has_plays_before {
+        return First::Other;
     }
-    First::Nothing
+    program.plays.iter().find_map(of_play).unwrap_or(First::Other)
+}
+
+/// `None`: the play has nothing to do.
+fn of_play(play: &std::sync::Arc<Play>) -> Option<First> {
+    // What comes of it concerns the others too: the task that finds it out tells.
+    if play.is_ended_by_failures() {
+        return Some(First::Other);
+    }
+    let gathers = !matches!(&play.gather_facts, Some(Tree::Literal(value)) if !value.is_truthy());
+    if goes_elsewhere(&play.keywords) {
+        return Some(First::Other);
+    }
+    if gathers {
+        return Some(First::Needs);
+    }
+    [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks].into_iter().find_map(|steps| of_steps(steps))
+}
+
+fn of_steps(steps: &[Step]) -> Option<First> {
+    let step = steps.first()?;
+    Some(match step {
+        Step::Task(task) => of_task(task),
+        Step::Block(block) if goes_elsewhere(&block.keywords) => First::Other,
+        Step::Block(block) => of_steps(&block.block).unwrap_or(First::Other),
+        Step::Include(_) => First::Other,
+    })
 }
 
 fn of_task(task: &Task) -> First {
-    if task.keywords.delegate_to.is_some() {
-        return First::Nothing;
+    if goes_elsewhere(&task.keywords) || find(&task.module).is_some_and(Entry::is_of_the_run) {
+        return First::Other;
     }
     if &*task.module == "wait_for_connection" {
         let number = |name: &str, usual: u64| {
@@ -56,5 +68,10 @@ fn of_task(task: &Task) -> First {
         };
         return First::Waits(Duration::from_secs(number("delay", 0).saturating_add(number("timeout", 600))));
     }
-    if find(&task.module).is_some_and(Entry::is_of_the_run) { First::Nothing } else { First::Acts }
+    First::Needs
+}
+
+/// Whether what stands below may be done without its host.
+fn goes_elsewhere(keywords: &Keywords) -> bool {
+    keywords.delegate_to.is_some() || keywords.connection.is_some() || keywords.ignore_unreachable.is_some() || !keywords.when.is_empty()
 }

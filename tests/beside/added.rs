@@ -70,7 +70,8 @@ const AT_ONCE: &str = r#"
 - hosts: all
   gather_facts: false
   handlers:
-    - {name: told, copy: {content: "{{ groups.late | join }}\n", dest: "{{ root }}/{{ inventory_hostname }}/told"}}
+    # In which order Ansible has them is chance: who was grouped first.
+    - {name: told, copy: {content: "{{ groups.late | sort | join }}\n", dest: "{{ root }}/{{ inventory_hostname }}/told"}}
   tasks:
     - {name: not yet, copy: {content: "{{ groups | sort | join(' ') }}\n", dest: "{{ root }}/{{ inventory_hostname }}/before"}}
     - {name: slowly, command: sleep 1, when: inventory_hostname == 'two'}

@@ -2,6 +2,7 @@
 //! Tasks that would change the machine run in check mode on both sides.
 
 #[cfg(feature = "controller")]
+mod absent;
 mod accounts;
 #[cfg(feature = "controller")]
 mod added;
@@ -10,6 +11,7 @@ mod engine;
 #[cfg(feature = "controller")]
 mod everyday;
 #[cfg(feature = "controller")]
+mod fatal;
 mod fetch;
 mod files_of_the_system;
 #[cfg(feature = "controller")]

@@ -68,6 +68,7 @@ fn the_agent_needs_nothing_of_the_node() {
         grows: false,
         clears: false,
         resume: None,
+        stands_in: None,
         become_password: None,
     };
     let mut stdin = agent.stdin.take().expect("piped");

@@ -49,6 +49,35 @@ impl Sshd {
         Self { folder, port, process }
     }
 
+    /// Ends the server; whoever runs its [`Self::command`] starts it again, on the same port.
+    pub fn stop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.stop_started();
+    }
+
+    /// Starts the server in the background, by hand; answers when it listens.
+    pub fn command(&self) -> String {
+        let folder = self.folder.path().display();
+        format!("/usr/sbin/sshd -f {folder}/sshd_config -E {folder}/log")
+    }
+
+    /// What the command started.
+    fn stop_started(&self) {
+        let path = self.folder.path().join("pid");
+        let Some(process) = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()) else { return };
+        for session in children(process) {
+            children(session).into_iter().for_each(kill);
+            kill(session);
+        }
+        kill(process);
+        let _ = std::fs::remove_file(path);
+        // A killed one still holds its port for a moment.
+        while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -92,6 +121,7 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
+        self.stop_started();
         // The listener's children are its sessions; each leads a process group of its own.
         for session in children(self.process.id()) {
             for process in children(session) {

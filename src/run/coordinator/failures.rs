@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Coordinator;
+use super::{Coordinator, Host};
 use crate::agent::frame::Down;
 use crate::program::{Position, Tree};
 
@@ -36,6 +36,21 @@ impl Coordinator {
     pub(super) fn forget_failure(&mut self, name: &Arc<str>, play: u32, batch: u32) {
         if let Some(failed) = self.failures.get_mut(&(play, batch)) {
             failed.retain(|failed| failed != name);
+        }
+    }
+
+    /// A host's failure is one of its whole batch (`any_errors_fatal`).
+    pub(super) fn fail_all(&mut self, name: &Arc<str>, position: &Position, rescued: Option<&Position>) {
+        let batch = self.hosts.get(name).map_or(0, |host| host.batch(position));
+        let Some(within) = rescued else {
+            self.stop(position.after(), batch, format!("{name} failed, and any_errors_fatal is set").into(), Some(name));
+            return;
+        };
+        let is_of_batch = |host: &Host| host.is_live() && host.batch(position) == batch;
+        let others = self.hosts.iter().filter(|(other, host)| *other != name && is_of_batch(host));
+        let others: Vec<Arc<str>> = others.map(|(other, _)| Arc::clone(other)).collect();
+        for other in others {
+            self.send(&other, Down::Fail { position: position.after(), within: within.clone() });
         }
     }
 

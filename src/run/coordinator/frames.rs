@@ -48,15 +48,19 @@ impl Coordinator {
             }
             Up::Suspended(snapshot) => {
                 self.moved(name, &snapshot.position);
-                let restarts = !snapshot.reboot.boot_id.is_empty();
+                let (restarts, is_needed) = (!snapshot.reboot.boot_id.is_empty(), snapshot.needed);
                 if let Some(host) = self.hosts.get_mut(name) {
                     host.suspended = Some((snapshot, Instant::now()));
                 }
                 if restarts {
                     self.tell(Happening::Restarting { host: Arc::clone(name) });
                 }
-                // The session is of no use any more; the machine goes down beneath it.
-                self.send(name, Down::End);
+                if is_needed {
+                    self.reach_after_all(name);
+                } else {
+                    // The session is of no use any more; the machine goes down beneath it.
+                    self.send(name, Down::End);
+                }
             }
             Up::Done(summary) => self.finish(name, HostResult { summary, unreachable: None }),
             Up::Fatal { message, hint } => {
@@ -102,11 +106,10 @@ impl Coordinator {
     pub(super) fn event(&mut self, name: &Arc<str>, event: Event) {
         match &event {
             Event::Play { index } => self.moved(name, &Position(vec![*index])),
-            Event::Item(ItemResult { position, fatal, status, .. }) => {
+            Event::Item(ItemResult { position, fatal, status, rescued, .. }) => {
                 self.moved(name, position);
                 if *fatal && matches!(status, Status::Failed | Status::Unreachable) {
-                    let batch = self.hosts.get(name).map_or(0, |host| host.batch(position));
-                    self.stop(position.after(), batch, format!("{name} failed, and any_errors_fatal is set").into(), Some(name));
+                    self.fail_all(name, position, rescued.as_ref());
                 }
             }
             Event::Included { position, .. } => self.moved(name, position),
@@ -311,8 +314,8 @@ impl Coordinator {
     }
 
     pub(super) fn delegate(&mut self, asker: &Arc<str>, asked: u64, on: &Arc<str>, request: Box<Perform>) {
-        if let Some(failure) = self.hosts.get(on).and_then(|host| host.stands_in.as_ref()) {
-            let reason = format!("delegated to {on}: {}", failure.message);
+        if let Some(of) = self.hosts.get(on).and_then(|host| host.stands_in.as_ref()) {
+            let reason = format!("delegated to {on}: {}", of.reason);
             self.answer(asker, asked, Answer::Unreachable(reason.into()));
             return;
         }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Coordinator, LEAST_ATTEMPT, Performing, RETURN_INTERVAL};
-use crate::agent::frame::{Answer, Down, GivenUp, Summary};
+use super::{Coordinator, Host, LEAST_ATTEMPT, Performing, RETURN_INTERVAL, told};
+use crate::agent::frame::{Answer, Down, GivenUp, StandsIn, Summary};
 use crate::module::{Entry, find};
 use crate::program::{Play, Program, Step, Tree};
 use crate::run::host::{self, Patience};
+use crate::run::patience::{self, First};
 use crate::run::{Failure, Happening, HostResult};
 
 impl Coordinator {
@@ -52,16 +53,38 @@ impl Coordinator {
         self.connect(name, patience);
     }
 
-    /// As `add_host` makes one to keep variables in: Ansible never connects to it.
-    pub(super) fn is_only_a_name(&self, name: &Arc<str>) -> bool {
-        let host = self.hosts.get(name).filter(|host| host.added && host.stands_in.is_none() && host.is_live());
-        host.and_then(|host| host.program.as_ref()).is_some_and(|program| is_without_machine(program))
+    /// Whether some host has plays before this one's first.
+    pub(super) fn begins_before(&self, program: &Program) -> bool {
+        let first = program.plays.first().map(|play| play.index);
+        let begins = |host: &Host| host.program.as_ref().and_then(|program| program.plays.first()).map(|play| play.index);
+        self.hosts.values().filter_map(begins).any(|begins| Some(begins) < first)
+    }
+
+    /// Whether there is something to do before the host itself is needed, which may even make it.
+    pub(super) fn may_do_without(&self, name: &Arc<str>) -> bool {
+        let Some(host) = self.hosts.get(name).filter(|host| host.is_live() && host.stands_in.is_none()) else { return false };
+        let Some(program) = host.program.as_deref() else { return false };
+        // A host that is to be brought back begins anew.
+        let is_later = !self.clears && patience::of(program, self.begins_before(program)) != First::Needs;
+        is_later || (host.added && is_without_machine(program))
+    }
+
+    /// A host that an agent stood in for is needed now.
+    pub(super) fn reach_after_all(&mut self, name: &Arc<str>) {
+        self.send(name, Down::End);
+        if let Some(host) = self.hosts.get_mut(name) {
+            (host.down, host.stands_in) = (None, None);
+        }
+        self.connect(name, Patience::Usual);
     }
 
     /// Its tasks are run on the controller; nothing is delegated to it.
-    pub(super) fn stand_in(&mut self, name: &Arc<str>, failure: Failure) {
+    pub(super) fn stand_in(&mut self, name: &Arc<str>, failure: &Failure) {
+        let first =
+            self.hosts.get(name).and_then(|host| host.program.as_deref()).map(|program| patience::of(program, self.begins_before(program)));
+        let waited = first.and_then(|first| if let First::Waits(limit) = first { Some(limit.as_secs_f64()) } else { None });
         if let Some(host) = self.hosts.get_mut(name) {
-            host.stands_in = Some(failure);
+            host.stands_in = Some(StandsIn { reason: told(failure), waited });
         }
         self.connect(name, Patience::StandIn);
     }
@@ -171,10 +194,17 @@ impl Coordinator {
         {
             self.count_failure(name, play, batch, &position);
         }
+        // A link that was lost tells of no task.
+        let is_fatal = |play: &Arc<Play>| matches!(&play.keywords.any_errors_fatal, Some(Tree::Literal(value)) if value.is_truthy());
+        let play = position.play().and_then(|play| self.hosts.get(name)?.play(play));
+        if result.unreachable.is_some() && play.is_some_and(is_fatal) {
+            self.fail_all(name, &position, None);
+        }
     }
 }
 
-/// Whether nothing is done on the host's machine: no facts are gathered, tasks are those of the run or delegated.
+/// A name as `add_host` makes one to keep variables in, which Ansible never connects to: nothing is done on the host's machine, no
+/// facts are gathered, tasks are those of the run or delegated.
 fn is_without_machine(program: &Program) -> bool {
     fn all(steps: &[Step]) -> bool {
         steps.iter().all(|step| match step {

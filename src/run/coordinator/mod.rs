@@ -8,9 +8,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::host::{self, Incoming, Patience};
 use super::order::Place;
+use super::patience::{self, First};
 use super::told::Told;
 use super::{Failure, Happening, HostResult, HostVariables, Inputs};
-use crate::agent::frame::{Answer, Down, GivenUp, Question, RunMode, Snapshot, Start};
+use crate::agent::frame::{Answer, Down, GivenUp, Question, RunMode, Snapshot, StandsIn, Start};
 use crate::program::{Play, Position, Program};
 
 mod cleared;
@@ -76,8 +77,8 @@ struct Host {
     told: Told,
     /// It came by `add_host`.
     added: bool,
-    /// A name without a machine, whose tasks need none: why it was not reached.
-    stands_in: Option<Failure>,
+    /// Its agent is on the controller: why it was not reached.
+    stands_in: Option<StandsIn>,
     /// Sent before the session was there.
     queued: Vec<Down>,
     /// The attempt to reach it.
@@ -209,6 +210,14 @@ pub struct Coordinator {
     begun: Arc<BTreeMap<Arc<str>, HostVariables>>,
 }
 
+/// A failure as an agent tells it.
+pub fn told(failure: &Failure) -> Arc<str> {
+    match &failure.hint {
+        Some(hint) => format!("{} (hint: {hint})", failure.message).into(),
+        None => failure.message.as_str().into(),
+    }
+}
+
 impl Coordinator {
     pub fn new(mut inputs: Inputs, happenings: mpsc::UnboundedSender<Happening>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
         let (to_self, incoming) = mpsc::unbounded_channel();
@@ -254,7 +263,11 @@ impl Coordinator {
     pub async fn run(mut self) {
         for host in self.order.clone() {
             let program = self.hosts.get(&host).and_then(|host| host.program.as_deref());
-            let patience = program.and_then(crate::run::patience::of).map_or(Patience::Usual, Patience::UpTo);
+            let patience = program.map_or(Patience::Usual, |program| match patience::of(program, self.begins_before(program)) {
+                First::Needs => Patience::Usual,
+                First::Waits(limit) => Patience::UpTo(limit),
+                First::Other => Patience::Once(None),
+            });
             self.connect(&host, patience);
         }
         self.settle();
@@ -332,6 +345,7 @@ impl Coordinator {
             grows: self.grows,
             clears: self.clears,
             resume: host.suspended.as_ref().map(|(snapshot, _)| snapshot.clone()),
+            stands_in: host.stands_in.clone(),
             become_password: self.inputs.become_passwords.get(name).or(self.inputs.become_password.as_ref()).cloned(),
         }))
     }
@@ -367,9 +381,9 @@ impl Coordinator {
                 if self.is_returning(&host) {
                     self.try_again(&host);
                 } else if self.is_awaited(&host) {
-                    self.give_up(&host, GivenUp::Gone(error.message));
-                } else if self.is_only_a_name(&host) {
-                    self.stand_in(&host, Failure { message: error.message, hint: error.hint });
+                    self.give_up(&host, GivenUp::Gone(told(&Failure { message: error.message, hint: error.hint }).to_string()));
+                } else if self.may_do_without(&host) {
+                    self.stand_in(&host, &Failure { message: error.message, hint: error.hint });
                 } else {
                     self.unreachable(&host, Failure { message: error.message, hint: error.hint });
                 }
