@@ -358,6 +358,10 @@ pub enum Question {
     },
     /// This host has failed, and runs its handlers before it goes (`force_handlers`).
     RunsHandlers,
+    /// The host leaves its play here (`meta: end_host`).
+    Leaves {
+        position: Position,
+    },
     /// Hosts that have failed or were out of reach before the position; answered when all others are past it.
     Gone {
         position: Position,

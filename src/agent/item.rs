@@ -489,7 +489,10 @@ impl Executor {
             seconds.map_err(|_| Error::failed(format!("`{name}` must be a number of seconds, found `{text}`")))
         };
         let background = item.task.background.as_ref().map_or(Ok(None), |tree| self.text_of(tree, context, locals, at))?;
-        let background = background.map(|text| number("async", text)).transpose()?.map(Duration::from_secs);
+        let mut background = background.map(|text| number("async", text)).transpose()?.map(Duration::from_secs);
+        let poll = item.task.poll.as_ref().map(|tree| self.text_of(tree, context, locals, at)).transpose()?;
+        let waits = poll.is_some_and(|poll| poll.is_none_or(|poll| poll.trim() != "0"));
+        let waited = background.take_if(|_| waits);
         let reads = is_read(item.task) && background.is_none();
         let never_check = context.keyword(|keywords| keywords.check_mode.as_ref()).is_some() && !self.is_check(context, at);
         let mode = self.call_mode(context, at);
@@ -502,6 +505,7 @@ impl Executor {
         };
         let timeout = self.keyword_text(|keywords| keywords.timeout.as_ref(), context, locals, at)?;
         let timeout = timeout.map(|text| number("timeout", text)).transpose()?.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        let timeout = timeout.or(waited.filter(|limit| !limit.is_zero()));
         let mut environment = self.environment(item)?;
         let is_about_a_job = background.is_some() || *item.task.module == *crate::module::async_status::MODULE.name();
         if is_about_a_job && let Some(folder) = self.variable_text("ansible_async_dir", context, locals, at)? {
@@ -794,7 +798,12 @@ impl Executor {
                 done()
             }
             Meta::ClearHostErrors => self.clear_host_errors(item.at, None).map_or_else(|ended| Err(ended.into()), |()| done()),
-            Meta::EndHost => Err(Stop::Flow(Flow::EndHost)),
+            Meta::EndHost => {
+                if self.ordered {
+                    self.port.ask(Question::Leaves { position: item.at.clone() })?;
+                }
+                Err(Stop::Flow(Flow::EndHost))
+            }
             Meta::EndPlay | Meta::EndBatch => Err(Stop::Flow(Flow::EndPlay)),
             Meta::EndRole => Err(Stop::Flow(Flow::EndRole)),
             Meta::ResetConnection => {

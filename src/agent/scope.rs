@@ -187,9 +187,11 @@ impl<'run> TaskScope<'run> {
             "hostvars" => Value::HostVars,
             "inventory_hostname" => Value::text(Arc::clone(&executor.program.host)),
             "inventory_hostname_short" => Value::text(executor.program.host.split('.').next().unwrap_or_default()),
-            "ansible_facts" => match &executor.state.unknown_facts {
-                Some(cause) => Value::Unknown(Arc::clone(cause)),
-                None => Value::map(executor.state.facts.clone()),
+            "ansible_facts" => match (executor.state.variables.get("ansible_facts"), &executor.state.unknown_facts) {
+                // `set_fact: {ansible_facts: …}`.
+                (Some(set), _) => set.clone(),
+                (None, Some(cause)) => Value::Unknown(Arc::clone(cause)),
+                (None, None) => Value::map(executor.state.facts.clone()),
             },
             "ansible_check_mode" => Value::Bool(executor.is_check(self.context, self.position)),
             "role_path" => Value::text(Arc::clone(&self.context.role()?.path)),

@@ -16,6 +16,8 @@ pub enum Async {
     Waits(Tree),
     /// The tasks after it begin at once (`poll: 0`).
     GoesOn(Tree),
+    /// One of them, as `poll` says in the run.
+    Either { seconds: Tree, poll: Tree },
 }
 
 /// Whether a module's task may go on by itself: not where Ansible refuses `async`, since its controller does a part of the work.
@@ -128,11 +130,13 @@ impl Loader<'_> {
                 Diagnostic::at(key, format!("`{module}` cannot go on by itself (`poll: 0`)"))
                     .hint("leave `async` and `poll` out: a task holds no connection open, however long it takes"),
             ),
-            Some(_) => return Some(Async::Waits(seconds)),
-            None => self.mistake(
-                Diagnostic::at(key, "whether this task is waited for must be known before the run")
-                    .hint("write `poll` as a number, or as a variable of the play, the role or `-e`"),
-            ),
+            None if goes_on(module)
+                && let Some(poll) = poll =>
+            {
+                return Some(Async::Either { seconds, poll });
+            }
+            // It holds no connection open either way.
+            Some(_) | None => return Some(Async::Waits(seconds)),
         }
         None
     }

@@ -53,6 +53,10 @@ impl Loader<'_> {
             return;
         }
         let Some(field) = spec.field(text) else {
+            // It may be left out where it is not for this host: what is known of it is its value alone.
+            if value.text().is_some_and(|value| has_template(value) && value.contains("omit")) {
+                return;
+            }
             if (!spec.open || is_slip_of_package(entry, text)) && !has_template(text) {
                 let names: Vec<&str> = spec.fields.iter().map(|field| field.name).collect();
                 let mistake = Diagnostic::at(name, format!("module `{}` has no argument `{text}`", entry.name()));

@@ -244,6 +244,7 @@ impl Loader<'_> {
         match self.asynchronous(&task.module, entries, context) {
             Some(Async::Waits(seconds)) => _ = task.keywords.timeout.get_or_insert(seconds),
             Some(Async::GoesOn(seconds)) => task.background = Some(seconds),
+            Some(Async::Either { seconds, poll }) => (task.background, task.poll) = (Some(seconds), Some(poll)),
             None => {}
         }
         if self.absent.len() > noted {

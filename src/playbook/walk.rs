@@ -98,13 +98,12 @@ impl<'p> Found<'p> {
         if !keywords.vars.variables.is_empty() {
             self.vars.push(&keywords.vars);
         }
-        let never = |tag: &Tree| tag.literal().and_then(Value::as_str) == Some("never");
-        self.may_be_left_out |= keywords.tags.iter().any(never);
+        self.may_be_left_out |= is_never(keywords);
         self.evaluated(&keywords.tags);
         // The first condition is looked at wherever the task is met, another one only where those before it hold.
         for condition in &keywords.when {
             self.evaluated([condition]);
-            self.may_be_left_out |= condition.literal() != Some(&Value::Bool(true));
+            self.may_be_left_out |= !holds(condition);
         }
         self.evaluated(&keywords.environment);
         let notified = keywords.notify.iter().flatten();
@@ -139,10 +138,10 @@ impl<'p> Found<'p> {
     pub fn task(&mut self, task: &'p Task, handlers: bool) {
         let around = self.may_be_left_out;
         self.tasks.push(task);
-        self.keywords(&task.keywords, task.span);
-        self.looping(task.looping.as_ref());
+        self.around(&task.keywords, task.span, task.looping.as_ref());
         self.evaluated(task.name.iter().chain(&task.arguments.free_form).chain(&task.arguments.splat));
         self.evaluated(task.arguments.named.iter().map(|argument| &argument.value));
+        self.evaluated(task.background.iter().chain(&task.poll));
         self.evaluated(task.changed_when.iter().chain(&task.failed_when).chain(&task.until).chain(&task.retries).chain(&task.delay));
         self.evaluated(&task.listen);
         self.may_be_left_out = around;
@@ -204,8 +203,7 @@ impl<'p> Found<'p> {
 
     pub fn include(&mut self, include: &'p Include, handlers: bool) {
         let around = self.may_be_left_out;
-        self.keywords(&include.keywords, include.span);
-        self.looping(include.looping.as_ref());
+        self.around(&include.keywords, include.span, include.looping.as_ref());
         self.keywords(&include.apply, include.span);
         self.evaluated(include.name.iter().chain(&include.listen));
         self.defined.extend(include.register.clone());
@@ -223,16 +221,19 @@ impl<'p> Found<'p> {
         self.may_be_left_out = around;
     }
 
+    /// Keywords and loop of a task. Its conditions are those of its items, and there may be none.
+    fn around(&mut self, keywords: &'p Keywords, span: Span, looping: Option<&'p Loop>) {
+        let around = self.may_be_left_out;
+        self.may_be_left_out |= looping.is_some_and(|looping| !has_items(looping));
+        self.keywords(keywords, span);
+        self.may_be_left_out = around || may_leave_out(keywords);
+        self.looping(looping);
+    }
+
     fn looping(&mut self, looping: Option<&'p Loop>) {
         let Some(looping) = looping else { return };
         self.evaluated([&looping.items]);
-        // There may be no item.
-        let surely_some = match &looping.items {
-            Tree::List(items) => items.iter().any(|item| item.literal().is_some()),
-            Tree::Literal(Value::List(items)) => !items.is_empty(),
-            _ => false,
-        };
-        self.may_be_left_out |= !surely_some;
+        self.may_be_left_out |= !has_items(looping);
         self.evaluated(
             looping
                 .label
@@ -256,4 +257,25 @@ impl<'p> Found<'p> {
             }
         }
     }
+}
+
+/// Surely one or more.
+fn has_items(looping: &Loop) -> bool {
+    match &looping.items {
+        Tree::List(items) => items.iter().any(|item| item.literal().is_some()),
+        Tree::Literal(Value::List(items)) => !items.is_empty(),
+        _ => false,
+    }
+}
+
+fn may_leave_out(keywords: &Keywords) -> bool {
+    is_never(keywords) || !keywords.when.iter().all(holds)
+}
+
+fn holds(condition: &Tree) -> bool {
+    condition.literal() == Some(&Value::Bool(true))
+}
+
+fn is_never(keywords: &Keywords) -> bool {
+    keywords.tags.iter().any(|tag| tag.literal().and_then(Value::as_str) == Some("never"))
 }

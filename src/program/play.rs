@@ -366,6 +366,8 @@ pub struct Task {
     pub delay: Option<Tree>,
     /// `async` with `poll: 0`: the task goes on by itself, so many seconds at most.
     pub background: Option<Tree>,
+    /// Where only the run knows it: anything but 0, and the task is waited for.
+    pub poll: Option<Tree>,
     /// For a handler.
     pub listen: Vec<Tree>,
     /// Digest of the task's source text, for the journal.

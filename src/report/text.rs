@@ -134,6 +134,12 @@ fn brief(json: serde_json::Value, is_debug: bool) -> serde_json::Value {
             }
             if is_debug {
                 entries.shift_remove("changed");
+                // The loop's own: its label stands before.
+                for name in ["ansible_loop_var", "ansible_index_var"] {
+                    let variable = entries.shift_remove(name);
+                    variable.as_ref().and_then(serde_json::Value::as_str).and_then(|variable| entries.shift_remove(variable));
+                }
+                entries.shift_remove("ansible_loop");
             }
             serde_json::Value::Object(entries)
         }

@@ -17,6 +17,7 @@ mod files_of_the_system;
 #[cfg(feature = "controller")]
 mod git;
 #[cfg(feature = "controller")]
+mod guards;
 mod handlers;
 #[cfg(feature = "controller")]
 mod hostvars;

@@ -40,7 +40,7 @@ impl Coordinator {
                 host.knows = (0, 0);
                 let fresh = Host::new(host.program.clone());
                 host.place = fresh.place;
-                (host.failing, host.runs_handlers, host.lap) = (None, false, (0, 0));
+                (host.failing, host.runs_handlers, host.left, host.lap) = (None, false, None, (0, 0));
                 host.dirty = false;
                 host.wants = None;
                 host.result = None;

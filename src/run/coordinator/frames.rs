@@ -149,6 +149,12 @@ impl Coordinator {
                 }
                 self.answer(name, id, Answer::Done);
             }
+            Question::Leaves { position } => {
+                if let Some(host) = self.hosts.get_mut(name) {
+                    host.left = Some(position);
+                }
+                self.answer(name, id, Answer::Done);
+            }
             Question::PlayEnded { play } => {
                 // A host of the same batch that comes later still does what stands before the end.
                 let batch = self.hosts.get(name).map_or(0, |host| host.batch(&Position(vec![play])));

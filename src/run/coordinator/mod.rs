@@ -50,6 +50,8 @@ struct Host {
     down: Option<mpsc::Sender<Down>>,
     place: Place,
     dirty: bool,
+    /// Where it left a play.
+    left: Option<Position>,
     /// It has failed, and runs its handlers before it goes.
     runs_handlers: bool,
     /// It has failed, and waits whether it is brought back.
@@ -102,6 +104,7 @@ impl Host {
             down: None,
             place,
             dirty: false,
+            left: None,
             runs_handlers: false,
             failing: None,
             lap: (0, 0),

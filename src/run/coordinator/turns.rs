@@ -86,7 +86,8 @@ impl Coordinator {
             Question::Gone { position } => {
                 let place = self.place_of(waiting, position);
                 let has_bad_end = |host: &Host| host.result.as_ref().is_some_and(|result| !result.is_good());
-                let is_gone = |host: &Host| host.runs_handlers || host.failing.is_some() || has_bad_end(host);
+                let has_left = |host: &Host| host.left.as_ref().is_some_and(|left| left.play() == position.play() && left < position);
+                let is_gone = |host: &Host| host.runs_handlers || host.failing.is_some() || has_left(host) || has_bad_end(host);
                 self.others_past(&waiting.host, &place).then(|| {
                     let gone = self.hosts.iter().filter(|(_, host)| !host.serves && is_gone(host));
                     Answer::List(gone.map(|(name, _)| Value::text(Arc::clone(name))).collect())

@@ -59,6 +59,19 @@ fn names_are_guarded_by_default_and_by_tests() {
         assert_eq!(names(&condition(source)).join(" "), wanted, "{source}");
         assert_eq!(names(&template(&format!("{{{{ {source} }}}}"))).join(" "), wanted, "{source}");
     }
+    for (source, wanted) in [
+        ("{{ a if a | d(1) else b }}", "a? a? b"),
+        ("{% if a | d([]) | length > 0 and b %}{{ a }}{{ b }}{% endif %}{{ a }}", "a? b a? b a"),
+        ("{% if a | d('x') != 'x' %}{{ a }}{% else %}{{ a }}{% endif %}", "a? a? a?"),
+        ("{{ a if 'a' in vars else b }}{{ vars }}", "a? a? b"),
+        ("{{ b if 'a' not in vars else a.c }}", "a? b a?"),
+    ] {
+        assert_eq!(names(&template(source)).join(" "), wanted, "{source}");
+    }
+    for source in ["a | default(false)", "x or 'a' in vars", "vars['a'] is defined", "lookup('vars', 'a', default='') != ''"] {
+        assert!(condition(source).tested.contains("a"), "{source}");
+    }
+    assert!(!template("{{ a | default(false) }}").tested.contains("a"));
     let both = template("{% if a is defined %}{{ a }}{% else %}{{ a }}{% endif %}");
     assert_eq!(names(&both), ["a?", "a?", "a"]);
     assert!(both.tested.contains("a"));

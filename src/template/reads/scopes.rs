@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use minijinja::machinery::ast::BinOpKind;
+use minijinja::machinery::ast::{BinOpKind, CompareOpKind};
 
+use super::terms::literal;
 use crate::template::syntax::{Kind, Node, Statement, Target};
 
 pub type Names = BTreeSet<Arc<str>>;
@@ -150,8 +151,36 @@ pub fn defined_if(node: &Node, holds: bool) -> Names {
             let (left, right) = (defined_if(left, holds), defined_if(right, holds));
             if all { left.union(&right).cloned().collect() } else { left.intersection(&right).cloned().collect() }
         }
+        _ => coped_with(node),
+    }
+}
+
+/// Names that a condition copes with being undefined, by `default` or by `'name' in vars`: what depends on it does too.
+fn coped_with(node: &Node) -> Names {
+    match &node.kind {
+        Kind::Filter { name, input: Some(input), .. } if matches!(&**name, "default" | "d") => root(input).into_iter().cloned().collect(),
+        Kind::Filter { input: Some(input), .. } | Kind::Test { input, .. } | Kind::Not(input) => coped_with(input),
+        Kind::Attribute(of, _) | Kind::Item(of, _) => coped_with(of),
+        Kind::Compare(first, rest) => {
+            let named = in_vars(node).into_iter();
+            named.chain([&**first].into_iter().chain(rest.iter().map(|(_, next)| next)).flat_map(coped_with)).collect()
+        }
+        Kind::Binary(_, left, right) => in_vars(node).into_iter().chain(coped_with(left)).chain(coped_with(right)).collect(),
         _ => Names::new(),
     }
+}
+
+/// The name of `'name' in vars`, and of `'name' not in vars`.
+pub fn in_vars(node: &Node) -> Option<Arc<str>> {
+    let (name, of) = match &node.kind {
+        Kind::Binary(BinOpKind::In, name, of) => (&**name, &**of),
+        Kind::Compare(name, rest) => match rest.as_slice() {
+            [(CompareOpKind::In | CompareOpKind::NotIn, of)] => (&**name, of),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    matches!(&of.kind, Kind::Name(of) if &**of == "vars").then(|| literal(name)).flatten()
 }
 
 /// The name at the root of `name.member[key]`, through filters that hand undefined values on.

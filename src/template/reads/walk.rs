@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::machinery::ast::BinOpKind;
 
 use super::members::{parts, positional};
-use super::scopes::{Bound, Names, Scopes, defined_if, root};
+use super::scopes::{Bound, Names, Scopes, defined_if, in_vars, root};
 use super::terms::literal;
 use super::{Form, HostRead, Name, Problem, Reads};
 use crate::program::{Span, Template};
@@ -75,11 +75,23 @@ impl<'text> Walk<'text> {
             "hostvars" => self.reads.hosts.push(HostRead { host: None, variable: None }),
             "vars" => self.reads.everything = true,
             _ => {
+                // A condition that copes with it: its author knows that it may be missing.
+                if guarded && self.embedded {
+                    self.reads.tested.insert(Arc::clone(name));
+                }
                 let guarded = guarded || self.scopes.is_guarded(name);
                 let at = self.byte(at);
                 self.reads.names.push(Name { name: Arc::clone(name), at, guarded });
             }
         }
+    }
+
+    /// `'name' in vars`.
+    fn asks_for(&mut self, node: &Node) -> bool {
+        let Some(name) = in_vars(node).filter(|_| self.scopes.bound("vars") == Bound::Free) else { return false };
+        self.reads.tested.insert(Arc::clone(&name));
+        self.read_variable(&name, node.at, true);
+        true
     }
 
     /// `guarded`: an undefined value does no harm here.
@@ -97,6 +109,7 @@ impl<'text> Walk<'text> {
                 self.node(left, false);
                 self.guarded(defined_if(left, matches!(operator, BinOpKind::ScAnd)), |walk| walk.node(right, guarded));
             }
+            Kind::Binary(..) | Kind::Compare(..) if self.asks_for(node) => {}
             Kind::Binary(_, left, right) => [left, right].into_iter().for_each(|side| self.node(side, false)),
             Kind::Compare(first, rest) => {
                 self.node(first, false);
