@@ -4,6 +4,7 @@
 //! other hosts' variables and lookups come from a [`Scope`].
 
 mod arguments;
+pub mod crypt;
 mod depth;
 pub mod error;
 mod evaluate;

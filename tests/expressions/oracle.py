@@ -23,6 +23,7 @@ os.environ.setdefault("ANSIBLE_DEPRECATION_WARNINGS", "False")
 os.environ.setdefault("ANSIBLE_LOCALHOST_WARNING", "False")
 os.environ.setdefault("ANSIBLE_DEVEL_WARNING", "False")
 os.environ["TZ"] = "UTC"
+os.environ["PASSLIB_BUILTIN_BCRYPT"] = "enabled"
 
 import yaml  # noqa: E402
 from ansible import release  # noqa: E402

@@ -9,6 +9,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
 use super::super::arguments::{Bound, integer, strict_text, text};
+use super::super::crypt::{self, Settings};
 use super::super::evaluate::Context;
 use super::super::{Error, Result};
 use super::Filter;
@@ -116,149 +117,24 @@ fn to_uuid(_: &Context, input: Value, given: Bound) -> Result<Value> {
     Ok(Value::text(format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..])))
 }
 
-/// The alphabet of crypt(3).
-const CRYPT: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
 fn password_hash(context: &Context, input: Value, given: Bound) -> Result<Value> {
     let kind = given.text(0, "sha512")?;
-    let wide = match kind.as_str() {
-        "sha512" | "sha512_crypt" => true,
-        "sha256" | "sha256_crypt" => false,
-        other => {
-            return Err(Error::failed(format!("password_hash: the type '{other}' is not supported")).hint("use 'sha512' or 'sha256'"));
-        }
+    let kind = match kind.as_str() {
+        "md5" => "md5_crypt",
+        "blowfish" => "bcrypt",
+        "sha256" => "sha256_crypt",
+        "sha512" => "sha512_crypt",
+        other => other,
     };
-    if given.some(4).is_some() {
-        return Err(Error::failed("password_hash: 'ident' is for bcrypt only, which is not supported"));
+    if given.some(2).is_some_and(|size| !matches!(size, Value::Int(_) | Value::Bool(_))) {
+        return Err(Error::failed("'salt_size' is a whole number"));
     }
-    let salt = match given.some(1) {
-        Some(salt) => text(salt)?,
-        None => {
-            let size = given.some(2).map_or(Ok(16), integer)?;
-            let mut salt = String::new();
-            for _ in 0..size.clamp(1, 16) {
-                let letter = context.evaluator.scope.random()? % 64;
-                salt.push(char::from(CRYPT[letter as usize]));
-            }
-            salt
-        }
+    let settings = Settings {
+        salt: given.some(1).map(text).transpose()?.filter(|salt| !salt.is_empty()),
+        salt_size: given.some(2).map(integer).transpose()?.filter(|size| *size != 0),
+        rounds: given.some(3).filter(|rounds| rounds.is_truthy()).map(integer).transpose()?,
+        ident: given.some(4).map(text).transpose()?.filter(|ident| !ident.is_empty()),
     };
-    if !salt.bytes().all(|letter| CRYPT.contains(&letter)) {
-        return Err(Error::failed("password_hash: invalid characters in salt"));
-    }
-    if salt.len() > 16 {
-        return Err(Error::failed("password_hash: the salt has over 16 characters"));
-    }
-    let password = strict_text(&input)?;
-    // Ansible's defaults; 5000 is crypt(3)'s own and is not written.
-    let default = if wide { 656_000 } else { 535_000 };
-    let rounds = given.some(3).map_or(Ok(default), integer)?;
-    if !(1000..=999_999_999).contains(&rounds) {
-        return Err(Error::failed(format!("password_hash: rounds must be between 1000 and 999999999, not {rounds}")));
-    }
-    let rounds = rounds as u32;
-    Ok(Value::text(if wide {
-        crypt::<Sha512>(password.as_bytes(), salt.as_bytes(), rounds, "$6$", &ORDER_512)
-    } else {
-        crypt::<Sha256>(password.as_bytes(), salt.as_bytes(), rounds, "$5$", &ORDER_256)
-    }))
-}
-
-/// Bytes of the digest in the order they are written, three by three; 255 stands for none.
-const ORDER_512: [[u8; 3]; 22] = [
-    [0, 21, 42],
-    [22, 43, 1],
-    [44, 2, 23],
-    [3, 24, 45],
-    [25, 46, 4],
-    [47, 5, 26],
-    [6, 27, 48],
-    [28, 49, 7],
-    [50, 8, 29],
-    [9, 30, 51],
-    [31, 52, 10],
-    [53, 11, 32],
-    [12, 33, 54],
-    [34, 55, 13],
-    [56, 14, 35],
-    [15, 36, 57],
-    [37, 58, 16],
-    [59, 17, 38],
-    [18, 39, 60],
-    [40, 61, 19],
-    [62, 20, 41],
-    [255, 255, 63],
-];
-const ORDER_256: [[u8; 3]; 11] = [
-    [0, 10, 20],
-    [21, 1, 11],
-    [12, 22, 2],
-    [3, 13, 23],
-    [24, 4, 14],
-    [15, 25, 5],
-    [6, 16, 26],
-    [27, 7, 17],
-    [18, 28, 8],
-    [9, 19, 29],
-    [255, 31, 30],
-];
-
-/// Ulrich Drepper's "Unix crypt using SHA-256 and SHA-512".
-fn crypt<D: Digest>(password: &[u8], salt: &[u8], rounds: u32, prefix: &str, order: &[[u8; 3]]) -> String {
-    let repeated = |block: &[u8], length: usize| block.iter().copied().cycle().take(length).collect::<Vec<u8>>();
-    let alternate = D::digest([password, salt, password].concat());
-    let mut first = [password, salt].concat();
-    first.extend(repeated(&alternate, password.len()));
-    let mut length = password.len();
-    while length > 0 {
-        if length & 1 == 1 {
-            first.extend_from_slice(&alternate);
-        } else {
-            first.extend_from_slice(password);
-        }
-        length >>= 1;
-    }
-    let mut current = D::digest(first).to_vec();
-    let sequence = repeated(&D::digest(password.repeat(password.len())), password.len());
-    let salts = repeated(&D::digest(salt.repeat(16 + usize::from(current[0]))), salt.len());
-    for round in 0..rounds {
-        let mut next = Vec::new();
-        if round % 2 == 1 {
-            next.extend_from_slice(&sequence);
-        } else {
-            next.extend_from_slice(&current);
-        }
-        if round % 3 != 0 {
-            next.extend_from_slice(&salts);
-        }
-        if round % 7 != 0 {
-            next.extend_from_slice(&sequence);
-        }
-        if round % 2 == 1 {
-            next.extend_from_slice(&current);
-        } else {
-            next.extend_from_slice(&sequence);
-        }
-        current = D::digest(next).to_vec();
-    }
-    let mut output = prefix.to_owned();
-    if rounds != 5000 {
-        output += &format!("rounds={rounds}$");
-    }
-    output += &String::from_utf8_lossy(salt);
-    output.push('$');
-    for group in order {
-        let byte = |index: u8| if index == 255 { 0 } else { u32::from(current[usize::from(index)]) };
-        let mut word = (byte(group[0]) << 16) | (byte(group[1]) << 8) | byte(group[2]);
-        let letters = match group.iter().map(|index| usize::from(*index == 255)).sum() {
-            0 => 4,
-            1 => 3,
-            _ => 2,
-        };
-        for _ in 0..letters {
-            output.push(char::from(CRYPT[(word & 63) as usize]));
-            word >>= 6;
-        }
-    }
-    output
+    let hash = crypt::hash(strict_text(&input)?, kind, &settings, &mut || context.evaluator.scope.random())?;
+    Ok(Value::text(hash))
 }
