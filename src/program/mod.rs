@@ -7,6 +7,7 @@ pub mod host_names;
 pub mod play;
 pub mod position;
 pub mod tags;
+pub mod timestamp;
 pub mod tree;
 pub mod value;
 pub mod zone;

@@ -4,8 +4,9 @@ use base64::Engine as _;
 
 use super::Scalar;
 use crate::program::Value;
+use crate::program::timestamp::Timestamp;
 
-/// The scalar's value. Dates stay texts; a number too long for 64 bits does too (it reads the same).
+/// The scalar's value. A date is a text as Python prints it; a number too long for 64 bits does too (it reads the same).
 pub fn scalar(scalar: &Scalar, tag: Option<&str>) -> Value {
     let text = &*scalar.text;
     match tag {
@@ -20,7 +21,7 @@ pub fn scalar(scalar: &Scalar, tag: Option<&str>) -> Value {
             Value::text(String::from_utf8_lossy(&bytes).into_owned())
         }
         // `!unsafe` keeps the type that the plain text has.
-        _ if scalar.plain => plain(text).unwrap_or_else(|| Value::text(scalar.text.clone())),
+        _ if scalar.plain => plain(text).or_else(|| date(text)).unwrap_or_else(|| Value::text(scalar.text.clone())),
         _ => Value::text(scalar.text.clone()),
     }
 }
@@ -36,6 +37,11 @@ pub fn plain(text: &str) -> Option<Value> {
         return None;
     }
     bool(text).map(Value::Bool).or_else(|| int(text)).or_else(|| float(text))
+}
+
+/// `2024-1-2 3:04:05`, as it is printed.
+fn date(text: &str) -> Option<Value> {
+    Timestamp::read(text)?.printed().map(Value::from)
 }
 
 /// `yes`, `No`, `TRUE`, `off`, …; `y`, `n` and mixed case are texts.

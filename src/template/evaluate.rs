@@ -327,6 +327,7 @@ impl<'scope> Evaluator<'scope> {
                 Some(lazy @ Value::Lazy(_)) => Some(self.unfolded(lazy.clone())?),
                 other => other.cloned(),
             },
+            Value::Text(text) => super::filters::time::attribute_of_text(text.as_str(), name),
             // What `groupby` gives are named tuples.
             Value::Tuple(items) if items.len() == 2 && name == "grouper" => items.first().cloned(),
             Value::Tuple(items) if items.len() == 2 && name == "list" => items.last().cloned(),
@@ -728,6 +729,9 @@ impl<'run, 'scope> Context<'run, 'scope> {
                 Some(Local::Loop(current)) => return self.loop_attribute(&current, name),
                 Some(Local::Cycler(cycler)) if &**name == "current" => {
                     return Ok(cycler.0.get(cycler.1.get()).cloned().unwrap_or_default());
+                }
+                Some(Local::Cycler(_)) => {
+                    return Ok(Value::Undefined(format!("object of type 'Cycler' has no attribute '{name}'").into()));
                 }
                 Some(Local::Module(frame)) => {
                     return Ok(match frame.borrow().get(name) {

@@ -85,6 +85,9 @@ pub fn exists(value: &Value, name: &str) -> bool {
 /// Calls a method: its result, and the receiver where the method changed it.
 pub fn call(context: &Context, value: &Value, name: &str, arguments: Arguments) -> Result<(Value, Option<Value>)> {
     match value {
+        Value::Text(text) if time::METHODS_OF_TEXTS.contains(&name) => time::method_of_text(context, text.as_str(), name, arguments)
+            .unwrap_or_else(|| Err(missing(value, name)))
+            .map(|result| (result, None)),
         Value::Text(text) => text_method(context, text.as_str(), name, arguments).map(|result| (result, None)),
         Value::Map(entries) if time::is_time(entries) => time::method(context, entries, name, arguments).map(|result| (result, None)),
         Value::Map(entries) => map_method(context, entries, name, arguments),
@@ -134,6 +137,14 @@ fn text_method(context: &Context, text: &str, name: &str, given: Arguments) -> R
             let positional = given.positional.iter().map(deep).collect::<Result<Vec<_>>>()?;
             let named = given.named.iter().map(|(name, value)| Ok((Arc::clone(name), deep(value)?))).collect::<Result<Vec<_>>>()?;
             return format::braces(text, &positional, &named, &member, 0).map(Value::text);
+        }
+        "format_map" => {
+            let mapping = given.bind(&what, &["mapping!"])?.value(0, Value::Null);
+            let Value::Map(entries) = context.evaluator.deep(mapping)? else {
+                return Err(Error::failed("format_map() takes a dictionary"));
+            };
+            let named = entries.iter().map(|(key, value)| (Arc::from(&*key.text()), value.clone())).collect();
+            return text_method(context, text, "format", Arguments { positional: Vec::new(), named });
         }
         "join" => {
             let bound = given.bind(&what, &["iterable!"])?;

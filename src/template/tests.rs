@@ -118,9 +118,9 @@ const TESTS: &[Test] = &[
         let other = given.value(0, Value::Null);
         context.evaluator.scope.path_test("same_file", &[strict_text(&value)?, strict_text(&other)?])
     }),
-    test(&["uri"], &["schemes"], |_, value, given| uri(&value, &given)),
-    test(&["url"], &["schemes"], |_, value, given| uri(&value, &given)),
-    test(&["urn"], &[], |_, value, _| Ok(strict_text(&value)?.to_lowercase().starts_with("urn:"))),
+    test(&["uri"], &["schemes"], |_, value, given| uri(&value, given.some(0))),
+    test(&["url"], &["schemes"], |_, value, given| url(&value, given.some(0))),
+    test(&["urn"], &[], |_, value, _| uri(&value, Some(&Value::list(vec!["urn".into()])))),
 ];
 
 /// The test of that name, with or without `ansible.builtin.`.
@@ -252,13 +252,28 @@ fn subset(inner: &Value, outer: &Value) -> Result<bool> {
     Ok(operators::items(inner)?.iter().all(|item| outer.contains(item)))
 }
 
-fn uri(value: &Value, given: &Bound) -> Result<bool> {
-    let Some((scheme, rest)) = strict_text(value)?.split_once(':') else { return Ok(false) };
-    let scheme_fits = match given.some(0) {
-        Some(schemes) => operators::contains(schemes, &scheme.into())?,
-        None => true,
+/// Scheme and host as Python's `urlsplit` finds them; `None`: it refuses the text.
+fn address(text: &str) -> Option<(String, &str)> {
+    let text = text.trim_start_matches(|letter: char| letter <= ' ');
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
     };
-    Ok(!scheme.is_empty() && scheme_fits && rest.strip_prefix("//").is_some_and(|rest| !rest.is_empty()))
+    let (scheme, rest) = text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).unwrap_or(("", text));
+    let host = rest.strip_prefix("//").map_or("", |rest| &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())]);
+    (host.contains('[') == host.contains(']')).then(|| (scheme.to_lowercase(), host))
+}
+
+/// Ansible's: nearly every text is a URI, unless schemes are given.
+fn uri(value: &Value, schemes: Option<&Value>) -> Result<bool> {
+    operators::known(value)?;
+    let Some((scheme, _)) = value.as_str().and_then(address) else { return Ok(false) };
+    schemes.filter(|schemes| schemes.is_truthy()).map_or(Ok(true), |schemes| operators::contains(schemes, &scheme.into()))
+}
+
+fn url(value: &Value, schemes: Option<&Value>) -> Result<bool> {
+    let (scheme, host) = value.as_str().and_then(address).unwrap_or_default();
+    Ok(uri(value, schemes)? && (!host.is_empty() || scheme == "file"))
 }
 
 fn version(_: &Context, value: Value, given: Bound) -> Result<bool> {

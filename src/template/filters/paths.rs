@@ -130,12 +130,16 @@ fn commonpath(_: &Context, input: Value, _: Bound) -> Result<Value> {
 
 fn relpath(context: &Context, input: Value, given: Bound) -> Result<Value> {
     let path = strict_text(&input)?;
+    if path.is_empty() {
+        return Err(Error::failed("no path specified"));
+    }
     let start = given.text(0, ".")?;
     let absolute = |path: &str| -> Result<String> {
         if path.starts_with('/') { Ok(normal(path)) } else { context.evaluator.scope.path_filter("abspath", path) }
     };
-    // Two relative paths need no working directory.
-    let (path, start) = if !path.starts_with('/') && !start.starts_with('/') {
+    // Two relative paths need no working directory, unless they lead out of it.
+    let inside = |path: &str| !path.starts_with('/') && !normal(path).starts_with("..");
+    let (path, start) = if inside(path) && inside(&start) {
         (normal(&format!("/{path}")), normal(&format!("/{start}")))
     } else {
         (absolute(path)?, absolute(&start)?)

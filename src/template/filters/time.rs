@@ -7,6 +7,7 @@ use super::super::evaluate::Context;
 use super::super::methods::as_float;
 use super::super::{Error, Result, python};
 use super::Filter;
+use crate::program::timestamp::Timestamp;
 use crate::program::zone::{Civil, Offset, days_from};
 use crate::program::{Clock, Key, Map, Value};
 
@@ -100,6 +101,15 @@ impl Moment {
     fn from_map(entries: &Map) -> Option<Self> {
         let Some(Value::Int(microseconds)) = entries.get(MOMENT) else { return None };
         Some(Self { microseconds: *microseconds })
+    }
+
+    /// A date of YAML, without its zone.
+    fn of_text(text: &str) -> Option<Self> {
+        let printed = Timestamp::read(text)?.printed()?;
+        let clock = printed.get(..19).map_or(format!("{printed} 00:00:00"), str::to_owned);
+        let micro = printed.get(19..26).and_then(|rest| rest.strip_prefix('.')).and_then(|micro| micro.parse().ok()).unwrap_or(0);
+        let whole = Self::parse(&clock, "%Y-%m-%d %H:%M:%S").ok()?;
+        Some(Self { microseconds: whole.microseconds + micro })
     }
 
     fn iso(self, separator: char) -> String {
@@ -295,6 +305,28 @@ impl Moment {
         let number = of_year.map_or_else(|| days_from(year, month, day), |of_year| days_from(year, 1, 1) + of_year - 1);
         let _ = zone;
         Ok(Self { microseconds: number * DAY + ((hour * 60 + minute) * 60 + second) * 1_000_000 + micro })
+    }
+}
+
+/// What a date of YAML has in Python, where it is a text here: `year`, `hour`, …
+pub fn attribute_of_text(text: &str, name: &str) -> Option<Value> {
+    let time = Timestamp::read(text)?;
+    if time.clock.is_none() && !matches!(name, "year" | "month" | "day") {
+        return None;
+    }
+    attribute(Moment::of_text(text)?.value().as_map()?, name)
+}
+
+/// The methods that such a text has besides a text's own.
+pub const METHODS_OF_TEXTS: &[&str] = &["date", "isoformat", "isoweekday", "strftime", "timestamp", "weekday"];
+
+/// Calls one of them; `None`: it is no date.
+pub fn method_of_text(context: &Context, text: &str, name: &str, given: Arguments) -> Option<Result<Value>> {
+    let time = Timestamp::read(text)?;
+    match (name, time.clock) {
+        ("date" | "timestamp", None) => None,
+        ("isoformat", None) => Some(Ok(text.into())),
+        _ => Some(method(context, Moment::of_text(text)?.value().as_map()?, name, given)),
     }
 }
 

@@ -8,6 +8,7 @@ use super::super::arguments::Bound;
 use super::super::evaluate::Context;
 use super::super::{Error, Result, operators, python};
 use super::Filter;
+use crate::program::timestamp::Timestamp;
 use crate::program::{Key, Map, Value};
 
 const DUMP: &[&str] =
@@ -152,7 +153,8 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value> {
     if text == "<<" {
         return Ok(MERGE.into());
     }
-    Ok(plain(text).unwrap_or_else(|| text.into()))
+    let date = || Timestamp::read(text)?.printed().map(Value::from);
+    Ok(plain(text).or_else(date).unwrap_or_else(|| text.into()))
 }
 
 /// What YAML 1.1 makes of a plain scalar that is no string: null, booleans, integers, floats.
@@ -684,40 +686,7 @@ fn simple_key(key: &Value, unicode: bool) -> bool {
 
 /// Whether YAML 1.1 would read the plain text as something else than a text.
 fn special(text: &str) -> bool {
-    plain(text).is_some() || matches!(text, "<<" | "=") || timestamp(text)
-}
-
-/// YAML 1.1's timestamps: `2001-01-01`, `2001-1-1 1:02:03.4 +1`.
-fn timestamp(text: &str) -> bool {
-    let digits =
-        |text: &str, range: std::ops::RangeInclusive<usize>| range.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    let mut parts = text.splitn(3, '-');
-    let (Some(year), Some(month), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return false };
-    if !digits(year, 4..=4) || !digits(month, 1..=2) {
-        return false;
-    }
-    if digits(rest, 2..=2) && month.len() == 2 {
-        return true;
-    }
-    let Some(at) = rest.find(['T', 't', ' ', '\t']) else { return false };
-    if !digits(&rest[..at], 1..=2) {
-        return false;
-    }
-    let clock = rest[at + 1..].trim_start();
-    let end = clock.find(|letter: char| !letter.is_ascii_digit() && letter != ':' && letter != '.').unwrap_or(clock.len());
-    let (clock, zone) = clock.split_at(end);
-    let zone = zone.trim_start();
-    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
-    let parts: Vec<&str> = clock.split(':').collect();
-    let zone_fits = zone.is_empty()
-        || zone == "Z"
-        || zone.strip_prefix(['+', '-']).is_some_and(|zone| {
-            let (hours, minutes) = zone.split_once(':').unwrap_or((zone, "00"));
-            digits(hours, 1..=2) && digits(minutes, 2..=2)
-        });
-    matches!(parts[..], [hours, minutes, seconds] if digits(hours, 1..=2) && digits(minutes, 2..=2) && digits(seconds, 2..=2))
-        && digits(fraction, 0..=20)
-        && zone_fits
+    plain(text).is_some() || matches!(text, "<<" | "=") || Timestamp::read(text).is_some()
 }
 
 /// PyYAML's `analyze_scalar`.
