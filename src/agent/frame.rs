@@ -289,6 +289,9 @@ pub struct Summary {
     pub tasks: u32,
 }
 
+/// The option of [`Question::Lookup`] that says where relative paths begin.
+pub const PLAYBOOK_DIR: &str = "_playbook_dir";
+
 /// What an agent may ask. Names are bounded by its program: the controller answers for nothing else.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Question {

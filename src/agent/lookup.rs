@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use super::frame::PLAYBOOK_DIR;
 use super::scope::TaskScope;
+use crate::module::encoding::Encoding;
 use crate::program::glob::glob;
 use crate::program::{File, Map, Value};
+use crate::template::lookups::table::{self, Support};
+use crate::template::lookups::{csv, ini};
 use crate::template::{Error, Result};
 
 /// The option by which a loop tells `first_found` the folder of its task's kind.
@@ -41,23 +45,21 @@ pub fn lookup(scope: &TaskScope<'_>, plugin: &str, terms: &[Value], options: &Ma
             Ok(found)
         }
         "first_found" => first_found(scope, terms, options),
-        "inventory_hostnames"
-        | "env"
-        | "pipe"
-        | "lines"
-        | "unvault"
-        | "password"
-        | "csvfile"
-        | "ini"
-        | "config"
-        | "url"
-        | "random_choice" => {
-            if plugin == "random_choice" {
-                return random_choice(scope, terms);
-            }
-            scope.ask_lookup(plugin, terms, options)
+        "unvault" => terms.iter().map(|term| file_text(scope, "files", &text(plugin, term)?).map(|(_, text)| Value::text(text))).collect(),
+        "ini" => ini::run(terms, options, &mut |name, encoding| encoded(scope, name, encoding)),
+        "csvfile" => csv::run(terms, options, &mut |name, encoding| encoded(scope, name, encoding)),
+        "password" | "pipe" | "lines" => {
+            let mut options = options.clone();
+            options.insert(PLAYBOOK_DIR.into(), scope.executor.playbook_dir().map_or(Value::Null, Value::text));
+            scope.ask_lookup(plugin, terms, &options)
         }
-        other => Err(Error::failed(format!("the lookup '{other}' was not found"))),
+        "inventory_hostnames" | "env" => scope.ask_lookup(plugin, terms, options),
+        other => Err(match table::find(other).map(|lookup| &lookup.support) {
+            Some(Support::No { reason, instead }) => {
+                Error::failed(format!("the lookup '{other}' is not supported: {reason}")).hint(*instead)
+            }
+            _ => Error::failed(format!("the lookup '{other}' was not found")),
+        }),
     }
 }
 
@@ -75,6 +77,16 @@ fn file_text(scope: &TaskScope<'_>, kind: &str, name: &str) -> Result<(Arc<str>,
     let bytes = scope.executor.file_bytes(&path)?;
     let text = String::from_utf8(bytes.to_vec()).map_err(|_| Error::failed(format!("{path} is not UTF-8 text")))?;
     Ok((path, text))
+}
+
+/// The text of a file of the program in an encoding of Python's name.
+fn encoded(scope: &TaskScope<'_>, name: &str, encoding: &str) -> Result<String> {
+    let (path, _) = scope.executor.find_file("files", name, scope.context)?;
+    let bytes = scope.executor.file_bytes(&path)?;
+    let marked = encoding.to_ascii_lowercase().replace('_', "-") == "utf-8-sig";
+    let bytes = if marked { bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes) } else { &bytes[..] };
+    let encoding = Encoding::of(if marked { "utf-8" } else { encoding }).map_err(|error| Error::failed(error.message))?;
+    encoding.strict(bytes).ok_or_else(|| Error::failed(format!("{path} is not written in this encoding")).hint("name it with `encoding`"))
 }
 
 fn template(scope: &TaskScope<'_>, name: &str, options: &Map) -> Result<Value> {
@@ -158,12 +170,4 @@ fn first_found(scope: &TaskScope<'_>, terms: &[Value], options: &Map) -> Result<
         return Ok(Vec::new());
     }
     Err(Error::failed(format!("No file was found when using first_found: {}", names.join(", "))))
-}
-
-fn random_choice(scope: &TaskScope<'_>, terms: &[Value]) -> Result<Vec<Value>> {
-    if terms.is_empty() {
-        return Ok(Vec::new());
-    }
-    let number = crate::template::Scope::random(scope)?;
-    Ok(vec![terms[(number % terms.len() as u64) as usize].clone()])
 }

@@ -9,7 +9,7 @@
 pub mod arguments;
 mod copy_tree;
 mod curl;
-mod encoding;
+pub mod encoding;
 pub mod engine;
 pub mod expand;
 pub mod file_arguments;

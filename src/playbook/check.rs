@@ -17,6 +17,7 @@ use crate::module;
 use crate::program::{Layer, Span, Template, Tree, Value};
 use crate::source::Diagnostic;
 use crate::source::suggest::{is_slip_of, suggest};
+use crate::template::lookups::table::{self, Support};
 use crate::template::reads::{self, Problem, Reads, Unknown};
 use crate::template::{function_names, handlebars};
 
@@ -159,7 +160,7 @@ impl Checker {
 
     /// What a collection has and we have not is a mistake where it is surely met.
     fn tell(&self, loader: &mut Loader, mut mistake: Diagnostic, word: &str) {
-        if self.unsure && mistake.label.is_none() && is_of_collection(word) {
+        if self.unsure && mistake.label.is_none() && (is_of_collection(word) || is_refused(word)) {
             mistake.message.push_str(": the task fails on a host that reaches it");
             mistake = mistake.as_warning();
         }
@@ -205,8 +206,24 @@ fn is_of_collection(word: &str) -> bool {
     (word.matches('.').count() > 1 && short(word) == word) || REDIRECTED.contains(&word)
 }
 
+/// A lookup that ansible-core has and this program has not.
+fn refused(name: &str) -> Option<(&'static str, &'static str)> {
+    match table::find(short(name))?.support {
+        Support::No { reason, instead } => Some((reason, instead)),
+        Support::Yes => None,
+    }
+}
+
+fn is_refused(name: &str) -> bool {
+    refused(name).is_some()
+}
+
 fn unknown_lookup(loader: &Loader, template: &Template, unknown: &Unknown) -> Diagnostic {
     let span = place(loader, template, unknown.at, &unknown.name);
+    if let Some((reason, instead)) = refused(&unknown.name) {
+        let message = format!("the lookup `{}` is not supported: {reason}", unknown.name);
+        return Diagnostic::error(message, span, unknown.name.chars().count() as u32).hint(instead);
+    }
     let mistake = Diagnostic::error(format!("unknown lookup `{}`", unknown.name), span, unknown.name.chars().count() as u32);
     let mistake = mistake.suggest(&unknown.name, reads::lookup_names());
     match unknown.name.rsplit_once('.') {

@@ -46,6 +46,8 @@ pub struct Compiled {
     pub artifacts: BTreeSet<Arc<str>>,
     /// Where tasks may write on the controller (`fetch`).
     pub destinations: Vec<super::fetch::Destination>,
+    /// Where lookups may keep passwords there.
+    pub passwords: Vec<super::fetch::Destination>,
 }
 
 /// A host's variables before the run.
@@ -228,7 +230,10 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     }
     compiled.contents = std::mem::take(&mut loader.files_found.contents);
     compiled.artifacts = std::mem::take(&mut loader.artifacts_used);
-    compiled.destinations = loader.destinations(&of_hosts);
+    let sources: BTreeSet<&Path> = inventory.hosts.values().filter_map(|host| host.source.as_deref()?.parent()).collect();
+    let sources: Vec<PathBuf> = sources.into_iter().map(Path::to_owned).collect();
+    compiled.destinations = loader.destinations(&of_hosts, &sources);
+    compiled.passwords = loader.password_files(&of_hosts, &sources);
     super::closure::prune(compiled.programs.values_mut());
     let names = loader.files.sources.names();
     for program in compiled.programs.values_mut() {

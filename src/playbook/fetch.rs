@@ -1,4 +1,4 @@
-//! Where tasks of `fetch` may write on the controller: what a playbook says, and nothing that a node makes of it.
+//! Where tasks of `fetch` and lookups of `password` may write on the controller: what a playbook says, and nothing that a node makes of it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ pub use crate::project::files::normal;
 /// How deep variables of the inventory are followed.
 const DEPTH: usize = 5;
 
-/// The `dest` of a task.
+/// The `dest` of a task, or the term of a lookup.
 #[derive(Clone, Debug)]
 pub struct Destination {
     playbook_dir: PathBuf,
@@ -21,6 +21,12 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// The folders of this machine in which the lookup's file may be, if it may have said `term`.
+    pub fn folders_of_password(&self, playbook_dir: &Path, term: &str) -> Vec<PathBuf> {
+        let patterns = self.patterns.iter().filter(|pattern| self.playbook_dir == playbook_dir && pattern.matches(term));
+        patterns.map(|pattern| resolve(playbook_dir, pattern.first_word().folder().0)).collect()
+    }
+
     /// The folders of this machine that the task may write below, if it may have said `dest`.
     pub fn folders(&self, playbook_dir: &Path, dest: &str) -> Vec<PathBuf> {
         let patterns = self.patterns.iter().filter(|pattern| self.playbook_dir == playbook_dir && pattern.matches(dest));
@@ -51,23 +57,47 @@ impl Loader<'_> {
         self.destinations.push(Destination { playbook_dir: context.playbook_dir.clone(), dest, looping: task.looping.clone(), patterns });
     }
 
-    /// All of them, with what variables of the inventory make of them.
-    pub fn destinations(&mut self, inventory: &[Layer]) -> Vec<Destination> {
-        let mut all = std::mem::take(&mut self.destinations);
-        for destination in &mut all {
-            let known = |expression: &str| of_inventory(expression, inventory, 0);
-            destination.patterns.extend(patterns_with(&destination.dest, destination.looping.as_ref(), &known));
-        }
-        all
+    /// Notes where a lookup of `password` reads and writes.
+    pub fn password(&mut self, term: &Tree, looping: Option<&Loop>, context: &Context) {
+        let patterns = self.possible(term, looping, context);
+        self.passwords.push(Destination {
+            playbook_dir: context.playbook_dir.clone(),
+            dest: term.clone(),
+            looping: looping.cloned(),
+            patterns,
+        });
+    }
+
+    /// All of them, with what variables of the inventory and its folders make of them.
+    pub fn destinations(&mut self, inventory: &[Layer], folders: &[PathBuf]) -> Vec<Destination> {
+        completed(std::mem::take(&mut self.destinations), inventory, folders)
+    }
+
+    /// The same of passwords.
+    pub fn password_files(&mut self, inventory: &[Layer], folders: &[PathBuf]) -> Vec<Destination> {
+        completed(std::mem::take(&mut self.passwords), inventory, folders)
     }
 }
 
-fn of_inventory(expression: &str, layers: &[Layer], depth: usize) -> Vec<Pattern> {
-    if depth == DEPTH {
-        return Vec::new();
+fn completed(mut all: Vec<Destination>, inventory: &[Layer], folders: &[PathBuf]) -> Vec<Destination> {
+    for destination in &mut all {
+        let known = |expression: &str| of_inventory(expression, inventory, folders, &destination.playbook_dir, 0);
+        destination.patterns.extend(patterns_with(&destination.dest, destination.looping.as_ref(), &known));
+    }
+    all
+}
+
+fn of_inventory(expression: &str, layers: &[Layer], folders: &[PathBuf], playbook_dir: &Path, depth: usize) -> Vec<Pattern> {
+    let path = |path: &Path| Pattern::literal(&path.to_string_lossy());
+    match expression {
+        "inventory_dir" => return folders.iter().map(|folder| path(folder)).collect(),
+        "playbook_dir" => return vec![path(playbook_dir)],
+        _ if depth == DEPTH => return Vec::new(),
+        _ => {}
     }
     let values = layers.iter().filter_map(|layer| layer.get(expression));
-    values.flat_map(|variable| patterns_with(&variable.value, None, &|inner| of_inventory(inner, layers, depth + 1))).collect()
+    let known = |inner: &str| of_inventory(inner, layers, folders, playbook_dir, depth + 1);
+    values.flat_map(|variable| patterns_with(&variable.value, None, &known)).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::free_form;
 use super::loader::{Loader, reason};
 use super::possible::Pattern;
 use super::task::Context;
@@ -100,6 +101,22 @@ impl Use {
         }
         folders
     }
+}
+
+/// The terms that `with_…` gives its lookup.
+fn terms_of(looping: &Loop) -> Vec<Tree> {
+    match &looping.items {
+        Tree::List(items) => items.clone(),
+        Tree::Literal(Value::List(items)) => items.iter().cloned().map(Tree::Literal).collect(),
+        single => vec![single.clone()],
+    }
+}
+
+/// `file=NAME` in the words of a lookup.
+fn file_in(words: &str) -> Option<String> {
+    let tokens = free_form::split(words).ok()?;
+    let file = tokens.iter().find_map(|token| token.text.trim().strip_prefix("file=").map(str::to_owned))?;
+    Some(free_form::unquote(&file).to_owned())
 }
 
 /// Larger texts are fetched when they are needed.
@@ -222,8 +239,36 @@ impl Loader<'_> {
                 }
             }
             "first_found" => self.first_found(&Tree::List(terms.clone()), context),
+            "ini" | "csvfile" => self.table(&lookup.plugin, terms, span, context, unsure),
+            "password" => terms.iter().for_each(|term| self.password(term, None, context)),
             _ => {}
         }
+    }
+
+    /// The file that `ini` or `csvfile` reads: said beside the terms, or in one of them.
+    fn table(&mut self, plugin: &str, terms: &[Tree], span: Span, context: &Context, unsure: bool) {
+        let mut files: Vec<Tree> = terms.iter().filter_map(|term| term.get("file")).collect();
+        let keys = terms.iter().filter(|term| term.get("file").is_none());
+        // A key that is not written out may say it, too.
+        let mut may_say = false;
+        for key in keys {
+            match key {
+                Tree::Literal(Value::Text(text)) => files.extend(file_in(text.as_str()).map(|file| Tree::Literal(file.into()))),
+                Tree::Template(template) => match file_in(&template.source) {
+                    Some(file) => files.push(Tree::Template(Template { source: file.into(), span: template.span })),
+                    None => may_say = true,
+                },
+                Tree::Literal(_) => {}
+                _ => may_say = true,
+            }
+        }
+        if files.is_empty() {
+            let usual = if plugin == "ini" { "ansible.ini" } else { "ansible.csv" };
+            files.push(Tree::Literal(usual.into()));
+        } else {
+            may_say = false;
+        }
+        files.iter().for_each(|file| self.named_files(file, span, &Use::TEXT, None, context, unsure || may_say));
     }
 
     fn first_found(&mut self, items: &Tree, context: &Context) {
@@ -248,6 +293,9 @@ impl Loader<'_> {
                 }
             }
             Some("first_found") => self.first_found(&looping.items, context),
+            Some("unvault") => self.named_files(&looping.items, looping.span, &Use::TEXT, None, context, false),
+            Some(plugin @ ("ini" | "csvfile")) => self.table(plugin, &terms_of(looping), looping.span, context, false),
+            Some("password") => terms_of(looping).iter().for_each(|term| self.password(term, None, context)),
             _ => {}
         }
     }

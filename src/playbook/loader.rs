@@ -59,6 +59,8 @@ pub struct Loader<'p> {
     pub artifacts_used: BTreeSet<Arc<str>>,
     /// Where tasks write on the controller.
     pub destinations: Vec<super::fetch::Destination>,
+    /// Where lookups keep passwords.
+    pub passwords: Vec<super::fetch::Destination>,
 }
 
 /// What roles and imports bring to the play that is being read.
@@ -111,6 +113,7 @@ impl<'p> Loader<'p> {
             artifacts: Arc::default(),
             artifacts_used: BTreeSet::new(),
             destinations: Vec::new(),
+            passwords: Vec::new(),
         }
     }
 

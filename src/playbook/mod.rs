@@ -20,6 +20,7 @@ mod known;
 pub mod list;
 pub mod loader;
 pub mod modules;
+pub mod pattern;
 pub mod play;
 pub mod possible;
 pub mod reference;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::keyword::{self, Place, Support};
 use super::modules::STATEMENTS;
 use crate::module::{Entry, Field, Kind, MODULES, Rule};
+use crate::template::lookups::table::{self as lookups, LOOKUPS};
 
 /// Every name that a playbook may write for a module.
 fn names(entry: &Entry) -> Vec<String> {
@@ -100,6 +101,28 @@ pub fn modules_page() -> String {
             None if spec.open => page.push_str("\nFurther names are taken too.\n"),
             None => {}
         }
+    }
+    page
+}
+
+/// `docs/lookups.md`.
+pub fn lookups_page() -> String {
+    let mut page = String::from(
+        "# Lookups\n\n\
+         Every lookup of ansible-core 2.19, and two of `community.general`, from the table in `src/template/lookups/table.rs`; a test keeps\n\
+         this page equal to it. `lookup('NAME', TERM, …)`, `query('NAME', TERM, …)` and `with_NAME` take them; what is not there is told\n\
+         before a run, with its place. Files are the project's: relative names are searched for as in Ansible (the role's `files/`, the\n\
+         playbook's).\n\n\
+         | lookup | | options | |\n|---|---|---|---|\n",
+    );
+    for lookup in LOOKUPS {
+        let collection = lookup.collection.map(|name| format!(" ({name})")).unwrap_or_default();
+        let (word, more) = match lookup.support {
+            lookups::Support::Yes => ("yes", String::new()),
+            lookups::Support::No { reason, instead } => ("**no**", format!(" Refused: {reason}. Instead: {instead}.")),
+        };
+        let text = line(&format!("{}{more}", lookup.documentation));
+        let _ = writeln!(page, "| `{}`{collection} | {word} | {} | {text} |", lookup.name, ticked(lookup.options, ", "));
     }
     page
 }
@@ -221,6 +244,13 @@ mod tests {
                 assert!(!field.documentation.is_empty(), "{}: `{}` has no documentation", entry.name(), field.name);
             }
         }
+    }
+
+    #[test]
+    fn the_page_of_the_lookups_is_their_table() {
+        is_written("lookups.md", &lookups_page());
+        let names: Vec<&str> = LOOKUPS.iter().map(|lookup| lookup.name).collect();
+        assert!(names.is_sorted(), "{names:?}");
     }
 
     #[test]

@@ -15,31 +15,7 @@ use crate::module::Kind;
 use crate::program::{Block, Keywords, Layer, Loop, Step, Task, Tree};
 use crate::project::files::is_variable_name;
 use crate::source::{Diagnostic, Node, NodeKind};
-
-/// Lookups that `with_…` may name.
-pub const WITH: &[&str] = &[
-    "items",
-    "list",
-    "indexed_items",
-    "nested",
-    "cartesian",
-    "together",
-    "dict",
-    "fileglob",
-    "first_found",
-    "subelements",
-    "sequence",
-    "lines",
-    "random_choice",
-    "flattened",
-    "inventory_hostnames",
-    "vars",
-    "varnames",
-    "file",
-    "template",
-    "env",
-    "pipe",
-];
+use crate::template::lookups::table::{self, Support};
 
 /// `with_ansible.builtin.items`, `with_community.general.flattened`: the lookup's own name.
 fn plugin(name: &str) -> &str {
@@ -328,11 +304,17 @@ impl Loader<'_> {
             }
             if let Some(with) = with {
                 let with = plugin(with);
-                if !WITH.contains(&with) {
+                let known = table::find(with).map(|lookup| &lookup.support);
+                if let Some(Support::No { reason, instead }) = known {
+                    self.mistake(Diagnostic::at(key, format!("the lookup `{with}` is not supported: {reason}")).hint(*instead));
+                    continue;
+                }
+                if known.is_none() {
                     let mistake = Diagnostic::at(key, format!("there is no lookup `{with}` to loop with"));
+                    let names: Vec<String> = table::names().map(|name| format!("with_{name}")).collect();
                     self.mistake(match with {
                         "filetree" => mistake.hint("`copy` takes a whole folder: `src: folder/`; `with_fileglob` loops over one's files"),
-                        _ => mistake.suggest(name, WITH_NAMES.iter().copied()),
+                        _ => mistake.suggest(name, names.iter().map(String::as_str)),
                     });
                     continue;
                 }
@@ -424,28 +406,3 @@ impl Loader<'_> {
             .collect()
     }
 }
-
-/// `with_…`, for suggestions.
-const WITH_NAMES: &[&str] = &[
-    "with_items",
-    "with_list",
-    "with_indexed_items",
-    "with_nested",
-    "with_cartesian",
-    "with_together",
-    "with_dict",
-    "with_fileglob",
-    "with_first_found",
-    "with_subelements",
-    "with_sequence",
-    "with_lines",
-    "with_random_choice",
-    "with_flattened",
-    "with_inventory_hostnames",
-    "with_vars",
-    "with_varnames",
-    "with_file",
-    "with_template",
-    "with_env",
-    "with_pipe",
-];

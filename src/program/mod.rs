@@ -2,6 +2,7 @@
 //!
 //! Everything here is data: no I/O, no evaluation. The controller builds it (`playbook`), the agent runs it.
 
+pub mod free_form;
 pub mod glob;
 pub mod host_names;
 pub mod play;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -85,7 +85,7 @@ fn write(path: &Path, host: &str, offset: u64, bytes: &[u8]) -> std::io::Result<
     let part = part_of(path, host);
     if offset == 0 {
         let folder = path.parent().unwrap_or(Path::new("/"));
-        make(folder)?;
+        make(folder, 0o777)?;
         if let Err(error) = fs::remove_file(&part)
             && error.kind() != ErrorKind::NotFound
         {
@@ -101,11 +101,11 @@ fn write(path: &Path, host: &str, offset: u64, bytes: &[u8]) -> std::io::Result<
 }
 
 /// The folder with those above it, one host after the other: each takes the owner of the one above, which another may just have made.
-fn make(folder: &Path) -> std::io::Result<()> {
+pub(super) fn make(folder: &Path, mode: u32) -> std::io::Result<()> {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
-    fs::create_dir_all(folder)?;
+    fs::DirBuilder::new().recursive(true).mode(mode).create(folder)?;
     missing.into_iter().rev().try_for_each(give)
 }
 
@@ -136,7 +136,7 @@ fn umask() -> u32 {
 }
 
 /// Nothing that is made for a user is root's, who we may be by sudo: it is the folder's owner's, or who asked sudo.
-fn give(path: &Path) -> std::io::Result<()> {
+pub(super) fn give(path: &Path) -> std::io::Result<()> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
@@ -184,7 +184,7 @@ mod tests {
             std::thread::scope(|scope| {
                 for host in ["a", "b", "c"] {
                     let below = above.join(host).join("root");
-                    scope.spawn(move || make(&below).expect("is made"));
+                    scope.spawn(move || make(&below, 0o777).expect("is made"));
                 }
             });
             for host in ["a", "b", "c"] {

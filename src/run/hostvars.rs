@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::HostVariables;
+use super::lookup::Lookups;
+use super::{Failure, HostVariables};
+use crate::agent::frame::PLAYBOOK_DIR;
 use crate::program::{Key, Layer, Map, Tree, Value};
 use crate::template::jinja::Jinja;
 use crate::template::{Error, Result, Scope};
@@ -19,6 +21,9 @@ pub struct HostScope<'run> {
     /// How many hosts read each other to get here, so that a circle is told.
     pub depth: u32,
     pub others: &'run dyn Others,
+    pub lookups: &'run Lookups,
+    /// Of the play that asks.
+    pub playbook_dir: Option<&'run str>,
 }
 
 /// The hosts that a variable of one may read by `hostvars`.
@@ -119,6 +124,14 @@ impl Scope for HostScope<'_> {
     }
 
     fn lookup(&self, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>> {
-        super::lookup::answer(plugin, terms, options).map_err(Error::failed)
+        let mut options = options.clone();
+        options.insert(PLAYBOOK_DIR.into(), self.playbook_dir.map_or(Value::Null, Value::text));
+        self.lookups.answer(plugin, terms, &options).map_err(|Failure { message, hint }| {
+            let error = Error::failed(message);
+            match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
     }
 }

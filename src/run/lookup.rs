@@ -1,37 +1,75 @@
 //! Lookups that only the workstation can make.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::Failure;
+use super::password::Passwords;
+use crate::agent::frame::PLAYBOOK_DIR;
 use crate::module::arguments::text;
+use crate::playbook::fetch::normal;
+use crate::playbook::pattern::hosts_of;
 use crate::program::{Map, Value};
 
-/// The results, or why not.
-pub fn answer(plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>, String> {
+/// What lookups for a host are made with.
+#[derive(Clone, Debug)]
+pub struct Lookups {
+    pub passwords: Arc<Passwords>,
+    /// The run acts: what is new is kept.
+    pub acts: bool,
+    /// `groups`.
+    pub groups: Value,
+}
+
+impl Lookups {
+    /// The results, or why not.
+    pub fn answer(&self, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>, Failure> {
+        match plugin.strip_prefix("ansible.builtin.").unwrap_or(plugin) {
+            "password" => self.passwords.answer(self.acts, terms, options),
+            "inventory_hostnames" => {
+                let texts = terms.iter().map(|term| term.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>();
+                let patterns = texts.ok_or_else(|| failure("the 'inventory_hostnames' lookup expects patterns, each a text".to_owned()))?;
+                let hosts = self.groups.as_map().map(|groups| hosts_of(groups, &patterns)).unwrap_or_default();
+                Ok(hosts.into_iter().map(Value::text).collect())
+            }
+            plugin => answer(plugin, terms, options).map_err(failure),
+        }
+    }
+}
+
+fn failure(message: String) -> Failure {
+    Failure { message, hint: None }
+}
+
+fn answer(plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>, String> {
     let words = || terms.iter().map(text).collect::<Result<Vec<String>, String>>();
-    match plugin.strip_prefix("ansible.builtin.").unwrap_or(plugin) {
+    let folder = options.get(PLAYBOOK_DIR).and_then(Value::as_str);
+    match plugin {
         "env" => {
             let default = options.get("default").cloned().unwrap_or_else(|| Value::text(""));
             words().map(|names| names.iter().map(|name| std::env::var(name).map_or_else(|_| default.clone(), Value::from)).collect())
         }
-        "pipe" => words()?.iter().map(|line| shell("pipe", line).map(|output| Value::from(output.trim_end().to_owned()))).collect(),
+        "pipe" => words()?.iter().map(|line| shell("pipe", line, folder).map(|output| Value::from(output.trim_end().to_owned()))).collect(),
         "lines" => {
             let mut lines = Vec::new();
             for line in words()? {
-                lines.extend(shell("lines", &line)?.lines().map(|line| Value::from(line.trim_end().to_owned())));
+                let output = shell("lines", &line, folder)?.replace("\r\n", "\n").replace('\r', "\n");
+                lines.extend(output.lines().map(|line| Value::from(line.to_owned())));
             }
             Ok(lines)
         }
         "provision.path_test" => path_test(&words()?).map(|holds| vec![Value::Bool(holds)]),
         "provision.path_filter" => path_filter(&words()?).map(|path| vec![Value::from(path)]),
-        other => Err(format!("the lookup '{other}' is not supported: see the table of lookups in the documentation")),
+        other => Err(format!("the lookup '{other}' cannot be made for a variable of another host")),
     }
 }
 
-/// As Ansible: by the shell, in the playbook's folder (the process' own).
-fn shell(plugin: &str, line: &str) -> Result<String, String> {
+/// As Ansible: by the shell, in the playbook's folder.
+fn shell(plugin: &str, line: &str, folder: Option<&str>) -> Result<String, String> {
     let output = std::process::Command::new("/bin/sh")
         .args(["-c", line])
+        .current_dir(folder.unwrap_or("."))
         .stdin(std::process::Stdio::null())
         .output()
         .map_err(|error| format!("lookup {plugin}: {line}: {error}"))?;
@@ -66,26 +104,10 @@ fn path_test(words: &[String]) -> Result<bool, String> {
 
 fn path_filter(words: &[String]) -> Result<String, String> {
     let [filter, path] = words else { return Err("a filter on a path needs the path".to_owned()) };
-    let home = |text: &str| match text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/')) {
-        Some(rest) => std::env::var("HOME").map_or_else(|_| text.to_owned(), |home| format!("{home}{rest}")),
-        None => text.to_owned(),
-    };
     match filter.as_str() {
-        "expanduser" => Ok(home(path)),
-        "realpath" => {
-            let path = Path::new(path);
-            // As Python: what does not exist is kept as it is written.
-            let mut missing = Vec::new();
-            let mut existing = std::path::absolute(path).map_err(|error| error.to_string())?;
-            while !existing.exists() {
-                let Some(name) = existing.file_name() else { break };
-                missing.push(name.to_owned());
-                existing.pop();
-            }
-            let mut real = existing.canonicalize().map_err(|error| format!("realpath {}: {error}", path.display()))?;
-            real.extend(missing.iter().rev());
-            Ok(real.display().to_string())
-        }
+        "expanduser" => Ok(expanded(path)),
+        "abspath" => absolute(path).map(|path| normal(&path).display().to_string()),
+        "realpath" => absolute(path).map(|path| real(&path).display().to_string()),
         "expandvars" => {
             let mut expanded = String::new();
             let mut rest = path.as_str();
@@ -110,4 +132,54 @@ fn path_filter(words: &[String]) -> Result<String, String> {
         }
         other => Err(format!("the filter '{other}' on paths is not supported")),
     }
+}
+
+/// `~` and `~name` as Python's `os.path.expanduser`: who has no folder stays as written.
+fn expanded(path: &str) -> String {
+    let Some(rest) = path.strip_prefix('~') else { return path.to_owned() };
+    let (name, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let known = |user: nix::Result<Option<nix::unistd::User>>| user.ok().flatten().map(|user| user.dir.display().to_string());
+    let home = match name {
+        "" => std::env::var("HOME").ok().or_else(|| known(nix::unistd::User::from_uid(nix::unistd::getuid()))),
+        name => known(nix::unistd::User::from_name(name)),
+    };
+    match home {
+        Some(home) => {
+            Some(format!("{}{below}", home.trim_end_matches('/'))).filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned())
+        }
+        None => path.to_owned(),
+    }
+}
+
+fn absolute(path: &str) -> Result<PathBuf, String> {
+    std::env::current_dir().map(|folder| folder.join(path)).map_err(|error| format!("find the working folder: {error}"))
+}
+
+/// Links followed as far as they lead anywhere; what is not there is kept as it is written.
+fn real(path: &Path) -> PathBuf {
+    /// More links than this lead in a circle.
+    const LINKS: usize = 40;
+    let mut links = 0;
+    let mut found = PathBuf::from("/");
+    let mut open: Vec<PathBuf> = path.components().rev().map(|part| part.as_os_str().into()).collect();
+    while let Some(part) = open.pop() {
+        match part.to_str() {
+            Some("/") => found = "/".into(),
+            Some(".") => {}
+            Some("..") => {
+                found.pop();
+            }
+            _ => {
+                let next = found.join(&part);
+                match std::fs::read_link(&next) {
+                    Ok(target) if links < LINKS => {
+                        links += 1;
+                        open.extend(target.components().rev().map(|part| PathBuf::from(part.as_os_str())));
+                    }
+                    _ => found = next,
+                }
+            }
+        }
+    }
+    found
 }

@@ -11,6 +11,7 @@ mod host;
 mod hostvars;
 mod lookup;
 mod order;
+mod password;
 mod patience;
 pub mod plan;
 pub mod prepare;
@@ -37,6 +38,8 @@ pub struct Inputs {
     pub contents: HashMap<Arc<str>, Contents>,
     /// Where files of nodes may be kept here.
     pub destinations: Arc<[crate::playbook::fetch::Destination]>,
+    /// Where passwords may be kept here.
+    pub passwords: Arc<[crate::playbook::fetch::Destination]>,
     pub connector: Arc<dyn Connect>,
     pub mode: RunMode,
     /// The environment's name, part of the journal's.

@@ -76,6 +76,7 @@ pub fn prepare(
     let inputs = Inputs {
         contents: contents.collect(),
         destinations: compiled.destinations.into(),
+        passwords: compiled.passwords.into(),
         connector: Arc::clone(&reach) as _,
         mode: RunMode::Apply,
         environment: environment.into(),

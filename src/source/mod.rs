@@ -4,8 +4,6 @@ pub mod diagnostic;
 #[cfg(feature = "controller")]
 mod explain;
 #[cfg(feature = "controller")]
-pub mod free_form;
-#[cfg(feature = "controller")]
 mod keys;
 #[cfg(feature = "controller")]
 mod lenient;
@@ -18,6 +16,8 @@ pub mod suggest;
 #[cfg(feature = "controller")]
 pub mod yaml;
 
+#[cfg(feature = "controller")]
+pub use crate::program::free_form;
 pub use diagnostic::{Diagnostic, Diagnostics, NOWHERE, Place, Severity};
 #[cfg(feature = "controller")]
 pub use keys::Keys;

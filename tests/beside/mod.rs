@@ -32,6 +32,8 @@ mod keys_and_sources;
 #[cfg(feature = "controller")]
 mod local;
 #[cfg(feature = "controller")]
+mod lookups;
+#[cfg(feature = "controller")]
 mod meta;
 #[cfg(feature = "controller")]
 mod mounts;

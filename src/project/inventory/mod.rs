@@ -33,6 +33,8 @@ pub struct Inventory {
     pub hosts: IndexMap<Arc<str>, Host>,
     /// `all` and `ungrouped` first.
     pub groups: IndexMap<Arc<str>, Group>,
+    /// The sources, absolute, or as they were written where they are lists of hosts.
+    pub sources: Vec<String>,
     /// `group_vars` and `host_vars` beside each source, in the sources' order.
     beside_sources: Vec<Adjacent>,
     /// Their folders.
@@ -98,13 +100,17 @@ impl Inventory {
             }
         }
         let mut folders = Vec::new();
+        let mut named = Vec::new();
         for source in written {
+            let path = files.resolve(base, source);
+            named.push(if !path.exists() && source.contains(',') { source.clone() } else { path.display().to_string() });
             folders.extend(sources::read(&mut graph, files, base, source));
         }
         let (mut inventory, warnings) = graph.finish();
         for warning in warnings {
             files.diagnostics.push(warning);
         }
+        inventory.sources = named;
         folders.dedup();
         for folder in folders {
             let adjacent = inventory.adjacent(files, &folder);
@@ -200,6 +206,28 @@ impl Inventory {
         magic.insert(Key::from("inventory_file"), path(host.source.as_deref()));
         magic.insert(Key::from("inventory_dir"), path(host.source.as_deref().and_then(Path::parent)));
         magic
+    }
+
+    /// Of groups and their hosts alone.
+    pub fn of_groups(groups: impl Iterator<Item = (Arc<str>, Vec<Arc<str>>)>) -> Self {
+        let mut inventory = Self::default();
+        for (name, hosts) in groups {
+            for host in &hosts {
+                let known = inventory.hosts.entry(Arc::clone(host)).or_insert_with(|| Host {
+                    name: Arc::clone(host),
+                    span: NOWHERE,
+                    groups: Vec::new(),
+                    vars: Vec::new(),
+                    source: None,
+                    implicit: false,
+                });
+                known.groups.push(Arc::clone(&name));
+            }
+            let group =
+                Group { name: Arc::clone(&name), span: NOWHERE, hosts, children: Vec::new(), depth: 0, priority: 1, vars: Vec::new() };
+            inventory.groups.insert(name, group);
+        }
+        inventory
     }
 
     /// `groups`: each group's hosts.

@@ -10,6 +10,7 @@ use crate::agent::frame::{Answer, CHUNK, Down, Ends, Event, GivenUp, ItemResult,
 use crate::module::engine::Parcel;
 use crate::program::{Bytes, Map, Position, Value};
 use crate::run::host::Patience;
+use crate::run::lookup::Lookups;
 use crate::run::{Contents, Failure, Happening, HostResult};
 
 impl Coordinator {
@@ -248,18 +249,13 @@ impl Coordinator {
     }
 
     pub(super) fn look_up(&mut self, name: &Arc<str>, id: u64, plugin: Arc<str>, terms: Vec<Value>, options: Map) {
-        if &*plugin == "inventory_hostnames" {
-            let names = terms.iter().filter_map(Value::as_str).flat_map(|group| self.hosts_of(name, group));
-            let answer = Answer::List(names.map(Value::text).collect());
-            self.answer(name, id, answer);
-            return;
-        }
         let Some(down) = self.hosts.get(name).and_then(|host| host.down.clone()) else { return };
+        let lookups = self.lookups(name);
         tokio::spawn(async move {
-            let answer = tokio::task::spawn_blocking(move || crate::run::lookup::answer(&plugin, &terms, &options)).await;
+            let answer = tokio::task::spawn_blocking(move || lookups.answer(&plugin, &terms, &options)).await;
             let answer = match answer {
                 Ok(Ok(values)) => Answer::List(values),
-                Ok(Err(message)) => Answer::Error { message, hint: None },
+                Ok(Err(Failure { message, hint })) => Answer::Error { message, hint },
                 Err(error) => Answer::Error { message: error.to_string(), hint: None },
             };
             let _ = down.send(Down::Answer { id, answer }).await;
@@ -309,14 +305,12 @@ impl Coordinator {
         self.answer(name, id, answer);
     }
 
-    pub(super) fn hosts_of(&self, asker: &str, group: &str) -> Vec<Arc<str>> {
-        let magic = self.hosts.get(asker).and_then(|host| host.program.as_ref()).map(|program| &program.magic);
-        let groups = magic.and_then(|magic| magic.get("groups")).and_then(|groups| groups.get(group)).and_then(Value::as_list);
-        match groups {
-            Some(hosts) => hosts.iter().filter_map(|host| host.as_str().map(Arc::from)).collect(),
-            None if self.inventory.contains_key(group) => vec![group.into()],
-            None => Vec::new(),
-        }
+    /// What lookups for a host are made with.
+    pub(super) fn lookups(&self, name: &str) -> Lookups {
+        let program = self.hosts.get(name).and_then(|host| host.program.as_ref());
+        let groups = program.and_then(|program| program.magic.get("groups")).cloned().unwrap_or_default();
+        let checks = program.is_some_and(|program| program.settings.check);
+        Lookups { passwords: Arc::clone(&self.passwords), acts: self.applying && !checks, groups }
     }
 
     pub(super) fn delegate(&mut self, asker: &Arc<str>, asked: u64, on: &Arc<str>, request: Box<Perform>) {

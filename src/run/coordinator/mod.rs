@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::host::{self, Incoming, Patience};
 use super::order::Place;
+use super::password::Passwords;
 use super::patience::{self, First};
 use super::told::Told;
 use super::{Failure, Happening, HostResult, HostVariables, Inputs};
@@ -177,6 +178,7 @@ impl Growth {
 pub struct Coordinator {
     inputs: Inputs,
     growth: Growth,
+    passwords: Arc<Passwords>,
     /// All programs as they were compiled last.
     latest: BTreeMap<Arc<str>, Arc<Program>>,
     hosts: BTreeMap<Arc<str>, Host>,
@@ -233,6 +235,7 @@ impl Coordinator {
         let applying = inputs.mode == RunMode::Apply;
         Self {
             growth: Growth::default(),
+            passwords: Arc::new(Passwords::new(Arc::clone(&inputs.passwords))),
             latest: BTreeMap::new(),
             slots: Arc::new(Semaphore::new(inputs.forks.max(1))),
             inputs,

@@ -148,6 +148,8 @@ impl Coordinator {
             published: &known.map_or_else(Map::new, |known| known.published.before(&asked.place)),
             depth,
             others: asked,
+            lookups: &self.lookups(&asked.waiting.host),
+            playbook_dir: play.and_then(|play| play.magic.get("playbook_dir")).and_then(Value::as_str),
         };
         Some(read(&scope))
     }

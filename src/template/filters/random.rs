@@ -49,21 +49,28 @@ impl Twister {
         Self { state, index: 624 }
     }
 
-    /// Seeded by an integer or, through SHA-512, by a text.
+    /// Seeded by an integer or a text.
     fn seeded(seed: &Value) -> Result<Self> {
-        let bytes: Vec<u8> = match seed {
-            Value::Text(text) => {
-                let digest = Sha512::digest(text.as_str().as_bytes());
-                text.as_str().bytes().chain(digest).rev().collect()
-            }
-            other => integer(other)?.unsigned_abs().to_le_bytes().to_vec(),
-        };
+        match seed {
+            Value::Text(text) => Ok(Self::of_text(text.as_str())),
+            other => Ok(Self::of_bytes(&integer(other)?.unsigned_abs().to_le_bytes())),
+        }
+    }
+
+    /// Seeded by a text, through SHA-512.
+    fn of_text(seed: &str) -> Self {
+        let bytes: Vec<u8> = seed.bytes().chain(Sha512::digest(seed.as_bytes())).rev().collect();
+        Self::of_bytes(&bytes)
+    }
+
+    /// Seeded by a number's bytes, the least first.
+    fn of_bytes(bytes: &[u8]) -> Self {
         let mut words: Vec<u32> =
             bytes.chunks(4).map(|chunk| chunk.iter().rev().fold(0u32, |word, byte| (word << 8) | u32::from(*byte))).collect();
         while words.len() > 1 && words.last() == Some(&0) {
             words.pop();
         }
-        Ok(Self::from_words(&words))
+        Self::from_words(&words)
     }
 
     fn next(&mut self) -> u32 {
@@ -104,6 +111,12 @@ impl Twister {
             }
         }
     }
+}
+
+/// Letters as `random.Random(seed).choice` chooses them, one after the other.
+pub fn chosen(seed: &str, letters: &[char], count: usize) -> String {
+    let mut generator = Twister::of_text(seed);
+    (0..count).map(|_| letters[generator.below(letters.len() as u64) as usize]).collect()
 }
 
 fn generator(context: &Context, seed: Option<&Value>) -> Result<Twister> {

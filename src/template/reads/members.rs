@@ -7,7 +7,7 @@ use super::scopes::Bound;
 use super::terms::{literal, term};
 use super::walk::Walk;
 use super::{HostRead, Lookup, Unknown, lookup_names};
-use crate::program::{Tree, Value};
+use crate::program::{Template, Tree, Value};
 use crate::template::syntax::{self, Argument, Kind, Node};
 
 /// `.name` or `[key]`.
@@ -158,12 +158,16 @@ impl Walk<'_> {
                 let mut terms: Vec<Tree> = positional[1..].iter().map(|node| term(node, &place)).collect();
                 for argument in arguments {
                     if let Argument::Named(name, node) = argument
-                        && matches!(&**name, "files" | "paths")
+                        && (matches!(&**name, "files" | "paths") || (&**name == "file" && matches!(&*short, "csvfile" | "ini")))
                     {
                         terms.push(Tree::Map(vec![(Tree::Literal(Value::text(Arc::clone(name))), term(node, &place))]));
                     }
                 }
                 let span = self.span(node);
+                if arguments.iter().any(|argument| matches!(argument, Argument::Spread(_))) {
+                    // Terms that nothing is known of.
+                    terms.push(Tree::Template(Template { source: "{{ }}".into(), span }));
+                }
                 self.reads.lookups.push(Lookup { plugin: short, terms, optional: false, span });
             }
         }

@@ -95,28 +95,9 @@ pub struct Problem {
     pub at: u32,
 }
 
-/// Lookups that need the controller or the program's files: the agent answers them.
-const FILE_LOOKUPS: &[&str] = &[
-    "config",
-    "csvfile",
-    "env",
-    "file",
-    "fileglob",
-    "first_found",
-    "ini",
-    "inventory_hostnames",
-    "lines",
-    "password",
-    "pipe",
-    "random_choice",
-    "template",
-    "unvault",
-    "url",
-];
-
 /// All lookups that are there.
 pub fn lookup_names() -> impl Iterator<Item = &'static str> {
-    FILE_LOOKUPS.iter().chain(lookups::NAMES).copied()
+    lookups::table::names()
 }
 
 /// What a text reads; or its mistake of syntax.
