@@ -74,6 +74,8 @@ pub struct Executor {
     pub predictions: Predictions,
     /// As far as something has read it.
     pub controllers_clock: OnceLock<Told>,
+    /// What the machine's Python says of itself, as far as something has read it.
+    pub python: OnceLock<Result<Map, String>>,
     pub masker: Masker,
     pub handlers: Option<Arc<HandlerTable>>,
     /// Some host's tasks may add hosts or groups.
@@ -140,6 +142,7 @@ impl Executor {
             journal,
             predictions: Predictions::default(),
             controllers_clock: OnceLock::new(),
+            python: OnceLock::new(),
             masker,
             handlers: None,
             grows: false,

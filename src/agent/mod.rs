@@ -25,6 +25,7 @@ pub mod performers;
 pub mod port;
 mod predictions;
 mod probe;
+mod python;
 mod reboot;
 mod resume;
 pub mod scope;

@@ -191,7 +191,7 @@ impl<'run> TaskScope<'run> {
                 // `set_fact: {ansible_facts: …}`.
                 (Some(set), _) => set.clone(),
                 (None, Some(cause)) => Value::Unknown(Arc::clone(cause)),
-                (None, None) => Value::map(executor.state.facts.clone()),
+                (None, None) => Value::map(self.with_python(executor.state.facts.clone())),
             },
             "ansible_check_mode" => Value::Bool(executor.is_check(self.context, self.position)),
             "role_path" => Value::text(Arc::clone(&self.context.role()?.path)),
@@ -289,6 +289,7 @@ impl Scope for TaskScope<'_> {
                 self.record(name, &origin);
                 Ok(Some(tree))
             }
+            None if let Some(fact) = self.python_fact(name) => Ok(Some(Arc::new(Tree::Literal(fact)))),
             None if name == "ansible_managed" && self.template.is_some() => Ok(Some(Arc::new(self.managed()?))),
             None if name == "ansible_host" => self.address().map(|address| Some(Arc::new(Tree::Literal(address)))),
             None if name == "ansible_connection" => {

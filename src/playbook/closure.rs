@@ -37,6 +37,8 @@ pub struct Closure {
     pub everything: bool,
     /// Variables of other hosts.
     pub hosts: Vec<HostRead>,
+    /// Some text reads what Python is on the machine, in `ansible_facts`.
+    pub reads_python: bool,
 }
 
 /// Variables by name, with all their definitions.
@@ -144,6 +146,7 @@ pub fn of_program(cache: &mut Cache, program: &Program) -> Closure {
         }
     }
     follow(cache, &mut closure, words, &definitions);
+    closure.reads_python = cache.known.keys().any(|(source, ..)| source.contains("python") && source.contains("ansible_facts"));
     // What ansible.cfg gives for the variable is a template itself, after Python's `format`, which halves braces.
     if let Some(managed) = program.settings.managed.as_ref().filter(|_| closure.names.contains("ansible_managed")) {
         let source = managed.replace("{{", "{").replace("}}", "}").into();
@@ -220,6 +223,7 @@ pub fn prune<'p>(programs: impl Iterator<Item = &'p mut Program>) {
         }
     }
     for (program, closure) in &mut programs {
+        program.reads_python = closure.reads_python;
         let host = Arc::clone(&program.host);
         let mut by_others: BTreeSet<Option<Arc<str>>> = BTreeSet::new();
         by_others.extend(asked.get(&Some(Arc::clone(&host))).into_iter().flatten().map(|(_, variable)| variable.clone()));

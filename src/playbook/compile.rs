@@ -131,6 +131,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         layers: loader.layers.clone(),
         extra: (*loader.extra).clone(),
         root: loader.files.root.clone(),
+        python: python(),
     };
     let mut folders: Vec<PathBuf> = Vec::new();
     let mut everyone: Vec<Arc<str>> = Vec::new();
@@ -261,6 +262,12 @@ pub fn reach(loader: &Loader, owners: impl Iterator<Item = Arc<str>>) -> Uses {
     all
 }
 
+/// The first `python3` of the search path.
+fn python() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join("python3")).find(|path| path.is_absolute() && path.is_file())
+}
+
 /// Whether both are what one place of the user's says: a file has many sections with as many variables.
 fn is_same(one: &Layer, other: &Layer) -> bool {
     let places = |layer: &Layer| layer.variables.iter().map(|variable| (Arc::clone(&variable.name), variable.span)).collect::<Vec<_>>();
@@ -275,6 +282,8 @@ struct Context<'p> {
     layers: Vec<Layer>,
     extra: Layer,
     root: PathBuf,
+    /// This machine's Python, for playbooks that run something with it.
+    python: Option<PathBuf>,
 }
 
 impl Context<'_> {
@@ -389,7 +398,11 @@ impl Context<'_> {
         if self.options.limit.is_none() {
             magic.shift_remove("ansible_limit");
         }
-        magic.entry(Key::from("ansible_inventory_sources")).or_insert_with(|| Value::list(Vec::new()));
+        let sources = self.inventory.sources.iter().map(|source| Value::text(source.as_str())).collect();
+        magic.insert(Key::from("ansible_inventory_sources"), Value::list(sources));
+        if let Some(python) = &self.python {
+            magic.insert(Key::from("ansible_playbook_python"), Value::text(python.display().to_string()));
+        }
         magic
     }
 }

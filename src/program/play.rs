@@ -46,6 +46,8 @@ pub struct Program {
     pub login: Option<Arc<str>>,
     /// Variables that other hosts may set for this one (`delegate_facts`): who reads one asks the controller.
     pub told: BTreeSet<Arc<str>>,
+    /// Something reads what Python is on its machine, in `ansible_facts`.
+    pub reads_python: bool,
 }
 
 impl Program {

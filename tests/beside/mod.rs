@@ -48,6 +48,8 @@ mod precedence;
 #[cfg(feature = "controller")]
 mod published;
 #[cfg(feature = "controller")]
+mod python;
+#[cfg(feature = "controller")]
 mod start;
 #[cfg(feature = "controller")]
 mod templates;

@@ -1,6 +1,7 @@
 //! Facts of this machine, with the names and shapes of Ansible's `setup`; read from /proc, /sys and netlink.
 //!
-//! Left out, since nothing of ours needs it: `ansible_python*` (there is no Python), what ethtool, lspci and sg3_utils add.
+//! Left out, since nothing of ours needs it: `ansible_python*` (asked for where something reads it: `python`), what ethtool, lspci and
+//! sg3_utils add.
 
 mod capabilities;
 mod devices;

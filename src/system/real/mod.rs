@@ -8,6 +8,7 @@ mod files;
 mod kernel;
 mod network;
 mod packages;
+pub mod python;
 mod services;
 mod units;
 mod zip;
