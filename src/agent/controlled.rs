@@ -13,6 +13,7 @@ use crate::module::engine::{Fetched, Parcel};
 use crate::module::{Engine, Mode, Outcome};
 use crate::program::{Bytes, Clock, Key, Layer, Map, Template, Tree, Value};
 use crate::system::{Error, Result};
+use crate::template::Scope as _;
 use crate::template::jinja::Jinja;
 
 /// One call's way into the executor.
@@ -135,6 +136,21 @@ impl Engine for EngineHandle<'_, '_> {
             return None;
         }
         self.scope().find(name).map(|(tree, _)| (*tree).clone())
+    }
+
+    fn variable(&mut self, name: &str) -> Result<Option<Value>> {
+        let scope = self.scope();
+        let value = match scope.variable(name) {
+            Ok(Some(tree)) => Jinja::new(&scope).evaluate(&tree).map(Some),
+            other => other.map(|_| None),
+        };
+        match value {
+            Err(error) => match error.unknown_cause() {
+                Some(cause) => Ok(Some(Value::Unknown(Arc::clone(cause)))),
+                None => Err(failure(error)),
+            },
+            Ok(value) => Ok(value),
+        }
     }
 
     fn is_registered(&self) -> bool {

@@ -211,7 +211,8 @@ impl Executor {
         parameters: &Layer,
         at: &Position,
     ) -> Result<Flow> {
-        let Included::Role { name, tasks_from, vars_from, defaults_from, handlers_from, public, .. } = &include.what else {
+        let Included::Role { name, tasks_from, vars_from, defaults_from, handlers_from, public, rolespec_validate, .. } = &include.what
+        else {
             return Ok(Flow::Next);
         };
         let text = |tree: &Option<Tree>, default: &str| match tree {
@@ -241,6 +242,7 @@ impl Executor {
         };
         let scoped = IncludedRole { defaults: layer(&role.defaults, &defaults)?, vars: layer(&role.vars, &vars)? };
         let is_public = public.as_ref().map_or(Ok(false), |tree| self.flag(tree, own, locals, at))?;
+        let validates = rolespec_validate.as_ref().map_or(Ok(true), |tree| self.flag(tree, own, locals, at))?;
         let steps = match role.tasks.get(&stem(&tasks)) {
             Some(path) => self.program.fragments.tasks.get(path).map(Arc::clone),
             None if &*tasks == "main" => None,
@@ -268,6 +270,13 @@ impl Executor {
         match self.run_steps(&role.dependencies, &inner, &at.child(0)) {
             Flow::Next => {}
             other => return Ok(other),
+        }
+        if let Some(validation) = role.validations.get(&tasks).filter(|_| validates) {
+            let behind = at.child(0).child(role.dependencies.len() as u32);
+            match self.run_steps(std::slice::from_ref(validation), &inner, &behind) {
+                Flow::Next => {}
+                other => return Ok(other),
+            }
         }
         Ok(match steps {
             Some(steps) => match self.run_steps(&steps, &inner, &at.child(1)) {

@@ -268,7 +268,7 @@ impl Executor {
                 }
                 Some("include_vars") => self.state.opaque = Some(Arc::clone(cause)),
                 // Whether the play ends here is not known.
-                Some("fail" | "assert") => return ItemRun::unknown(cause),
+                Some("fail" | "assert" | "validate_argument_spec") => return ItemRun::unknown(cause),
                 // What the controller will keep is not known either.
                 Some("fetch") => return ItemRun::unknown(cause),
                 _ => {}
@@ -740,8 +740,7 @@ impl Executor {
             },
             ActionKind::Engine(run) => {
                 if let Some(cause) = arguments.values().find_map(Value::first_unknown)
-                    && entry.name() != "debug"
-                    && entry.name() != "set_fact"
+                    && !matches!(entry.name(), "debug" | "set_fact" | "validate_argument_spec")
                 {
                     return Err(Stop::Error(Error::unknown(Arc::clone(cause))));
                 }

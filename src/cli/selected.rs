@@ -68,7 +68,10 @@ impl Words {
         let names = std::mem::take(&mut self.names);
         program.fragments.tasks.values().for_each(|steps| self.steps(steps, None));
         self.included.append(&mut std::mem::replace(&mut self.names, names));
-        program.fragments.roles.values().for_each(|role| self.steps(&role.dependencies, None));
+        for role in program.fragments.roles.values() {
+            self.steps(&role.dependencies, None);
+            role.validations.values().for_each(|step| self.steps(std::slice::from_ref(step), None));
+        }
     }
 
     fn steps(&mut self, steps: &[Step], role: Option<&str>) {

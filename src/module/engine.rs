@@ -96,6 +96,8 @@ pub trait Engine {
         let _ = name;
         None
     }
+    /// A variable as the task sees it, evaluated; `None`: nothing defines it. What a plan does not know is [`Value::Unknown`].
+    fn variable(&mut self, name: &str) -> Result<Option<Value>>;
     /// Whether the task's result is kept: what only `register` shows need not be evaluated otherwise.
     fn is_registered(&self) -> bool {
         true

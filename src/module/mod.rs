@@ -5,6 +5,7 @@
 //! A module never writes. It returns a [`Plan`]; the engine applies the actions, so check mode, diff, no_log, become and
 //! the journal are the engine's and cannot be forgotten by a module.
 
+pub mod argument_spec;
 #[macro_use]
 pub mod arguments;
 mod copy_tree;
@@ -218,6 +219,7 @@ modules! {
     unarchive
     uri
     user
+    validate_argument_spec
     wait_for
     wait_for_connection
 }

@@ -24,7 +24,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("rpm_key", "run rpm --import with `command`"),
     ("subversion", "run svn with `command`"),
     ("sysvinit", "use `service`"),
-    ("validate_argument_spec", "a role's meta/argument_specs.yml is checked where the role is called"),
     ("yum", "`package` installs with whatever package manager the host has, where it is supported"),
     ("yum_repository", "write the .repo file below /etc/yum.repos.d with `copy`"),
 ];

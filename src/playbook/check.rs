@@ -14,7 +14,7 @@ use super::play::LoadedPlay;
 use super::role::vars_below;
 use super::walk::Found;
 use crate::module;
-use crate::program::{Layer, Span, Template, Tree, Value};
+use crate::program::{Layer, Span, Task, Template, Tree, Value};
 use crate::source::Diagnostic;
 use crate::source::suggest::{is_slip_of, suggest};
 use crate::template::lookups::table::{self, Support};
@@ -86,11 +86,16 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
     let mut followed: BTreeSet<Arc<str>> = BTreeSet::new();
     let templates: Vec<TemplateFile> = loader.files_found.templates.values().cloned().collect();
     let (sure, perhaps): (Vec<_>, Vec<_>) = templates.into_iter().partition(|file| !file.places.is_disjoint(&certain));
-    for (roots, templates, unsure) in [(&found.sure, sure, false), (&found.roots, perhaps, true)] {
+    // What a validation reads may be missing: only what it is made of counts.
+    let validated =
+        |tasks: &[&Task]| -> Vec<Arc<str>> { tasks.iter().filter_map(|task| super::argument_specs::variables(task)).flatten().collect() };
+    let (surely, all_validated) = (validated(&found.sure_tasks), validated(&found.tasks));
+    for (roots, names, templates, unsure) in [(&found.sure, surely, sure, false), (&found.roots, all_validated, perhaps, true)] {
         (checker.sure, checker.unsure) = (checker.reads.len(), unsure);
-        checker.read(loader, roots, templates, &definitions, &mut followed);
+        checker.read(loader, roots, names, templates, &definitions, &mut followed);
     }
 
+    super::argument_specs::check(loader, &found, &definitions, &all, &certain);
     if !found.open {
         undefined(loader, &checker, &found, &definitions, &places);
     }
@@ -122,11 +127,12 @@ impl Checker {
         &mut self,
         loader: &mut Loader,
         roots: &[&Tree],
+        names: Vec<Arc<str>>,
         templates: Vec<TemplateFile>,
         definitions: &Definitions,
         followed: &mut BTreeSet<Arc<str>>,
     ) {
-        let mut open: Vec<Arc<str>> = Vec::new();
+        let mut open = names;
         for root in roots {
             self.tree(loader, root, &mut open);
         }
@@ -240,16 +246,18 @@ fn place(loader: &Loader, template: &Template, at: u32, word: &str) -> Span {
     loader.files.sources.locate(template, offset)
 }
 
+/// Whether anything may define the variable.
+pub fn is_defined(name: &str, found: &Found, definitions: &Definitions) -> bool {
+    name.starts_with("ansible_")
+        || name.starts_with('_')
+        || MAGIC.contains(&name)
+        || definitions.contains_key(name)
+        || found.defined.contains(name)
+        || found.patterns.iter().any(|pattern| pattern.matches(name))
+}
+
 fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions: &Definitions, places: &BTreeMap<&str, Span>) {
-    let known = |name: &str| {
-        name.starts_with("ansible_")
-            || name.starts_with('_')
-            || MAGIC.contains(&name)
-            || definitions.contains_key(name)
-            || found.defined.contains(name)
-            || checker.tested.contains(name)
-            || found.patterns.iter().any(|pattern| pattern.matches(name))
-    };
+    let known = |name: &str| is_defined(name, found, definitions) || checker.tested.contains(name);
     let names: Vec<&str> = definitions.keys().copied().chain(found.defined.iter().map(|name| &**name)).collect();
     let mistaken = loader.files.mistaken();
     let mut warned: BTreeMap<&str, (Diagnostic, Vec<Span>)> = BTreeMap::new();
@@ -361,7 +369,7 @@ fn find_line(loader: &Loader, start: Span, word: &str) -> Option<Span> {
 }
 
 /// Rules over several arguments, where nothing is hidden behind a template.
-fn rules(loader: &mut Loader, task: &crate::program::Task) {
+fn rules(loader: &mut Loader, task: &Task) {
     let Some(entry) = module::find(&task.module) else { return };
     let arguments = &task.arguments;
     if arguments.splat.is_some() || loader.has_module_defaults || loader.broken.contains(&task.span) {

@@ -129,6 +129,12 @@ pub fn of_program(cache: &mut Cache, program: &Program) -> Closure {
             && (task.register.is_some() || arguments.splat.is_some() || arguments.named.iter().any(|argument| &*argument.name == "name"))
     };
     let mut words = Vec::new();
+    for task in &found.tasks {
+        match super::argument_specs::variables(task) {
+            Some(names) => words.extend(names),
+            None => closure.everything = true,
+        }
+    }
     if found.tasks.iter().any(takes_whole_files) {
         let layers = program.fragments.vars.values();
         words.extend(layers.flat_map(|layer| layer.variables.iter().map(|variable| Arc::clone(&variable.name))));

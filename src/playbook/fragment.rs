@@ -160,8 +160,13 @@ impl Loader<'_> {
                 call.vars_from = vars.first().cloned().flatten();
                 call.defaults_from = defaults.first().cloned().flatten();
                 call.public = false;
-                call.validate = validate;
                 call.allow_duplicates = Some(true);
+                if validate
+                    && let Some(path) = &path
+                    && let Some(role) = self.load_role(&call, path)
+                {
+                    self.note_validation(&call, &role, &include.keywords.vars, false, context);
+                }
                 self.role_fragment(call, context, path.as_deref());
             }
             let Some(path) = path else { continue };
@@ -191,6 +196,7 @@ impl Loader<'_> {
         self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(Arc::clone(&owner));
         let place: Arc<str> = format!("role {name} {entry_point}").into();
         self.runs_wherever(context, &place);
+        self.validation_fragment(&call, context, path);
         if self.fragments.roles.get(name.as_str()).is_some_and(|role| role.tasks.contains_key(&entry_point)) {
             return;
         }
@@ -247,6 +253,22 @@ impl Loader<'_> {
         if !imported.is_empty() {
             role.handlers.insert(handlers_from.as_deref().map_or("main", stem).into(), Arc::clone(&handlers_key));
             self.fragments.tasks.insert(handlers_key, Arc::new(imported));
+        }
+    }
+
+    /// The task that validates arguments before the tasks of an entry point, where an include wants it.
+    fn validation_fragment(&mut self, call: &Call, context: &Context, path: Option<&Path>) {
+        let exact: Arc<str> = call.tasks_from.as_deref().unwrap_or("main").into();
+        let Some(path) = path else { return };
+        if self.fragments.roles.get(call.name.as_str()).is_some_and(|role| role.validations.contains_key(&exact)) {
+            return;
+        }
+        let Some(role) = self.load_role(call, path) else { return };
+        let owner: Arc<str> = format!("role {}", call.name).into();
+        let inside = Context { owner: Arc::clone(&owner), place: owner, secret: role.secret, handlers: false, ..context.clone() };
+        if let Some(step) = self.validation(call, &role, &inside) {
+            let role = Arc::make_mut(self.fragments.roles.entry(call.name.as_str().into()).or_default());
+            role.validations.insert(exact, step);
         }
     }
 

@@ -9,7 +9,7 @@ use super::keyword::{self, Place};
 use super::loader::{Loader, digest};
 use super::modules::short;
 use super::role::{Call, CallKind};
-use super::task::Context;
+use super::task::{Context, forgives};
 use crate::module::Kind;
 use crate::program::{Block, Include, Included, Keywords, Layer, Origin, Step, Tree, Value};
 use crate::project::files::normal;
@@ -238,6 +238,7 @@ impl Loader<'_> {
             inside.known.push(Arc::new(keywords.vars.clone()));
         }
         inside.may_be_left_out |= may_be_left_out(entries);
+        inside.forgives |= forgives(entries);
         (keywords, name, inside)
     }
 
@@ -320,6 +321,7 @@ impl Loader<'_> {
         }
         let mut inside = context.clone();
         inside.may_be_left_out |= may_be_left_out(entries) || context.handlers;
+        inside.forgives |= forgives(entries);
         if !include.keywords.vars.variables.is_empty() {
             inside.known.push(Arc::new(include.keywords.vars.clone()));
         }

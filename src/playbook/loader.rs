@@ -52,6 +52,10 @@ pub struct Loader<'p> {
     pub uses: HashMap<Arc<str>, Uses>,
     /// Tasks whose modules are not there.
     pub absent: Vec<Absent>,
+    /// Specifications of arguments, by where they stand.
+    pub declared: HashMap<Span, Rc<super::argument_specs::Declared>>,
+    /// Calls of roles that have one.
+    pub validated: Vec<super::argument_specs::Validated>,
     /// Places that are run wherever another one is: by [`Context::place`].
     pub certain: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     pub artifacts: Arc<super::artifact::Artifacts>,
@@ -109,6 +113,8 @@ impl<'p> Loader<'p> {
             plays: 0,
             uses: HashMap::new(),
             absent: Vec::new(),
+            declared: HashMap::new(),
+            validated: Vec::new(),
             certain: HashMap::new(),
             artifacts: Arc::default(),
             artifacts_used: BTreeSet::new(),

@@ -68,6 +68,9 @@ impl Loader<'_> {
             return;
         };
         self.check_mode(text, value);
+        if entry.name() == module::validate_argument_spec::MODULE.name() && text == "argument_spec" && value.as_map().is_some() {
+            self.specification(value);
+        }
         if let Err((place, message)) = fits(&field.kind, value, field).and_then(|()| passes(value, field)) {
             self.mistake(Diagnostic::at(place, format!("argument `{text}` of `{}`: {message}", entry.name())));
         }

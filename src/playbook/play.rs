@@ -163,6 +163,7 @@ impl Loader<'_> {
             owner: format!("play {}", self.plays).into(),
             place: format!("play {}", self.plays).into(),
             may_be_left_out: false,
+            forgives: false,
         }
     }
 
@@ -244,6 +245,7 @@ impl Loader<'_> {
         let mut context = self.context(folder, known.clone(), secret);
         context.collections = collections;
         context.may_be_left_out = super::absent::is_conditional(&play.keywords);
+        context.forgives = super::task::forgives(entries);
 
         for layer in known.clone() {
             self.lookups_of_layer(&layer, &context);

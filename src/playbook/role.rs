@@ -238,6 +238,7 @@ impl Loader<'_> {
             handlers: false,
             in_block: false,
             may_be_left_out: context.may_be_left_out || is_conditional(&call.keywords),
+            forgives: context.forgives || call.keywords.ignore_errors.is_some(),
             ..context.clone()
         };
         if matches!(call.kind, CallKind::Play | CallKind::Dependency) {
@@ -315,11 +316,10 @@ impl Loader<'_> {
         }
 
         let mut tasks = Vec::new();
-        let entry_point = call.tasks_from.as_deref().map_or("main", stem);
-        if call.validate
-            && let Some(specification) = role.argument_specs.as_ref().and_then(|specs| specs.get(entry_point))
-        {
-            tasks.extend(self.validation(specification, entry_point));
+        // An include decides about it when it runs.
+        if call.validate && call.kind != CallKind::Include {
+            tasks.extend(self.validation(&call, &role, &inside));
+            self.note_validation(&call, &role, &call.keywords.vars, true, &inside);
         }
         let tasks_file = self.role_file(&path, "tasks", call.tasks_from.as_deref());
         match (&tasks_file, &call.tasks_from) {
@@ -451,7 +451,7 @@ impl Loader<'_> {
         names
     }
 
-    fn load_role(&mut self, call: &Call, path: &Path) -> Option<Rc<LoadedRole>> {
+    pub fn load_role(&mut self, call: &Call, path: &Path) -> Option<Rc<LoadedRole>> {
         if let Some(known) = self.roles.get(path) {
             return Some(Rc::clone(known));
         }
@@ -559,11 +559,6 @@ impl Loader<'_> {
         let mistake = Diagnostic::at(call.node, message).suggest(wanted, names.iter().map(String::as_str));
         let searched = self.shown(&path.join(folder));
         self.mistake(if mistake.label.is_none() { mistake.hint(format!("searched in {searched}")) } else { mistake });
-    }
-
-    /// The task that checks a role's arguments, as `argument_specs` declares them.
-    fn validation(&mut self, specification: &Node, entry_point: &str) -> Option<Step> {
-        super::argument_specs::validation(self, specification, entry_point)
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Context {
     pub place: Arc<str>,
     /// A condition around this list decides whether it is run.
     pub may_be_left_out: bool,
+    /// A failure here ends nothing: it is rescued or ignored.
+    pub forgives: bool,
 }
 
 impl Context {
@@ -64,6 +66,11 @@ impl Context {
     pub fn place(&self) -> Place {
         if self.handlers { Place::Handler } else { Place::Task }
     }
+}
+
+/// Whether what stands in a task, block or play rescues or ignores failures of what is inside.
+pub fn forgives(entries: &[(Node, Node)]) -> bool {
+    entries.iter().any(|(key, _)| matches!(key.text(), Some("rescue" | "ignore_errors")))
 }
 
 impl Loader<'_> {
@@ -150,6 +157,7 @@ impl Loader<'_> {
             inside.known.push(Arc::new(block.keywords.vars.clone()));
         }
         inside.may_be_left_out |= may_be_left_out(entries);
+        inside.forgives |= forgives(entries);
         let in_rescue = Context { may_be_left_out: true, ..inside.clone() };
         let before = self.play.import_handlers.len();
         for (key, value) in entries {
@@ -241,7 +249,7 @@ impl Loader<'_> {
         Some(task)
     }
 
-    fn lookups_of_task(&mut self, task: &Task, context: &Context) {
+    pub fn lookups_of_task(&mut self, task: &Task, context: &Context) {
         let mut found = super::walk::Found::default();
         found.task(task, context.handlers);
         found.roots.iter().for_each(|root| self.lookups_of_tree(root, context, false));

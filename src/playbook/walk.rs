@@ -28,6 +28,8 @@ pub struct Found<'p> {
     /// Names that are notified, and where the task or block stands that says so.
     pub notified: Vec<(&'p Tree, Span)>,
     pub tasks: Vec<&'p Task>,
+    /// Those of them that are done in every run.
+    pub sure_tasks: Vec<&'p Task>,
     /// `delegate_facts` stands somewhere: hosts may set each other's variables.
     pub delegates_facts: bool,
     /// Names that `set_fact` sets.
@@ -61,6 +63,7 @@ impl<'p> Found<'p> {
         self.may_be_left_out = true;
         for role in fragments.roles.values() {
             self.steps(&role.dependencies, false);
+            role.validations.values().for_each(|step| self.steps(std::slice::from_ref(step), false));
         }
         self.may_be_left_out = false;
     }
@@ -139,6 +142,9 @@ impl<'p> Found<'p> {
         let around = self.may_be_left_out;
         self.tasks.push(task);
         self.around(&task.keywords, task.span, task.looping.as_ref());
+        if !self.may_be_left_out {
+            self.sure_tasks.push(task);
+        }
         self.evaluated(task.name.iter().chain(&task.arguments.free_form).chain(&task.arguments.splat));
         self.evaluated(task.arguments.named.iter().map(|argument| &argument.value));
         self.evaluated(task.background.iter().chain(&task.poll));

@@ -503,6 +503,8 @@ pub struct Role {
     pub scope: RoleScope,
     /// Dependencies, as blocks with their own scopes; run before the tasks.
     pub dependencies: Vec<Step>,
+    /// The task that validates arguments before those of an entry point, by `tasks_from` as the include has it.
+    pub validations: BTreeMap<Arc<str>, Step>,
     /// Keys into [`Fragments::tasks`]: file stem (`main`, `install`, …) to path.
     pub tasks: BTreeMap<Arc<str>, Arc<str>>,
     /// Keys into [`Fragments::vars`].

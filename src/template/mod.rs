@@ -27,6 +27,7 @@ mod versions;
 use std::sync::Arc;
 
 pub use error::{Error, ErrorKind, Result};
+pub use filters::numbers::bytes_of;
 pub use filters::random::chosen;
 pub use filters::regex;
 pub use syntax::Options;

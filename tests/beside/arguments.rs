@@ -116,6 +116,9 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("template.comment_end_string", "Jinja2's own defaults, written out"),
     ("template.comment_start_string", "Jinja2's own defaults, written out"),
     ("template.newline_sequence", "the same three, as YAML gives them: written `\\n` and as the character"),
+    ("validate_argument_spec.argument_spec", "its documentation names no type; a mapping is required"),
+    ("validate_argument_spec.provided_arguments", "its documentation names no type; a mapping is required"),
+    ("validate_argument_spec.validate_args_context", "ansible-core gives it to its own tasks, and documents it not"),
 ];
 
 /// Modules of collections, as `ansible.posix` 2.1 and `community.general` 12.0 declare them: the oracle has ansible-core only.

@@ -115,6 +115,11 @@ impl Engine for TestEngine {
         self.variables.get(name).map(|tree| (**tree).clone())
     }
 
+    fn variable(&mut self, name: &str) -> Result<Option<Value>> {
+        let tree = self.variables.get(name).cloned();
+        tree.map(|tree| self.evaluate(&tree)).transpose()
+    }
+
     fn verbosity(&self) -> u8 {
         0
     }

@@ -6,6 +6,7 @@ mod absent;
 mod accounts;
 #[cfg(feature = "controller")]
 mod added;
+mod argument_specs;
 mod arguments;
 mod engine;
 #[cfg(feature = "controller")]

@@ -189,6 +189,7 @@ fn a_play_goes_on_after_its_machine_restarted() {
 
     restarts_in_a_loop_as_another_user(&lab);
     restarts_in_a_handler_and_an_include(&lab);
+    restarts_in_roles_whose_arguments_are_validated(&lab);
     a_machine_that_does_not_return_in_time_has_failed(&lab);
 }
 
@@ -262,6 +263,36 @@ fn restarts_in_a_handler_and_an_include(lab: &Lab) {
     assert_eq!(read(lab, "a", "/root/log"), "in 1\nout 1\nin 2\nout 2\nin 3\nout 3\nrescued\nalways\nafter\nfirst\nlast\nat last\n");
     assert_eq!(said.events("returned").len(), 4);
     assert_eq!(said.count("a", "rescued"), 1);
+    assert_eq!(journals(lab, "a"), "");
+}
+
+fn restarts_in_roles_whose_arguments_are_validated(lab: &Lab) {
+    lab.nodes.ssh("a", "rm -f /root/log");
+    lab.write(
+        "roles/validated/meta/main.yaml",
+        "argument_specs: {main: {short_description: V, options: {word: {required: true}}}}\ndependencies: [below]\n",
+    );
+    lab.write("roles/below/meta/argument_specs.yaml", "argument_specs: {main: {short_description: B, options: {word: {type: str}}}}\n");
+    lab.write("roles/below/tasks/main.yaml", "- {name: below, shell: 'echo below {{ word }} >> /root/log'}\n");
+    lab.write(
+        "roles/validated/tasks/main.yaml",
+        "- {name: in, shell: 'echo in {{ word }} >> /root/log'}\n- {name: inner restart, reboot: }\n- {name: out, shell: 'echo out {{ word }} >> /root/log'}\n",
+    );
+    let text = r"
+- hosts: a
+  gather_facts: false
+  tasks:
+    - {name: included, include_role: {name: validated}, loop: [one, two], loop_control: {loop_var: word}}
+    - {name: imported, import_role: {name: validated}, vars: {word: three}}
+    - {name: after, shell: echo after >> /root/log}
+";
+    let said = played(lab, "validated.yaml", text, &[]).expect(0);
+    let written: Vec<String> = ["one", "two", "three"].iter().map(|word| format!("below {word}\nin {word}\nout {word}\n")).collect();
+    assert_eq!(read(lab, "a", "/root/log"), written.concat() + "after\n");
+    assert_eq!(said.events("returned").len(), 3);
+    for name in ["Validating arguments against arg spec 'main' - V", "Validating arguments against arg spec 'main' - B"] {
+        assert_eq!(said.statuses("a", name), ["ok"; 3], "{name}: once a call");
+    }
     assert_eq!(journals(lab, "a"), "");
 }
 

@@ -42,6 +42,10 @@ fn one(program: &Program) -> String {
             "  role {name} tasks {:?} handlers {:?} vars {:?} defaults {:?}",
             role.tasks, role.handlers, role.vars, role.defaults
         );
+        for (name, validation) in &role.validations {
+            let _ = writeln!(out, "    validation of {name}");
+            show_steps(&mut out, std::slice::from_ref(validation), 3);
+        }
     }
     for (path, file) in &program.files {
         let _ = writeln!(out, "  file {path} {}", show_file(file));

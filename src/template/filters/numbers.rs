@@ -111,20 +111,23 @@ fn human_readable(_: &Context, input: Value, given: Bound) -> Result<Value> {
 }
 
 fn human_to_bytes(_: &Context, input: Value, given: Bound) -> Result<Value> {
-    let whole = text(&input)?;
+    let default = given.text(0, "")?;
+    bytes_of(&text(&input)?, Some(&default), given.truth(1, false)?).map(Value::Int)
+}
+
+/// A size as people write it (`2 GB`) in bytes, or bits. `default`: the unit of a bare number.
+pub fn bytes_of(whole: &str, default: Option<&str>, bits: bool) -> Result<i64> {
     let wrong = || Error::failed(format!("human_to_bytes() can't interpret following string: {whole}"));
     let trimmed = whole.trim_end();
     let end = trimmed.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(trimmed.len());
     let (digits, unit) = trimmed.split_at(end);
     let number: f64 = digits.parse().map_err(|_| wrong())?;
     let unit = unit.trim_start();
-    if !unit.chars().all(|letter| letter.is_ascii_alphabetic()) {
+    if digits.ends_with('.') || !unit.chars().all(|letter| letter.is_ascii_alphabetic()) {
         return Err(wrong());
     }
-    let default = given.text(0, "")?;
-    let unit = if unit.is_empty() { default.as_str() } else { unit };
-    let Some(first) = unit.chars().next() else { return Ok(Value::Int(number.round_ties_even() as i64)) };
-    let bits = given.truth(1, false)?;
+    let unit = if unit.is_empty() { default.unwrap_or_default() } else { unit };
+    let Some(first) = unit.chars().next() else { return Ok(number.round_ties_even() as i64) };
     let Some((letter, limit)) = UNITS.into_iter().find(|(letter, _)| *letter == first.to_ascii_uppercase()) else {
         return Err(Error::failed(format!(
             "human_to_bytes() failed to convert {whole} (unit = {unit}). The suffix must be one of Y, Z, E, P, T, G, M, K, B"
@@ -151,5 +154,5 @@ fn human_to_bytes(_: &Context, input: Value, given: Bound) -> Result<Value> {
             )));
         }
     }
-    Ok(Value::Int((number * limit).round_ties_even() as i64))
+    Ok((number * limit).round_ties_even() as i64)
 }

@@ -62,6 +62,10 @@ impl Engine for Templates {
         None
     }
 
+    fn variable(&mut self, _name: &str) -> Result<Option<Value>> {
+        none()
+    }
+
     fn verbosity(&self) -> u8 {
         0
     }
