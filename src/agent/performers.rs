@@ -1,9 +1,10 @@
 //! Who acts: this process as the login user, a worker for each become user, another host's agent.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use super::frame::{Answer, Become, Perform, PerformReply};
+use super::frame::{Answer, Become, Call, CallMode, Perform, PerformReply};
 use super::journal::{Repair, SharedJournal};
 use super::machine::Machine;
 use super::mask::{HIDDEN, Masker};
@@ -20,6 +21,23 @@ pub enum Target {
     Host(Arc<str>),
 }
 
+/// What this process has written for several hosts: its own tasks, and those that others delegate here. Who planned before another one
+/// wrote plans again, so that nobody's line is lost.
+#[derive(Default)]
+pub struct Writes {
+    turn: Mutex<()>,
+    count: AtomicU64,
+}
+
+/// A plan that writes files, as it was asked for.
+struct Prepared {
+    target: Target,
+    handle: u64,
+    call: Box<Call>,
+    /// [`Writes::count`] before it.
+    count: u64,
+}
+
 /// The ways to act on this node and others.
 pub struct Performers {
     machine: Machine,
@@ -32,6 +50,8 @@ pub struct Performers {
     journal: SharedJournal,
     masker: Masker,
     has_lock: bool,
+    writes: Arc<Writes>,
+    prepared: Vec<Prepared>,
     /// This agent stands in for a machine that cannot be reached, for this reason.
     pub gone: Option<Arc<str>>,
 }
@@ -44,6 +64,7 @@ impl Performers {
         journal: SharedJournal,
         masker: Masker,
         has_lock: bool,
+        writes: Arc<Writes>,
     ) -> Self {
         password.iter().for_each(|password| masker.learn(password));
         Self {
@@ -56,6 +77,8 @@ impl Performers {
             journal,
             masker,
             has_lock,
+            writes,
+            prepared: Vec::new(),
             gone: None,
         }
     }
@@ -67,6 +90,60 @@ impl Performers {
 
     /// Sends the request where it belongs and waits.
     pub fn perform(&mut self, target: &Target, request: Perform) -> Result<PerformReply, Ended> {
+        if matches!(target, Target::Host(_)) {
+            return self.hand(target, request);
+        }
+        match request {
+            Perform::Plan(call) if call.mode == CallMode::Apply => {
+                let count = self.writes.count.load(Ordering::Acquire);
+                let reply = self.hand(target, Perform::Plan(call.clone()))?;
+                if let PerformReply::Planned(planned) = &reply
+                    && let Some(handle) = planned.handle
+                    && planned.actions.iter().any(|action| matches!(action, Action::WriteFile { .. }))
+                {
+                    self.prepared.push(Prepared { target: target.clone(), handle, call, count });
+                }
+                Ok(reply)
+            }
+            Perform::Apply { handle } => match self.prepared(target, handle) {
+                Some(prepared) => self.write(prepared),
+                None => self.hand(target, Perform::Apply { handle }),
+            },
+            Perform::Drop { handle } => {
+                self.prepared(target, handle);
+                self.hand(target, Perform::Drop { handle })
+            }
+            other => self.hand(target, other),
+        }
+    }
+
+    fn prepared(&mut self, target: &Target, handle: u64) -> Option<Prepared> {
+        let index = self.prepared.iter().position(|prepared| prepared.handle == handle && prepared.target == *target)?;
+        Some(self.prepared.swap_remove(index))
+    }
+
+    /// One at a time in this process.
+    fn write(&mut self, prepared: Prepared) -> Result<PerformReply, Ended> {
+        let Prepared { target, mut handle, call, count } = prepared;
+        let writes = Arc::clone(&self.writes);
+        let _turn = writes.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if writes.count.load(Ordering::Acquire) != count {
+            self.hand(&target, Perform::Drop { handle })?;
+            handle = match self.hand(&target, Perform::Plan(call))? {
+                PerformReply::Planned(planned) => match planned.handle {
+                    Some(handle) => handle,
+                    // Another one has done it.
+                    None => return Ok(PerformReply::Applied { outcome: planned.outcome, sentences: Vec::new() }),
+                },
+                other => return Ok(other),
+            };
+        }
+        let reply = self.hand(&target, Perform::Apply { handle });
+        writes.count.fetch_add(1, Ordering::Release);
+        reply
+    }
+
+    fn hand(&mut self, target: &Target, request: Perform) -> Result<PerformReply, Ended> {
         if let Some(reason) = self.gone.as_ref().filter(|_| !matches!(target, Target::Host(_))) {
             return Err(Ended::Gone(Arc::clone(reason)));
         }

@@ -12,7 +12,7 @@ use super::link::Link;
 use super::lock::Lock;
 use super::machine::Machine;
 use super::mask::{HIDDEN, Masker};
-use super::performers::{Performers, Target};
+use super::performers::{Performers, Target, Writes};
 use super::port::{Ended, Port};
 use super::reboot::Suspended;
 use crate::program::{Position, Program, Value};
@@ -62,10 +62,11 @@ pub fn serve(link: &Link) {
             return;
         }
     };
-    let service = serve_others(link, &port, &start);
+    let writes = Arc::new(Writes::default());
+    let service = serve_others(link, &port, &start, Arc::clone(&writes));
     match &start.program {
         Some(program) if start.mode != RunMode::Serve => {
-            run_program(link, &port, &start, Arc::clone(program), &boot_id, lock.clone());
+            run_program(link, &port, &start, Arc::clone(program), &boot_id, lock.clone(), writes);
         }
         _ => {}
     }
@@ -125,7 +126,7 @@ fn take_lock(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::result::R
 }
 
 /// Tasks that other hosts delegate here, beside this host's own.
-fn serve_others(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::thread::JoinHandle<()> {
+fn serve_others(link: &Link, port: &Arc<dyn Port>, start: &Start, writes: Arc<Writes>) -> std::thread::JoinHandle<()> {
     let link = link.clone();
     let port = Arc::clone(port);
     let password = start.become_password.clone();
@@ -148,6 +149,7 @@ fn serve_others(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::thread
                     nothing,
                     masker,
                     false,
+                    Arc::clone(&writes),
                 );
                 performers.gone.clone_from(&gone);
                 performers
@@ -184,12 +186,20 @@ fn serve_others(link: &Link, port: &Arc<dyn Port>, start: &Start) -> std::thread
     })
 }
 
-fn run_program(link: &Link, port: &Arc<dyn Port>, start: &Start, program: Arc<Program>, boot_id: &Arc<str>, lock: Option<Arc<Lock>>) {
+fn run_program(
+    link: &Link,
+    port: &Arc<dyn Port>,
+    start: &Start,
+    program: Arc<Program>,
+    boot_id: &Arc<str>,
+    lock: Option<Arc<Lock>>,
+    writes: Arc<Writes>,
+) {
     let masker = Masker::default();
     let journal: SharedJournal = Arc::new(Mutex::new(Journal::none()));
     let machine = machine(port, Arc::clone(&journal), masker.clone());
     let mut performers =
-        Performers::new(machine, Arc::clone(port), start.become_password.clone(), Arc::clone(&journal), masker, lock.is_some());
+        Performers::new(machine, Arc::clone(port), start.become_password.clone(), Arc::clone(&journal), masker, lock.is_some(), writes);
     performers.gone = gone(start);
     let mut executor = Executor::new(program, Arc::clone(port), performers, journal, start.ordered);
     executor.grows = start.grows;

@@ -293,9 +293,11 @@ impl Loader<'_> {
         let mut found = Vec::new();
         let open = pattern.is_open() && start.is_empty();
         for (index, folder) in folders.iter().enumerate() {
-            // What is wholly open means the nearest folder, not the whole project.
-            if open && index > 0 && !found.is_empty() {
-                break;
+            // What is wholly open means the nearest folder, not the whole project. A role's file or template may be replaced by one
+            // beside the playbook.
+            let replaces = folder.ends_with("templates") || folder.ends_with("files");
+            if open && index > 0 && !found.is_empty() && !replaces {
+                continue;
             }
             let base = normal(&folder.join(start));
             if base == Path::new("/") {

@@ -30,9 +30,13 @@ impl Loader<'_> {
         if depth == DEPTH {
             return Vec::new();
         }
-        let values = match self.variable(expression, context) {
-            Some(value) => patterns_with(value, None, &|expression| self.known_parts(expression, context, depth + 1)),
-            None => match terms_of_first_found(expression) {
+        let values: Vec<Pattern> = self
+            .definitions(expression, context)
+            .flat_map(|value| patterns_with(value, None, &|expression| self.known_parts(expression, context, depth + 1)))
+            .collect();
+        let values = match values.is_empty() {
+            false => values,
+            true => match terms_of_first_found(expression) {
                 Some(terms) => self.first_found_parts(&Tree::List(terms), context, depth + 1),
                 None => return Vec::new(),
             },
@@ -46,9 +50,14 @@ impl Loader<'_> {
     }
 
     /// What a variable is by its definition nearest to a task.
-    fn variable<'context>(&'context self, name: &str, context: &'context Context) -> Option<&'context Tree> {
+    fn variable<'context>(&'context self, name: &'context str, context: &'context Context) -> Option<&'context Tree> {
+        self.definitions(name, context).next()
+    }
+
+    /// All definitions of a variable around a task, the nearest first: a play's beats a role's default.
+    fn definitions<'context>(&'context self, name: &'context str, context: &'context Context) -> impl Iterator<Item = &'context Tree> {
         let layers = std::iter::once(&self.extra).chain(context.known.iter().rev());
-        layers.into_iter().find_map(|layer| layer.get(name)).map(|variable| &*variable.value)
+        layers.filter_map(move |layer| layer.get(name)).map(|variable| &*variable.value)
     }
 
     /// A tree with the values of the variables that stand in it by themselves.

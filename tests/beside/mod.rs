@@ -55,6 +55,7 @@ mod start;
 #[cfg(feature = "controller")]
 mod templates;
 #[cfg(feature = "controller")]
+mod together;
 mod unreachable;
 #[cfg(feature = "controller")]
 pub mod web;

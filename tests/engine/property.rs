@@ -564,7 +564,7 @@ impl Run {
         let port: Arc<dyn Port> = Arc::<Ear>::clone(&ear);
         let journal: SharedJournal = Arc::new(Mutex::new(Journal::none()));
         let machine = Machine::new(Cancel::default(), Box::new(Contents(Arc::clone(&ear))), Box::new(Quiet));
-        let performers = Performers::new(machine, Arc::clone(&port), None, Arc::clone(&journal), Masker::default(), false);
+        let performers = Performers::new(machine, Arc::clone(&port), None, Arc::clone(&journal), Masker::default(), false, Arc::default());
         Self { executor: Executor::new(Arc::new(program), port, performers, journal, false), ear }
     }
 

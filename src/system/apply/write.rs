@@ -29,14 +29,23 @@ struct Waiting {
     ownership: Ownership,
     unsafe_writes: bool,
     /// Removes the temporary unless it was renamed.
-    _guard: Guard,
+    guard: Guard,
 }
 
-struct Guard(PathBuf);
+struct Guard(Option<PathBuf>);
+
+impl Guard {
+    /// The file is in its place: what is under its former name from now on is another's.
+    fn release(&mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -60,9 +69,9 @@ impl Batch {
         let Some(first) = waiting.first().map(|waiting| waiting.index) else { return Ok(()) };
         sync(&waiting).map_err(|error| (first, error))?;
         let mut folders = BTreeSet::new();
-        for write in waiting {
+        for mut write in waiting {
             let index = write.index;
-            place(&write).map_err(|error| (index, error))?;
+            place(&mut write).map_err(|error| (index, error))?;
             folders.insert(write.path.parent().unwrap_or(Path::new("/")).to_owned());
             if let Some(outcome) = outcomes.get_mut(index) {
                 outcome.ended = now();
@@ -90,13 +99,13 @@ fn sync(waiting: &[Waiting]) -> Result<()> {
     Ok(())
 }
 
-fn place(write: &Waiting) -> Result<()> {
-    let Waiting { temporary, path, ownership, unsafe_writes, .. } = write;
-    match std::fs::rename(temporary, path) {
-        Ok(()) => {}
+fn place(write: &mut Waiting) -> Result<()> {
+    let Waiting { temporary, path, ownership, unsafe_writes, guard, .. } = write;
+    match std::fs::rename(&*temporary, &*path) {
+        Ok(()) => guard.release(),
         // A bind mount (`/etc/hosts` in a container) can only be written in place.
         Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy || (*unsafe_writes && !path.is_dir()) => {
-            let mut content = File::open(temporary).map_err(|error| Error::io(format_args!("read {}", temporary.display()), &error))?;
+            let mut content = File::open(&*temporary).map_err(|error| Error::io(format_args!("read {}", temporary.display()), &error))?;
             in_place(path, &mut content, ownership)?;
         }
         Err(error) => return Err(Error::io(format_args!("write {}", path.display()), &error)),
@@ -166,7 +175,7 @@ impl Applier<'_> {
             (outcome.rc, outcome.stdout, outcome.stderr) = (said.rc, said.stdout, said.stderr);
         }
         let (path, ownership, unsafe_writes) = (path.clone(), ownership.clone(), *unsafe_writes);
-        batch.waiting.push(Waiting { index, temporary, file, path, ownership, unsafe_writes, _guard: guard });
+        batch.waiting.push(Waiting { index, temporary, file, path, ownership, unsafe_writes, guard });
         Ok(())
     }
 
@@ -229,22 +238,33 @@ impl Applier<'_> {
     }
 }
 
-/// A new file beside its place, for this user only.
+/// A new file beside the path: under the one name that a killed run's has, which is replaced, or under a name of this process where
+/// another one, of a host that is the same machine, is at the path now. Who writes holds a lock on its file.
 fn temporary(path: &Path) -> std::io::Result<(PathBuf, Guard, File)> {
-    let temporary = beside(path);
-    let _ = std::fs::remove_file(&temporary);
-    let open = |place: &Path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(place);
-    let (place, file) = match open(&temporary) {
-        Ok(file) => (temporary, file),
-        // Another user's left-over in a sticky folder.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let other = temporary.with_extension(format!("provision-{}", std::process::id()));
-            let file = open(&other)?;
-            (other, file)
+    use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let usual = beside(path);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let own = usual.with_extension(format!("provision-{}-{count}", std::process::id()));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&own)?;
+    let mut guard = Guard(Some(own.clone()));
+    // File systems without locks have no others either: their files are taken for left over.
+    let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    for _ in 0..3 {
+        match renameat_with(CWD, &own, CWD, &usual, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                guard.0 = Some(usual.clone());
+                return Ok((usual, guard, file));
+            }
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(_) => break,
         }
-        Err(error) => return Err(error),
-    };
-    Ok((place.clone(), Guard(place), file))
+        let Ok(former) = File::open(&usual) else { continue };
+        if flock(&former, FlockOperation::NonBlockingLockExclusive).is_err() || std::fs::remove_file(&usual).is_err() {
+            break;
+        }
+    }
+    Ok((own, guard, file))
 }
 
 /// The process's umask, read without changing it.

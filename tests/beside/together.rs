@@ -1,0 +1,103 @@
+//! Hosts that work on one machine at the same time, and files that a project has in a role's place, beside ansible-core.
+
+use super::local::Project;
+
+/// Six names of this machine.
+const HOSTS: &str = "[all:vars]\nansible_connection=local\n[all]\nh[1:6]\n";
+
+/// Everybody adds a line on one host, which adds its own; all write one file.
+const SITE: &str = r##"
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: elsewhere
+      lineinfile: {path: "{{ root }}/elsewhere", line: "{{ inventory_hostname }}", create: true}
+      delegate_to: localhost
+    - name: on the first
+      blockinfile: {path: "{{ root }}/first", block: "of {{ inventory_hostname }}", marker: "# {mark} {{ inventory_hostname }}", create: true}
+      delegate_to: "{{ groups.all[0] }}"
+    - {name: all of one, copy: {content: "a\n", dest: "{{ root }}/one/same"}}
+    - {name: all of one again, copy: {content: "b\n", dest: "{{ root }}/one/same"}}
+"##;
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn hosts_on_one_machine_lose_nothing_of_each_other() {
+    let Some(project) = Project::new(&[("site.yml", SITE), ("hosts.ini", HOSTS)]) else { return };
+    let (theirs, _) = project.theirs(&["site.yml"]);
+    let mut lost = 0;
+    for round in 0..3 {
+        if round > 0 {
+            std::fs::remove_dir_all(project.path("ours")).expect("of the round before");
+        }
+        let (ours, said) = project.ours(&["site.yml"]);
+        assert_eq!((theirs.code, ours.code), (0, 0), "{said}");
+        for path in ["first", "one/same", "elsewhere"] {
+            let text = |files: &std::collections::BTreeMap<String, String>| sorted(files.get(path).map_or("", String::as_str)).join("\n");
+            lost += usize::from(text(&ours.files).len() < text(&theirs.files).len());
+            assert_eq!(
+                text(&ours.files).lines().count(),
+                if path == "first" {
+                    18
+                } else if path == "elsewhere" {
+                    6
+                } else {
+                    1
+                },
+                "{path}: {said}"
+            );
+        }
+        let left: Vec<&String> = ours.files.keys().filter(|path| path.contains("provision-")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    assert_eq!(lost, 0);
+}
+
+/// A role's templates and files are named by variables, which the project sets to its own.
+const REPLACED: &str = r#"
+- hosts: one
+  gather_facts: false
+  vars: {by_play: own.j2, whole_path: "{{ playbook_dir }}/templates/deep/own.j2"}
+  vars_files: [vars.yml]
+  pre_tasks:
+    - set_fact: {by_fact: own.j2, file_by_fact: own.txt}
+  roles: [r]
+"#;
+
+const TASKS: &str = r#"
+- {name: usual, template: {src: "{{ usual }}", dest: "{{ root }}/usual"}}
+- {name: by the play, template: {src: "{{ by_play }}", dest: "{{ root }}/by_play"}}
+- {name: by a file, template: {src: "{{ by_file }}", dest: "{{ root }}/by_file"}}
+- {name: by the inventory, template: {src: "{{ by_group }}", dest: "{{ root }}/by_group"}}
+- {name: by a fact, template: {src: "{{ by_fact }}", dest: "{{ root }}/by_fact"}}
+- {name: by its path, template: {src: "{{ whole_path }}", dest: "{{ root }}/whole_path"}}
+- {name: a file, copy: {src: "{{ file_by_fact }}", dest: "{{ root }}/file_by_fact"}}
+- {name: read, copy: {content: "{{ lookup('file', file_by_fact) }}\n", dest: "{{ root }}/read"}}
+"#;
+
+#[test]
+fn a_project_replaces_a_roles_files_as_in_ansible() {
+    let defaults =
+        "usual: def.j2\nby_play: def.j2\nby_file: def.j2\nby_group: def.j2\nby_fact: def.j2\nwhole_path: def.j2\nfile_by_fact: def.txt\n";
+    let files = [
+        ("site.yml", REPLACED),
+        ("vars.yml", "by_file: own.j2\n"),
+        ("group_vars/all.yml", "by_group: own.j2\n"),
+        ("templates/own.j2", "own {{ inventory_hostname }}\n"),
+        ("templates/deep/own.j2", "deep {{ inventory_hostname }}\n"),
+        ("files/own.txt", "own\n"),
+        ("roles/r/defaults/main.yml", defaults),
+        ("roles/r/templates/def.j2", "def {{ inventory_hostname }}\n"),
+        ("roles/r/files/def.txt", "def\n"),
+        ("roles/r/tasks/main.yml", TASKS),
+    ];
+    let Some(project) = Project::new(&files) else { return };
+    let (theirs, ours, said) = project.both(&["site.yml"], &[]);
+    assert_eq!(theirs, ours, "{said}");
+    assert_eq!(ours.files.values().filter(|text| text.starts_with("own") || text.starts_with("deep")).count(), 7, "{said}");
+}
