@@ -91,7 +91,7 @@ impl Module for Cron {
             return Err(Error::failed("Will not manage /etc/crontab via cron_file, see documentation."));
         }
         self.check()?;
-        let place = self.place(system)?;
+        let place = self.place(context.mode, system)?;
         let file = match &place {
             Place::File(file) | Place::Spool { file, .. } => file,
             Place::Own => return Ok(self.asked(context)),
@@ -127,7 +127,7 @@ impl Cron {
         Ok(())
     }
 
-    fn place(&self, system: &dyn System) -> Result<Place> {
+    fn place(&self, mode: Mode, system: &dyn System) -> Result<Place> {
         if let Some(file) = &self.cron_file {
             return Ok(Place::File(Path::new("/etc/cron.d").join(&file.0)));
         }
@@ -142,7 +142,9 @@ impl Cron {
                 Some(user) => Err(Error::failed(format!("the crontab of {user} is not {}'s", me.name)).hint("`become: true`")),
             };
         }
+        // In check mode an earlier task may make it.
         if let Some(user) = &other
+            && mode != Mode::Check
             && system.user(user)?.is_none()
         {
             return Err(Error::failed(format!("crontab: user `{user}' unknown")).hint("make it first: `user: {name: …}`"));

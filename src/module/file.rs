@@ -69,6 +69,12 @@ impl Module for File {
         if check && wanted != State::Absent {
             job.warn_of_unknown_accounts()?;
         }
+        // What would be made new is looked at no further: an earlier task may make its owner.
+        let forgiven;
+        if check && former == "absent" && matches!(wanted, State::Directory | State::Touch) {
+            forgiven = self.without_unknown_accounts(system)?;
+            job.given = &forgiven;
+        }
         let made = match wanted {
             State::Absent => job.absent(&path, former),
             State::Directory => job.directory(&path, former),
@@ -84,6 +90,24 @@ impl Module for File {
 }
 
 impl File {
+    fn without_unknown_accounts(&self, system: &dyn System) -> Result<Self> {
+        let mut given = self.clone();
+        let known = |name: &str| name.parse::<u32>().is_ok();
+        if let Some(owner) = &self.file.owner
+            && !known(owner)
+            && system.user(owner)?.is_none()
+        {
+            given.file.owner = None;
+        }
+        if let Some(group) = &self.file.group
+            && !known(group)
+            && system.group(group)?.is_none()
+        {
+            given.file.group = None;
+        }
+        Ok(given)
+    }
+
     /// A file that is named inside of an existing folder, where Ansible puts it there.
     fn place(&self, system: &dyn System) -> Result<PathBuf> {
         let path = self.path.path();

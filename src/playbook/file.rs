@@ -304,14 +304,20 @@ impl Loader<'_> {
     pub fn globbed(&mut self, pattern: &Pattern, context: &Context) {
         let (start, _) = pattern.folder();
         // Everything in the folder that the literal part names: the glob itself is read on the node.
+        // A pattern that is written out beside the playbook means its own files alone, where other folders of the project lie too.
+        let flat = pattern.exact().filter(|exact| !exact.contains('/')).map(str::to_owned);
         let cut = start.find(['*', '?', '[']).map_or(start.len(), |position| start[..position].rfind('/').map_or(0, |slash| slash + 1));
         for folder in search_folders(context, "files") {
             let folder = normal(&folder.join(&start[..cut]));
-            if folder == Path::new("/") || !folder.is_dir() || (start[..cut].is_empty() && !folder.ends_with("files")) {
+            if folder == Path::new("/") || !folder.is_dir() || (start[..cut].is_empty() && flat.is_none() && !folder.ends_with("files")) {
                 continue;
             }
             let Ok(entries) = std::fs::read_dir(&folder) else { continue };
-            for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+            let is_meant = |path: &Path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                flat.as_ref().is_none_or(|flat| crate::program::glob::glob(flat, &name))
+            };
+            for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file() && is_meant(path)) {
                 self.want(&path, &Use::FILE, context);
             }
         }

@@ -101,3 +101,26 @@ fn a_project_replaces_a_roles_files_as_in_ansible() {
     assert_eq!(theirs, ours, "{said}");
     assert_eq!(ours.files.values().filter(|text| text.starts_with("own") || text.starts_with("deep")).count(), 7, "{said}");
 }
+
+/// A fresh machine, where nothing is made yet.
+const CHECKED: &str = r#"
+- hosts: one
+  gather_facts: false
+  tasks:
+    - {name: its group, group: {name: absent_group_of_tests, system: true}}
+    - {name: its user, user: {name: absent_user_of_tests, group: absent_group_of_tests, create_home: false}}
+    - {name: another, user: {name: absent_other_of_tests, groups: [absent_group_of_tests], append: true}}
+    - {name: its folder, file: {path: "{{ root }}/folder", state: directory, owner: absent_user_of_tests, group: absent_group_of_tests}}
+    - {name: its file, file: {path: "{{ root }}/file", state: touch, owner: absent_user_of_tests}}
+    - {name: a copy, copy: {content: x, dest: "{{ root }}/copy", owner: absent_user_of_tests}}
+    - {name: found, debug: {msg: "{{ query('fileglob', '*.txt') | map('basename') | join }}"}, failed_when: "query('fileglob', '*.txt') | map('basename') | join != 'beside.txt'"}
+    - {name: there, file: {path: "{{ root }}/one", state: directory, owner: absent_user_of_tests}, ignore_errors: true}
+"#;
+
+#[test]
+fn a_check_of_a_fresh_machine_tells_what_ansibles_does() {
+    let Some(project) = Project::new(&[("site.yml", CHECKED), ("beside.txt", ""), ("beside.cfg", "")]) else { return };
+    let (theirs, ours, said) = project.both(&["site.yml", "--check"], &[]);
+    assert_eq!(theirs, ours, "{said}");
+    assert!(ours.code == 0 && ours.told["one"].contains(&"changed its user".to_owned()), "{said}");
+}

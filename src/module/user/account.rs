@@ -33,7 +33,11 @@ impl User {
         let mut effects = Vec::new();
         let group = if let Some(group) = &self.group {
             words.extend(option("-g", Some(group)));
-            find_group(group, system)?.name
+            match find_group(group, system) {
+                // An earlier task may make it.
+                Err(_) if mode == Mode::Check => defaults.group().to_owned(),
+                found => found?.name,
+            }
         } else if find_group(&self.name, system).is_ok() {
             // Or it would try to make a group of the user's own.
             words.push(if self.local() { "-n" } else { "-N" }.to_owned());
@@ -44,7 +48,10 @@ impl User {
         } else {
             defaults.group().to_owned()
         };
-        let groups = self.wanted_groups(system)?.unwrap_or_default();
+        let groups = match self.wanted_groups(system) {
+            Err(_) if mode == Mode::Check => Vec::new(),
+            groups => groups?.unwrap_or_default(),
+        };
         if !groups.is_empty() && !self.local() {
             words.extend(["-G".to_owned(), groups.join(",")]);
         }
