@@ -117,7 +117,8 @@ const TABLE: &[(&str, &str, &str, Use)] = &[
     ("defaults", "playbook_vars_root", "ANSIBLE_PLAYBOOK_VARS_ROOT", Use::Unsupported("top")),
     ("defaults", "error_on_missing_handler", "ANSIBLE_ERROR_ON_MISSING_HANDLER", Use::Unsupported("true")),
     ("defaults", "task_timeout", "ANSIBLE_TASK_TIMEOUT", Use::Unsupported("0")),
-    ("inventory", "enable_plugins", "ANSIBLE_INVENTORY_ENABLED", Use::Unsupported("")),
+    // A source of a plugin that is not there is told by itself.
+    ("inventory", "enable_plugins", "ANSIBLE_INVENTORY_ENABLED", Use::Ignored),
     ("inventory", "ignore_extensions", "ANSIBLE_INVENTORY_IGNORE", Use::Unsupported("")),
     ("inventory", "ignore_patterns", "ANSIBLE_INVENTORY_IGNORE_REGEX", Use::Unsupported("")),
     ("defaults", "yaml_valid_extensions", "ANSIBLE_YAML_FILENAME_EXT", Use::Unsupported("")),

@@ -159,7 +159,7 @@ const BEGUN: &str = r#"
   vars: {ansible_async_dir: "{{ root }}-jobs"}
   tasks:
     - name: begun
-      command: sh -c "sleep 2; echo done > {{ root }}/one/begun; echo said; echo warned >&2"
+      command: sh -c "until [ -e {{ root }}/one/go ]; do sleep 0.1; done; echo done > {{ root }}/one/begun; echo said; echo warned >&2"
       async: 60
       poll: 0
       register: job
@@ -175,6 +175,7 @@ const BEGUN: &str = r#"
       async_status: {jid: "{{ job.ansible_job_id }}"}
       register: state
     - {name: its state, assert: {that: [state is not changed, state.started, not state.finished, state.stdout == '']}}
+    - {name: go, file: {path: "{{ root }}/one/go", state: touch}}
     - name: waited for
       async_status: {jid: "{{ job.ansible_job_id }}"}
       register: waited
