@@ -12,7 +12,7 @@ use super::loader::{Loader, Uses};
 use super::play::{LoadedPlay, Order};
 use crate::program::{Fragments, Key, Layer, Map, Play, Program, Settings, Tree, Value};
 use crate::project::{self, Inventory, Project};
-use crate::source::{Diagnostic, Node};
+use crate::source::{Diagnostic, Node, says};
 
 /// What the command line says about a run.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +48,12 @@ pub struct Compiled {
     pub destinations: Vec<super::fetch::Destination>,
     /// Where lookups may keep passwords there.
     pub passwords: Vec<super::fetch::Destination>,
+    /// Lookups that run something on the controller or read its environment, where some file of the project says their names.
+    pub of_controller: BTreeSet<Arc<str>>,
 }
+
+/// Lookups that a node's agent asks the controller for, by words of its own.
+const OF_CONTROLLER: [&str; 3] = ["pipe", "lines", "env"];
 
 /// A host's variables before the run.
 #[derive(Clone, Debug, Default)]
@@ -235,6 +240,9 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     let sources: Vec<PathBuf> = sources.into_iter().map(Path::to_owned).collect();
     compiled.destinations = loader.destinations(&of_hosts, &sources);
     compiled.passwords = loader.password_files(&of_hosts, &sources);
+    let in_templates = |word: &str| loader.files_found.templates.values().any(|file| says(&file.text.source, word));
+    let is_said = |word: &&str| loader.files.sources.say(word) || in_templates(word);
+    compiled.of_controller = OF_CONTROLLER.into_iter().filter(is_said).map(Arc::from).collect();
     super::closure::prune(compiled.programs.values_mut());
     let names = loader.files.sources.names();
     for program in compiled.programs.values_mut() {

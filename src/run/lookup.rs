@@ -1,5 +1,6 @@
 //! Lookups that only the workstation can make.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use crate::program::{Map, Value};
 #[derive(Clone, Debug)]
 pub struct Lookups {
     pub passwords: Arc<Passwords>,
+    /// Those that may ask something of this machine: a node cannot have more of it done than the project's files say.
+    pub of_controller: Arc<BTreeSet<Arc<str>>>,
     /// The run acts: what is new is kept.
     pub acts: bool,
     /// `groups`.
@@ -32,6 +35,9 @@ impl Lookups {
                 let patterns = texts.ok_or_else(|| failure("the 'inventory_hostnames' lookup expects patterns, each a text".to_owned()))?;
                 let hosts = self.groups.as_map().map(|groups| hosts_of(groups, &patterns)).unwrap_or_default();
                 Ok(hosts.into_iter().map(Value::text).collect())
+            }
+            plugin @ ("pipe" | "lines" | "env") if !self.of_controller.contains(plugin) => {
+                Err(failure(format!("the lookup '{plugin}' is asked for by a node, and no file of the project says it")))
             }
             plugin => answer(plugin, terms, options).map_err(failure),
         }
@@ -182,4 +188,33 @@ fn real(path: &Path) -> PathBuf {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An agent says words of its own: a node that is somebody else's has nothing run here.
+    #[test]
+    fn a_node_asks_for_what_the_projects_files_say() {
+        let asked = |said: &[&str], plugin: &str, term: &str| {
+            let lookups = Lookups {
+                passwords: Arc::new(Passwords::new(Arc::default())),
+                of_controller: Arc::new(said.iter().map(|name| Arc::from(*name)).collect()),
+                acts: true,
+                groups: Value::Null,
+            };
+            lookups.answer(plugin, &[Value::text(term)], &Map::new())
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = folder.path().join("made");
+        let line = format!("touch {}; echo x", made.display());
+        for plugin in ["pipe", "lines", "ansible.builtin.pipe"] {
+            let failure = asked(&["env"], plugin, &line).expect_err("refused");
+            assert!(failure.message.ends_with("no file of the project says it"), "{}", failure.message);
+        }
+        assert!(!made.exists() && asked(&["pipe"], "env", "HOME").is_err());
+        assert_eq!(asked(&["pipe"], "pipe", &line).expect("said"), [Value::from("x")]);
+        assert!(made.exists());
+    }
 }

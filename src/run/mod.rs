@@ -19,7 +19,7 @@ pub mod reach;
 pub mod session;
 mod told;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ pub struct Inputs {
     pub destinations: Arc<[crate::playbook::fetch::Destination]>,
     /// Where passwords may be kept here.
     pub passwords: Arc<[crate::playbook::fetch::Destination]>,
+    /// What of the controller lookups may ask for: [`crate::playbook::Compiled::of_controller`].
+    pub of_controller: Arc<BTreeSet<Arc<str>>>,
     pub connector: Arc<dyn Connect>,
     pub mode: RunMode,
     /// The environment's name, part of the journal's.

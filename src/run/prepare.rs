@@ -77,6 +77,7 @@ pub fn prepare(
         contents: contents.collect(),
         destinations: compiled.destinations.into(),
         passwords: compiled.passwords.into(),
+        of_controller: Arc::new(compiled.of_controller),
         connector: Arc::clone(&reach) as _,
         mode: RunMode::Apply,
         environment: environment.into(),

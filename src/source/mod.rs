@@ -37,6 +37,12 @@ pub struct Sources {
     by_path: HashMap<PathBuf, u32>,
 }
 
+/// Whether the word stands in the text, by itself.
+pub fn says(text: &str, word: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric();
+    text.match_indices(word).any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part))
+}
+
 /// A file's text as it was when it was read.
 #[derive(Debug)]
 pub struct SourceFile {
@@ -67,6 +73,11 @@ impl Sources {
         self.by_path.insert(file.path.clone(), index);
         self.files.push(file);
         index
+    }
+
+    /// Whether the word stands in some file.
+    pub fn say(&self, word: &str) -> bool {
+        self.files.iter().any(|file| says(&file.text, word))
     }
 
     /// Files that are to be read again.

@@ -310,7 +310,8 @@ impl Coordinator {
         let program = self.hosts.get(name).and_then(|host| host.program.as_ref());
         let groups = program.and_then(|program| program.magic.get("groups")).cloned().unwrap_or_default();
         let checks = program.is_some_and(|program| program.settings.check);
-        Lookups { passwords: Arc::clone(&self.passwords), acts: self.applying && !checks, groups }
+        let of_controller = Arc::clone(&self.inputs.of_controller);
+        Lookups { passwords: Arc::clone(&self.passwords), of_controller, acts: self.applying && !checks, groups }
     }
 
     pub(super) fn delegate(&mut self, asker: &Arc<str>, asked: u64, on: &Arc<str>, request: Box<Perform>) {
