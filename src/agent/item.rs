@@ -897,7 +897,8 @@ impl Executor {
             return self.reboot(item, settings, &request, &planned, handle, &digest, results);
         }
         let quiet = settings.reads || settings.really || planned.actions.iter().all(|action| matches!(action, Action::Sleep { .. }));
-        let finished = if quiet { None } else { self.journal().finished(&digest) };
+        // The machine that a former run has made may be gone since: who stands in for it gives nothing back.
+        let finished = if quiet || self.performers.gone.is_some() { None } else { self.journal().finished(&digest) };
         if let Some(outcome) = finished {
             self.drop_plan(settings, handle);
             return Ok(outcome.into());
@@ -1137,9 +1138,7 @@ impl Executor {
             self.port.reach(item.at, self.state.dirty).map_err(|ended| Stop::Flow(Flow::Ended(ended)))?;
         }
         let snapshot = super::reboot::needing(self, item, results)?;
-        // From here on the machine keeps its own; what is done is not to be given back to a machine that comes anew.
-        let ended = self.journal().end(super::journal::Ending::Complete { plays: &[] }, &[]);
-        ended.map_err(|error| Error::failed(format!("write the journal: {error}")))?;
+        self.end_own_journal()?;
         self.port.send(Up::Suspended(Box::new(snapshot)));
         Err(Stop::Flow(Flow::Suspended))
     }
@@ -1210,6 +1209,12 @@ impl Executor {
         Err(Stop::Flow(Flow::Suspended))
     }
 
+    /// From here on the machine keeps its own journal; what is done is not to be given back to a machine that comes anew.
+    fn end_own_journal(&mut self) -> std::result::Result<(), Stop> {
+        let ended = self.journal().end(super::journal::Ending::Complete { plays: &[] }, &[]);
+        ended.map_err(|error| Stop::Error(Error::failed(format!("write the journal: {error}"))))
+    }
+
     /// Whether the controller came here over SSH, or is to come: this agent stands in for the machine.
     fn is_reached_for(&self) -> bool {
         std::env::var_os("SSH_CONNECTION").is_some() || self.performers.gone.is_some()
@@ -1232,6 +1237,9 @@ impl Executor {
                 let mut snapshot = super::reboot::snapshot(self, item, &request, results)?;
                 // Whether it restarts meanwhile does not count.
                 snapshot.reboot.boot_id = "".into();
+                if self.performers.gone.is_some() {
+                    self.end_own_journal()?;
+                }
                 self.port.send(Up::Suspended(Box::new(snapshot)));
                 return Err(Stop::Flow(Flow::Suspended));
             }

@@ -258,6 +258,7 @@ impl Link {
                 inbox.watermark = None;
                 inbox.others_dirty = false;
                 inbox.said = None;
+                inbox.fail = None;
                 Some(true)
             } else {
                 inbox.end.then_some(false)
@@ -352,7 +353,7 @@ impl Port for Link {
 
     fn turn_back(&self) {
         let mut inbox = self.inbox();
-        (inbox.watermark, inbox.said) = (None, None);
+        (inbox.watermark, inbox.said, inbox.fail) = (None, None, None);
     }
 
     fn passed(&self, position: &Position, dirty: bool) {

@@ -233,11 +233,13 @@ impl Performers {
         self.absorbed.clear();
         self.machine.forget_plan();
         self.workers.clear();
+        self.prepared.clear();
     }
 
     /// New workers from here on (`meta: reset_connection`): new groups of a user count.
     pub fn reset(&mut self) {
         self.workers.clear();
+        self.prepared.clear();
     }
 
     pub fn machine(&mut self) -> &mut Machine {

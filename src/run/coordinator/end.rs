@@ -41,6 +41,7 @@ impl Coordinator {
                 let fresh = Host::new(host.program.clone());
                 host.place = fresh.place;
                 (host.failing, host.runs_handlers, host.left, host.lap) = (None, false, None, (0, 0));
+                (host.stops, host.fails) = (None, None);
                 host.dirty = false;
                 host.wants = None;
                 host.result = None;

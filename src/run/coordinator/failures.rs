@@ -50,6 +50,9 @@ impl Coordinator {
         let others = self.hosts.iter().filter(|(other, host)| *other != name && is_of_batch(host));
         let others: Vec<Arc<str>> = others.map(|(other, _)| Arc::clone(other)).collect();
         for other in others {
+            if let Some(host) = self.hosts.get_mut(&other) {
+                host.fails = Some((position.after(), within.clone()));
+            }
             self.send(&other, Down::Fail { position: position.after(), within: within.clone() });
         }
     }
@@ -65,6 +68,9 @@ impl Coordinator {
         for name in others {
             let is_of_batch = self.hosts.get(&name).is_some_and(|host| host.batch(&position) == batch);
             let position = if is_of_batch { position.clone() } else { Position(position.play().into_iter().collect()) };
+            if let Some(host) = self.hosts.get_mut(&name) {
+                host.stops = Some((position.clone(), Arc::clone(&reason)));
+            }
             self.send(&name, Down::Stop { position, reason: Arc::clone(&reason) });
         }
     }

@@ -96,7 +96,7 @@ impl Coordinator {
                 return;
             }
             returned = Some(since.elapsed().as_secs_f64()).filter(|_| restarts);
-            host.suspended = None;
+            (host.suspended, host.stands_in) = (None, None);
         }
         match returned {
             Some(seconds) => self.tell(Happening::Returned { host: Arc::clone(name), seconds }),

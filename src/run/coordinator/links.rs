@@ -22,6 +22,13 @@ impl Coordinator {
         for frame in queued {
             self.send(name, frame);
         }
+        // What was said to a session before this one may have been lost with it.
+        let said = self.hosts.get(name).map(|host| (host.stops.clone(), host.fails.clone()));
+        if let Some((stops, fails)) = said {
+            let stop = stops.map(|(position, reason)| Down::Stop { position, reason });
+            let fail = fails.map(|(position, within)| Down::Fail { position, within });
+            stop.into_iter().chain(fail).for_each(|frame| self.send(name, frame));
+        }
         if self.cancelled.is_some() {
             self.send(name, Down::Cancel);
         }
@@ -46,6 +53,9 @@ impl Coordinator {
         let patience = if matches!(how, GivenUp::Gone(_)) { Patience::StandIn } else { Patience::Usual };
         if let Some(host) = self.hosts.get_mut(name) {
             host.down = None;
+            if let GivenUp::Gone(reason) = &how {
+                host.stands_in = Some(StandsIn { reason: reason.as_str().into(), waited: None });
+            }
             if let Some((snapshot, _)) = &mut host.suspended {
                 snapshot.reboot.given_up = Some(how);
             }
@@ -75,6 +85,7 @@ impl Coordinator {
         if let Some(host) = self.hosts.get_mut(name) {
             (host.down, host.stands_in) = (None, None);
         }
+        self.fail_performs_on(name, "it is connected to anew");
         self.connect(name, Patience::Usual);
     }
 

@@ -51,6 +51,9 @@ struct Host {
     down: Option<mpsc::Sender<Down>>,
     place: Place,
     dirty: bool,
+    /// What it was told of others' failures: [`Down::Stop`] and [`Down::Fail`].
+    stops: Option<(Position, Arc<str>)>,
+    fails: Option<(Position, Position)>,
     /// Where it left a play.
     left: Option<Position>,
     /// It has failed, and runs its handlers before it goes.
@@ -105,6 +108,8 @@ impl Host {
             down: None,
             place,
             dirty: false,
+            stops: None,
+            fails: None,
             left: None,
             runs_handlers: false,
             failing: None,

@@ -241,7 +241,7 @@ impl Applier<'_> {
 /// A new file beside the path: under the one name that a killed run's has, which is replaced, or under a name of this process where
 /// another one, of a host that is the same machine, is at the path now. Who writes holds a lock on its file.
 fn temporary(path: &Path) -> std::io::Result<(PathBuf, Guard, File)> {
-    use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+    use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, renameat_with};
     static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let usual = beside(path);
     let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -259,8 +259,19 @@ fn temporary(path: &Path) -> std::io::Result<(PathBuf, Guard, File)> {
             Err(rustix::io::Errno::EXIST) => {}
             Err(_) => break,
         }
-        let Ok(former) = File::open(&usual) else { continue };
-        if flock(&former, FlockOperation::NonBlockingLockExclusive).is_err() || std::fs::remove_file(&usual).is_err() {
+        // Anybody who may write to the folder may have put it there: a link is not followed, a pipe not waited for.
+        let former = match rustix::fs::open(&usual, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(former) => File::from(former),
+            Err(rustix::io::Errno::NOENT) => continue,
+            Err(_) => break,
+        };
+        if !former.metadata()?.is_file() || flock(&former, FlockOperation::NonBlockingLockExclusive).is_err() {
+            break;
+        }
+        // Another one may have replaced it before the lock was ours: only what is locked is removed.
+        let id = |found: &std::fs::Metadata| (found.dev(), found.ino());
+        let is_it = std::fs::symlink_metadata(&usual).is_ok_and(|found| former.metadata().is_ok_and(|locked| id(&locked) == id(&found)));
+        if is_it && std::fs::remove_file(&usual).is_err() {
             break;
         }
     }
