@@ -34,12 +34,10 @@ impl Loader<'_> {
             .definitions(expression, context)
             .flat_map(|value| patterns_with(value, None, &|expression| self.known_parts(expression, context, depth + 1)))
             .collect();
-        let values = match values.is_empty() {
-            false => values,
-            true => match terms_of_first_found(expression) {
-                Some(terms) => self.first_found_parts(&Tree::List(terms), context, depth + 1),
-                None => return Vec::new(),
-            },
+        let values = match terms_of_first_found(expression) {
+            _ if !values.is_empty() => values,
+            Some(terms) => self.first_found_parts(&Tree::List(terms), context, depth + 1),
+            None => return Vec::new(),
         };
         values.into_iter().map(Pattern::guessed).chain([Pattern::hole()]).collect()
     }
