@@ -277,6 +277,8 @@ impl Coordinator {
             let patience = program.map_or(Patience::Usual, |program| match patience::of(program, self.begins_before(program)) {
                 First::Needs => Patience::Usual,
                 First::Waits(limit) => Patience::UpTo(limit),
+                // Where hosts are brought back none stands in for this one: it is waited for as usual.
+                First::Other if self.clears => Patience::Usual,
                 First::Other => Patience::Once(None),
             });
             self.connect(&host, patience);
