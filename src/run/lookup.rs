@@ -36,9 +36,10 @@ impl Lookups {
                 let hosts = self.groups.as_map().map(|groups| hosts_of(groups, &patterns)).unwrap_or_default();
                 Ok(hosts.into_iter().map(Value::text).collect())
             }
-            plugin @ ("pipe" | "lines" | "env") if !self.of_controller.contains(plugin) => {
-                Err(failure(format!("the lookup '{plugin}' is asked for by a node, and no file of the project says it")))
-            }
+            plugin @ ("pipe" | "lines" | "env") if !self.of_controller.contains(plugin) => Err(Failure {
+                message: format!("the lookup '{plugin}' is asked for by a node, and no file of the project says it"),
+                hint: Some(format!("write `lookup('{plugin}', …)` in a playbook, role, template or file of variables")),
+            }),
             plugin => answer(plugin, terms, options).map_err(failure),
         }
     }
