@@ -162,6 +162,39 @@ fn what_a_killed_run_left_is_replaced() {
     assert_eq!((names(folder.path()), read(&folder.path().join("x")).as_str()), (vec!["x".to_owned()], "new"));
 }
 
+/// Who may write to a folder may put anything under the passing name: none of it is waited for, followed or written to.
+#[test]
+fn what_others_put_under_the_passing_name_is_left_alone() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let (path, passing, target) = (folder.path().join("x"), folder.path().join(".x.provision-new"), folder.path().join("target"));
+    nix::unistd::mkfifo(&passing, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    apply(&[write(&path, "one")], &mut Notes::default()).expect("writes beside a pipe");
+    std::fs::remove_file(&passing).expect("it is still there");
+    std::fs::write(&target, "theirs").expect("writes");
+    std::os::unix::fs::symlink(&target, &passing).expect("links");
+    apply(&[write(&path, "two")], &mut Notes::default()).expect("writes beside a link");
+    assert_eq!((read(&path).as_str(), read(&target).as_str()), ("two", "theirs"));
+    assert_eq!(names(folder.path()), [".x.provision-new", "target", "x"]);
+}
+
+/// Several names of one machine: nobody takes another's passing file away.
+#[test]
+fn many_write_one_file_at_once() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let path = folder.path().join("x");
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let path = &path;
+            scope.spawn(move || {
+                for round in 0..40 {
+                    apply(&[write(path, &format!("{number} {round}"))], &mut Notes::default()).expect("writes");
+                }
+            });
+        }
+    });
+    assert!(read(&path).ends_with(" 39") && names(folder.path()) == ["x"], "{:?}", names(folder.path()));
+}
+
 #[test]
 fn a_link_is_replaced_not_written_through() {
     let folder = tempfile::tempdir().expect("temporary directory");
