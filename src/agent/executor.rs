@@ -93,6 +93,8 @@ pub struct Executor {
     pub given_up_here: bool,
     /// Other hosts' order matters.
     pub ordered: bool,
+    /// Since this host last waited for the others, their tasks may have been delegated to it.
+    pub is_visited: bool,
     pub resume: Option<Resume>,
     /// The machine was waited for in vain, so many seconds, after its restart or before anything else.
     pub given_up: Option<f64>,
@@ -153,6 +155,7 @@ impl Executor {
             nesting: Nesting::default(),
             given_up_here: false,
             ordered,
+            is_visited: false,
             resume: None,
             warned: BTreeSet::new(),
             given_up: None,

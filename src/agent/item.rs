@@ -53,6 +53,8 @@ pub struct ItemRun {
     pub span: Option<Span>,
     /// After it the plan's picture is uncertain: a command's name.
     pub opaque: Option<String>,
+    /// Other hosts may do the same thing on the same machine: whose turn comes first is not planned.
+    pub is_met: bool,
 }
 
 impl ItemRun {
@@ -183,6 +185,7 @@ struct Attempt {
     unknown: Option<Arc<str>>,
     span: Option<Span>,
     unreachable: bool,
+    is_met: bool,
 }
 
 impl From<Outcome> for Attempt {
@@ -196,6 +199,7 @@ impl From<Outcome> for Attempt {
             unknown: None,
             span: None,
             unreachable: false,
+            is_met: false,
         }
     }
 }
@@ -352,6 +356,7 @@ impl Executor {
             run.diff.extend(attempt.diff);
             run.opaque = attempt.opaque;
             run.span = attempt.span;
+            run.is_met = attempt.is_met;
             run.no_log = settings.no_log;
             run.really = settings.really;
             run.attempts = attempt_number;
@@ -829,6 +834,7 @@ impl Executor {
         {
             return Ok(outcome.into());
         }
+        let is_met = self.waits_for_others(item, settings)?;
         let (source, sources) = self.sources_of(item, module, &arguments)?;
         if settings.really && self.is_anything_dirty(item)? {
             let cause = format!("the steps before \"{}\"", self.task_name(item));
@@ -870,11 +876,11 @@ impl Executor {
         };
         self.learn_facts(item, &planned.outcome)?;
         let Some(handle) = planned.handle else {
-            let attempt = self.recalled(planned, &digest);
+            let attempt = Attempt { is_met, ..self.recalled(planned, &digest) };
             return Ok(if settings.background.is_some() { self.idle(attempt) } else { attempt });
         };
         if settings.mode == CallMode::Plan && !settings.really {
-            return Ok(self.predicted(planned, settings));
+            return Ok(Attempt { is_met, ..self.predicted(planned, settings) });
         }
         if settings.mode == CallMode::Check {
             self.drop_plan(settings, handle);
@@ -934,6 +940,23 @@ impl Executor {
             return Err(Flow::Ended(Ended::Refused(message.to_string())));
         }
         self.turn(item).map_err(Flow::Ended)
+    }
+
+    /// A task sees what the others' tasks before it did on its machine: where they may have done something there, it waits until they
+    /// are through. Whether others may do the same thing there in this very task.
+    fn waits_for_others(&mut self, item: &Item<'_>, settings: &Settings) -> std::result::Result<bool, Stop> {
+        let is_elsewhere = matches!(settings.target, Target::Host(_));
+        let may_differ = is_elsewhere || self.program.shares;
+        if !may_differ && !self.is_visited {
+            return Ok(false);
+        }
+        self.turn(item).map_err(|ended| Stop::Flow(Flow::Ended(ended)))?;
+        self.is_visited &= is_elsewhere;
+        if self.pass == Pass::Plan && !is_elsewhere && self.performers.is_planned_by_others() {
+            self.predictions.taint(item.at, item.index, "what other hosts do on this machine");
+        }
+        let is_once = self.keyword_flag(|keywords| keywords.run_once.as_ref(), item.context, item.locals, item.at)?;
+        Ok(may_differ && self.keeps_order() && !is_once)
     }
 
     /// Waits for the other hosts where their order counts; the run may have ended meanwhile.

@@ -1,7 +1,7 @@
 //! Who acts: this process as the login user, a worker for each become user, another host's agent.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::frame::{Answer, Become, Call, CallMode, Perform, PerformReply};
@@ -27,6 +27,20 @@ pub enum Target {
 pub struct Writes {
     turn: Mutex<()>,
     count: AtomicU64,
+    /// Others would change this machine, by the plan.
+    is_planned: AtomicBool,
+}
+
+impl Writes {
+    /// What another host's task came to here.
+    pub fn note(&self, mode: CallMode, reply: &PerformReply) {
+        if let PerformReply::Planned(planned) = reply
+            && mode == CallMode::Plan
+            && !planned.actions.is_empty()
+        {
+            self.is_planned.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// A plan that writes files, as it was asked for.
@@ -191,6 +205,11 @@ impl Performers {
             self.spread(target, &actions, &cause);
         }
         Ok(reply)
+    }
+
+    /// Whether the plan has other hosts' tasks change this machine.
+    pub fn is_planned_by_others(&self) -> bool {
+        self.writes.is_planned.load(Ordering::Acquire)
     }
 
     fn is_own(&self, target: &Target) -> bool {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::executor::{Executor, Flow};
-use super::frame::{Event, GivenUp, Hello, PROTOCOL, Perform, PerformReply, RunMode, Start, Summary, Up};
+use super::frame::{CallMode, Event, GivenUp, Hello, PROTOCOL, Perform, PerformReply, RunMode, Start, Summary, Up};
 use super::journal::{Journal, Repair, SharedJournal};
 use super::link::Link;
 use super::lock::Lock;
@@ -169,7 +169,10 @@ fn serve_others(link: &Link, port: &Arc<dyn Port>, start: &Start, writes: Arc<Wr
                 }
                 other @ Perform::Absorb { .. } => (Target::Login, other),
             };
-            let reply = match performers.perform(&target, request) {
+            let mode = if let Perform::Plan(call) = &request { call.mode } else { CallMode::Apply };
+            let reply = performers.perform(&target, request);
+            reply.iter().for_each(|reply| writes.note(mode, reply));
+            let reply = match reply {
                 Ok(PerformReply::Planned(mut planned)) => {
                     if let Some(own) = planned.handle {
                         owners.insert(next, (target, own));

@@ -65,8 +65,10 @@ impl Executor {
             Ok(_) => self.run_in_turn(task, &context, at),
             Err(error) => self.report_error(task, &context, at, &error),
         };
-        // Also where this host was skipped: others may have added.
+        // Also where this host was skipped: others may have added, or been here.
         self.adds |= matches!(&*task.module, "add_host" | "group_by");
+        let delegate = context.keyword(|keywords| keywords.delegate_to.as_ref());
+        self.is_visited |= delegate.is_some_and(|tree| tree.literal().is_none_or(|name| name.as_str() == Some(&*self.program.host)));
         flow
     }
 
@@ -340,6 +342,7 @@ impl Executor {
         if self.pass == Pass::Plan {
             let prediction = match &run.status {
                 Status::Unknown(cause) => Prediction::Unknown(Arc::clone(cause)),
+                _ if run.is_met => Prediction::Unknown("what other hosts do on the same machine".into()),
                 _ if run.digests.is_empty() => Prediction::Unchanged,
                 _ => Prediction::Actions(run.digests.clone()),
             };

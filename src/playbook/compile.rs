@@ -10,6 +10,7 @@ use super::connection::{ConnectionKind, HostScope, PlayWide};
 use super::early;
 use super::loader::{Loader, Uses};
 use super::play::{LoadedPlay, Order};
+use super::visits::Visits;
 use crate::program::{Fragments, Key, Layer, Map, Play, Program, Settings, Tree, Value};
 use crate::project::{self, Inventory, Project};
 use crate::source::{Diagnostic, Node, says};
@@ -167,6 +168,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         everyone.retain(|host| compiled.plays.iter().any(|play| play.batches.iter().any(|batch| batch.contains(host))));
     }
     let mut shared: HashMap<(usize, usize), Arc<Play>> = HashMap::new();
+    let visits: Vec<Visits> = compiled.plays.iter().map(|play| Visits::of(&play.play, &loader.fragments)).collect();
     for host in everyone {
         let mut program = context.program(&host, &folders);
         let takes_part = |index: usize| compiled.plays[index].batches.iter().any(|batch| batch.contains(&host));
@@ -202,7 +204,9 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
                 play.batch = batch as u32;
                 // Further batches are run as a whole, as Ansible does.
                 play.begins = begins == Some(index) && batch == 0;
-                play.waits = compiled.plays[..index].iter().any(|play| play.batches.len() > 1 || play.play.is_ended_by_failures());
+                let before = || compiled.plays[..index].iter();
+                play.waits = before().any(|play| play.batches.len() > 1 || play.play.is_ended_by_failures())
+                    || visits[..index].iter().any(|visits| visits.may_reach(&summary.play.hosts));
                 play.batch_hosts = Arc::new(summary.batches[batch].clone());
                 Arc::new(play)
             });
@@ -210,6 +214,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         }
         compiled.programs.insert(host, program);
     }
+    let others_come = visits.iter().any(|visits| visits.controller);
     // Everyone that could be reached: hosts of plays, and those that tasks are delegated to.
     let mut layers: BTreeMap<Arc<str>, Vec<Layer>> = BTreeMap::new();
     let first = folders.first().map(PathBuf::as_path);
@@ -227,6 +232,14 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
             program.login = connection.user.as_deref().map(Arc::from);
         }
         compiled.connections.insert(Arc::clone(host), connection);
+    }
+    let mut names: HashMap<_, u32> = HashMap::new();
+    let machine_of = |host: &Arc<str>| compiled.connections.get(host).map(super::connection::Connection::machine);
+    for host in compiled.programs.keys() {
+        *names.entry(machine_of(host)).or_default() += 1;
+    }
+    for (host, program) in &mut compiled.programs {
+        program.shares = names[&machine_of(host)] > 1 || (program.is_local && others_come);
     }
     for host in layers.into_keys() {
         let magic = context.magic(&host);

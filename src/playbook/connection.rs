@@ -49,6 +49,13 @@ pub enum ConnectionKind {
     Local,
 }
 
+impl Connection {
+    /// Which machine it leads to, as far as its words tell: hosts with the same one are names of one machine. `None`: the controller.
+    pub fn machine(&self) -> Option<(&str, u16)> {
+        (self.kind == ConnectionKind::Ssh).then(|| (self.address.as_deref().unwrap_or(&self.name), self.port.unwrap_or(22)))
+    }
+}
+
 /// A host's variables as they stand before the run: inventory, then what the command line gave.
 pub struct HostScope<'p> {
     pub inventory: &'p Inventory,

@@ -27,6 +27,7 @@ pub mod reference;
 pub mod role;
 pub mod start;
 pub mod task;
+mod visits;
 pub mod walk;
 
 pub use crate::project::extra;

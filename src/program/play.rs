@@ -42,6 +42,8 @@ pub struct Program {
     pub published: Published,
     /// Its session is on the controller.
     pub is_local: bool,
+    /// Other hosts of the run work on this machine too: other names of it, or tasks that are delegated to the controller.
+    pub shares: bool,
     /// As whom it is logged in, if something says so.
     pub login: Option<Arc<str>>,
     /// Variables that other hosts may set for this one (`delegate_facts`): who reads one asks the controller.
@@ -163,7 +165,8 @@ pub struct Play {
     pub batch_hosts: Arc<Vec<Arc<str>>>,
     /// `--start-at-task` is in it: the run begins there.
     pub begins: bool,
-    /// An earlier play may end the run for all hosts (`serial`, `max_fail_percentage`, `any_errors_fatal`).
+    /// An earlier play may end the run for all hosts (`serial`, `max_fail_percentage`, `any_errors_fatal`), or its tasks may be delegated
+    /// to hosts of this one.
     pub waits: bool,
     /// `None`: by default (true).
     pub gather_facts: Option<Tree>,
@@ -192,19 +195,21 @@ pub struct Play {
 impl Play {
     /// Whether a failure of some hosts may end it for the others: `max_fail_percentage`, `any_errors_fatal` anywhere in it.
     pub fn is_ended_by_failures(&self) -> bool {
-        fn any(steps: &[Step]) -> bool {
-            steps.iter().any(|step| match step {
-                Step::Task(task) => task.keywords.any_errors_fatal.is_some(),
-                Step::Block(block) => {
-                    block.keywords.any_errors_fatal.is_some()
-                        || [&block.block, &block.rescue, &block.always].into_iter().any(|steps| any(steps))
-                }
-                Step::Include(include) => include.keywords.any_errors_fatal.is_some() || include.apply.any_errors_fatal.is_some(),
-            })
-        }
+        let ends = |keywords: &Keywords| keywords.any_errors_fatal.is_some();
         let sections = [&self.pre_tasks, &self.roles, &self.tasks, &self.post_tasks];
-        self.max_fail_percentage.is_some() || self.keywords.any_errors_fatal.is_some() || sections.into_iter().any(|steps| any(steps))
+        self.max_fail_percentage.is_some() || ends(&self.keywords) || sections.into_iter().any(|steps| any_keywords(steps, &ends))
     }
+}
+
+/// Whether one of the steps, or of those inside of them, has such keywords.
+pub fn any_keywords(steps: &[Step], holds: &dyn Fn(&Keywords) -> bool) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Task(task) => holds(&task.keywords),
+        Step::Block(block) => {
+            holds(&block.keywords) || [&block.block, &block.rescue, &block.always].into_iter().any(|steps| any_keywords(steps, holds))
+        }
+        Step::Include(include) => holds(&include.keywords) || holds(&include.apply),
+    })
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -55,6 +55,10 @@ const WAITED: &str = r#"
     - {name: port, wait_for: {host: 127.0.0.1, port: "{{ ansible_port }}", timeout: 20}, delegate_to: localhost}
     - {name: answers, wait_for_connection: {timeout: 20}}
     - {name: on it, copy: {content: "x\n", dest: "{{ root }}/on-it"}}
+- hosts: one
+  gather_facts: false
+  tasks:
+    - {name: on it too, copy: {content: "y\n", dest: "{{ root }}/on-it-too"}, delegate_to: late}
 "#;
 
 /// Whether it is there decides what is done.
@@ -105,8 +109,8 @@ const RESCUED: &str = r#"
     - {name: on it, copy: {content: "x\n", dest: "{{ root }}/on-it"}}
 "#;
 
-fn both(site: &str, words: &[&str]) -> Option<(Ran, Ran, String)> {
-    let mut sshd = Sshd::start();
+/// The project, and the words that run it: `late` is the server's host.
+fn project(site: &str, sshd: &Sshd) -> Option<(Project, [String; 3])> {
     let project = Project::new(&[("site.yml", site)])?;
     let login = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
     let late = format!(
@@ -115,8 +119,13 @@ fn both(site: &str, words: &[&str]) -> Option<(Ran, Ran, String)> {
         sshd.user_key().display()
     );
     project.write("hosts.ini", &format!("{late}[here]\none\ntwo\n[here:vars]\nansible_connection=local\n"));
-    let start = format!("start='{}'", sshd.command());
-    let words = [&["site.yml", "-e", &start], words].concat();
+    Some((project, ["site.yml".to_owned(), "-e".to_owned(), format!("start='{}'", sshd.command())]))
+}
+
+fn both(site: &str, words: &[&str]) -> Option<(Ran, Ran, String)> {
+    let mut sshd = Sshd::start();
+    let (project, first) = project(site, &sshd)?;
+    let words: Vec<&str> = first.iter().map(String::as_str).chain(words.iter().copied()).collect();
     sshd.stop();
     let (theirs, they_said) = project.theirs(&words);
     sshd.stop();
@@ -145,7 +154,23 @@ fn a_hosts_own_tasks_make_it() {
 
 #[test]
 fn a_host_that_is_made_is_waited_for() {
-    _ = runs_as_ansibles(WAITED, &[], 0);
+    let Some(ran) = runs_as_ansibles(WAITED, &[], 0) else { return };
+    assert_eq!(ran.files.get("on-it-too").map(String::as_str), Some("y\n"));
+}
+
+/// What made the machine is done again once the machine is gone.
+#[test]
+fn a_host_that_is_gone_is_made_again() {
+    for site in [WAITED, OWN] {
+        let mut sshd = Sshd::start();
+        let Some((project, words)) = project(site, &sshd) else { return };
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        for round in 0..2 {
+            sshd.stop();
+            let (ran, said) = project.ours(&words);
+            assert_eq!((ran.code, ran.told["late"].contains(&"changed make".to_owned())), (0, true), "round {round}: {said}");
+        }
+    }
 }
 
 #[test]

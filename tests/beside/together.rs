@@ -1,6 +1,7 @@
 //! Hosts that work on one machine at the same time, and files that a project has in a role's place, beside ansible-core.
 
 use super::local::Project;
+use crate::support::sshd::Sshd;
 
 /// Six names of this machine.
 const HOSTS: &str = "[all:vars]\nansible_connection=local\n[all]\nh[1:6]\n";
@@ -123,4 +124,57 @@ fn a_check_of_a_fresh_machine_tells_what_ansibles_does() {
     let (theirs, ours, said) = project.both(&["site.yml", "--check"], &[]);
     assert_eq!(theirs, ours, "{said}");
     assert!(ours.code == 0 && ours.told["one"].contains(&"changed its user".to_owned()), "{said}");
+}
+
+/// What a host's task sees of another one's: in plays that follow each other, and within one.
+const SEEN: &str = r#"
+- hosts: db
+  gather_facts: false
+  tasks:
+    - {name: make, shell: "sleep 2; echo token > {{ root }}/token"}
+- hosts: app
+  gather_facts: false
+  tasks:
+    - {name: look there, stat: {path: "{{ root }}/token"}, delegate_to: db, register: seen}
+    - {name: read there, slurp: {src: "{{ root }}/token"}, delegate_to: db, register: token}
+    - {name: there already, lineinfile: {path: "{{ root }}/token", line: token}, delegate_to: db}
+    - {name: tell, copy: {content: "{{ seen.stat.exists }} {{ token.content }}\n", dest: "{{ root }}/app"}}
+    - {name: make for db, shell: "sleep 2; echo its > {{ root }}/its", delegate_to: "{{ groups.all[0] }}"}
+- hosts: db
+  gather_facts: false
+  tasks:
+    - {name: look, stat: {path: "{{ root }}/its"}, register: seen}
+    - {name: tell, copy: {content: "{{ seen.stat.exists }}\n", dest: "{{ root }}/db"}}
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: one makes, shell: "sleep 2; echo v > {{ root }}/v", delegate_to: "{{ groups.all[0] }}", when: inventory_hostname == 'app'}
+    - {name: each looks, stat: {path: "{{ root }}/v"}, register: seen}
+    - {name: each tells, copy: {content: "{{ seen.stat.exists }}\n", dest: "{{ root }}/{{ inventory_hostname }}.seen"}}
+"#;
+
+fn sees_the_same(hosts: &str) {
+    let Some(project) = Project::new(&[("site.yml", SEEN), ("hosts.ini", hosts)]) else { return };
+    let (theirs, they_said) = project.theirs(&["site.yml"]);
+    let (ours, we_said) = project.ours(&["site.yml"]);
+    assert_eq!(theirs.code, 0, "{they_said}");
+    assert_eq!(theirs, ours, "{they_said}\n{we_said}");
+    assert_eq!(["app", "db", "db.seen"].map(|name| ours.files[name].trim()), ["True dG9rZW4K", "True", "True"]);
+}
+
+#[test]
+fn a_task_sees_what_was_done_before_on_a_host_that_it_is_delegated_to() {
+    let sshd = Sshd::start();
+    let login = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
+    let of_all = format!(
+        "ansible_port={} ansible_ssh_private_key_file={} ansible_ssh_common_args='{login}'",
+        sshd.port(),
+        sshd.user_key().display()
+    );
+    sees_the_same(&format!("db ansible_host=127.0.0.1 {of_all}\napp ansible_host=localhost {of_all}\n"));
+}
+
+#[test]
+fn names_of_one_machine_see_what_each_other_did() {
+    sees_the_same("db ansible_connection=local\napp ansible_connection=local\n");
 }

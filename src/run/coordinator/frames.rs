@@ -6,7 +6,9 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::{Coordinator, Host, Pending, Performing};
-use crate::agent::frame::{Answer, CHUNK, Down, Ends, Event, GivenUp, ItemResult, Perform, Question, Status, Summary, Up};
+use crate::agent::frame::{
+    Answer, CHUNK, CallMode, Down, Ends, Event, GivenUp, ItemResult, Perform, PerformReply, Question, Status, Summary, Up,
+};
 use crate::module::engine::Parcel;
 use crate::program::{Bytes, Map, Position, Value};
 use crate::run::host::Patience;
@@ -37,8 +39,9 @@ impl Coordinator {
                 }
             }
             Up::Performed { id, reply } => {
-                if let Some(Performing { asker, asked, .. }) = self.performs.remove(&id) {
-                    self.answer(&asker, asked, Answer::Performed(reply));
+                if let Some(Performing { asker, asked, on, plans }) = self.performs.remove(&id) {
+                    let answer = self.delegated(&on, plans, reply);
+                    self.answer(&asker, asked, answer);
                 }
             }
             Up::Published { position, variables } => {
@@ -314,6 +317,15 @@ impl Coordinator {
         Lookups { passwords: Arc::clone(&self.passwords), of_controller, acts: self.applying && !checks, groups }
     }
 
+    /// What a task came to on another host. A plan that reads there sees nothing of what that host's own tasks are to change before.
+    fn delegated(&self, on: &Arc<str>, plans: bool, reply: PerformReply) -> Answer {
+        let is_to_change = plans && self.hosts.get(on).is_some_and(|host| !host.serves && host.dirty);
+        if is_to_change && is_read(&reply) {
+            return Answer::Unknown(format!("what is done on {on} before").into());
+        }
+        Answer::Performed(reply)
+    }
+
     pub(super) fn delegate(&mut self, asker: &Arc<str>, asked: u64, on: &Arc<str>, request: Box<Perform>) {
         if let Some(of) = self.hosts.get(on).and_then(|host| host.stands_in.as_ref()) {
             let reason = format!("delegated to {on}: {}", of.reason);
@@ -322,7 +334,8 @@ impl Coordinator {
         }
         self.next += 1;
         let id = self.next;
-        self.performs.insert(id, Performing { asker: Arc::clone(asker), asked, on: Arc::clone(on) });
+        let plans = matches!(&*request, Perform::Plan(call) if call.mode == CallMode::Plan);
+        self.performs.insert(id, Performing { asker: Arc::clone(asker), asked, on: Arc::clone(on), plans });
         let needs_session = self.hosts.get(on).is_none_or(|host| host.down.is_none() && (host.serves || host.result.is_some()));
         if needs_session {
             let connecting = self.hosts.get(on).is_some_and(|host| !host.queued.is_empty());
@@ -334,6 +347,14 @@ impl Coordinator {
             return;
         }
         self.send(on, Down::Perform { id, request });
+    }
+}
+
+/// Whether it tells how the machine is, rather than what is to be done there.
+fn is_read(reply: &PerformReply) -> bool {
+    match reply {
+        PerformReply::Planned(planned) => planned.actions.is_empty(),
+        reply => matches!(reply, PerformReply::Failed { .. }),
     }
 }
 

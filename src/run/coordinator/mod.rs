@@ -153,6 +153,8 @@ struct Performing {
     asker: Arc<str>,
     asked: u64,
     on: Arc<str>,
+    /// A plan asks.
+    plans: bool,
 }
 
 /// A question that waits for another host.
