@@ -1,6 +1,7 @@
 //! One host's run: plays, their sections, their steps.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::cleared::Nesting;
@@ -95,6 +96,8 @@ pub struct Executor {
     pub ordered: bool,
     /// Since this host last waited for the others, their tasks may have been delegated to it.
     pub is_visited: bool,
+    /// A file of the controller was looked for and not there.
+    pub missed: AtomicBool,
     pub resume: Option<Resume>,
     /// The machine was waited for in vain, so many seconds, after its restart or before anything else.
     pub given_up: Option<f64>,
@@ -156,6 +159,7 @@ impl Executor {
             given_up_here: false,
             ordered,
             is_visited: false,
+            missed: AtomicBool::new(false),
             resume: None,
             warned: BTreeSet::new(),
             given_up: None,

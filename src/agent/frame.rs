@@ -2,6 +2,7 @@
 //!
 //! On the wire a frame is: length (u32, big endian, of what follows), one byte (0 plain, 1 deflated), MessagePack.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::module::engine::{Fetched, Parcel};
 use crate::module::{Diff, Outcome};
-use crate::program::{Bytes, Clock, File, Map, Position, Program, Value};
+use crate::program::{Bytes, Clock, File, Layer, Map, Position, Program, Value};
 use crate::system::Action;
 
 /// The version both ends must speak; the agent is pushed by content, so a mismatch is a defect, not a habit.
@@ -91,6 +92,15 @@ pub struct Start {
     pub stands_in: Option<StandsIn>,
     /// The password for `become`, where one was given.
     pub become_password: Option<Value>,
+}
+
+/// What of a program's files is new or another one since the run began, and what is new of its files of variables.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct NewFiles {
+    pub files: BTreeMap<Arc<str>, File>,
+    pub vars: BTreeMap<Arc<str>, Arc<Layer>>,
+    /// Some other host has planned or done a change.
+    pub dirty: bool,
 }
 
 /// In whose place an agent is on the controller: it acts for other hosts, and asks for its own where a task needs it
@@ -375,6 +385,10 @@ pub enum Question {
     Inventory {
         position: Option<Position>,
     },
+    /// Files of the controller as they now are; with a position once all other hosts are past it.
+    Files {
+        position: Option<Position>,
+    },
     /// Whether an earlier batch ended the play for all (`meta: end_play`).
     PlayEnded {
         play: u32,
@@ -438,6 +452,7 @@ pub enum Answer {
     Template(Box<TemplateFile>),
     Fetched(Fetched),
     Program(Box<Program>),
+    Files(Box<NewFiles>),
     RunOnce {
         result: Value,
         facts: Map,

@@ -1,6 +1,7 @@
 //! One item of one task: conditions, arguments, attempts, the module, the verdict.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::context::Context;
@@ -238,7 +239,18 @@ impl Executor {
     /// `results`: of the loop's items before, for a snapshot.
     pub fn run_item_with(&mut self, item: &Item<'_>, results: &[Value]) -> std::result::Result<ItemRun, Flow> {
         let started = Instant::now();
-        let mut run = match self.try_item(item, results) {
+        let mut tried = self.try_item(item, results);
+        if self.missed.swap(false, Ordering::Relaxed) && self.program.makes_files && is_bad(&tried) {
+            let (is_new, is_dirty) = self.look_again(item.at).map_err(Flow::Ended)?;
+            if is_new {
+                tried = self.try_item(item, results);
+            }
+            let is_missing = self.missed.swap(false, Ordering::Relaxed) || !is_new;
+            if is_missing && is_dirty && self.pass == Pass::Plan && is_bad(&tried) {
+                tried = Err(Error::unknown("a file of the controller, which steps before may make"));
+            }
+        }
+        let mut run = match tried {
             Ok(run) => run?,
             Err(error) => match error.unknown_cause() {
                 Some(cause) => self.unknown_item(item, &Arc::clone(cause)),
@@ -1328,6 +1340,14 @@ impl Executor {
 /// The digest of a change that a module of the run tells of.
 fn told(sentence: &str) -> Arc<str> {
     crate::system::describe::sha256(sentence.as_bytes()).into()
+}
+
+fn is_bad(tried: &Result<std::result::Result<ItemRun, Flow>>) -> bool {
+    match tried {
+        Ok(Ok(run)) => run.failed,
+        Ok(Err(_)) => false,
+        Err(error) => error.unknown_cause().is_none(),
+    }
 }
 
 fn seconds_since(since: f64) -> i64 {

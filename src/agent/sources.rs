@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::context::Context;
 use super::executor::Executor;
+use super::frame::{Answer, Question};
 use super::include::{find, normal};
 use super::item::{Item, Stop};
+use super::port::Ended;
 use crate::module::arguments::boolean;
-use crate::program::{File, Map, Value};
+use crate::program::{File, Map, Position, Value};
 use crate::template::{Error, Result};
 
 impl Executor {
@@ -46,9 +49,28 @@ impl Executor {
     pub fn find_file(&self, kind: &str, name: &str, context: &Context<'_>) -> Result<(Arc<str>, &File)> {
         let folders = self.search_folders(kind, context);
         find(&self.program.files, &folders, name).ok_or_else(|| {
+            self.missed.store(true, Ordering::Relaxed);
             let error = Error::failed(format!("could not find or access '{name}' on the controller"));
             error.hint(format!("searched in {}", folders.join(", ")))
         })
+    }
+
+    /// Takes files of the controller as they are once the other hosts are past the task: the run itself may have made them. Whether some
+    /// are new, and whether anything that comes before is to change something.
+    pub fn look_again(&mut self, at: &Position) -> std::result::Result<(bool, bool), Ended> {
+        let position = (self.keeps_order() && self.finishing == 0).then(|| at.clone());
+        match self.port.ask(Question::Files { position })? {
+            Answer::Files(new) => {
+                let is_new = !new.files.is_empty() || !new.vars.is_empty();
+                if is_new {
+                    new.vars.values().for_each(|layer| self.masker.learn_layer(layer));
+                    Arc::make_mut(&mut self.program).take_files(&new.files, &new.vars);
+                }
+                Ok((is_new, new.dirty || self.state.dirty))
+            }
+            Answer::Error { message, .. } => Err(Ended::Refused(message)),
+            _ => Ok((false, self.state.dirty)),
+        }
     }
 
     /// The bytes of a file of the program.

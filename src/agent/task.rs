@@ -147,6 +147,17 @@ impl Executor {
 
     /// Runs all items; answers the registered value too.
     fn run_items(&mut self, task: &Task, context: &Context<'_>, at: &Position) -> (Flow, Value) {
+        if self.program.awaits_files.contains(&task.span) && !self.surely_skipped(task, context, at) {
+            match self.look_again(at) {
+                Err(ended) => return (Flow::Ended(ended), Value::Null),
+                Ok((_, true)) if self.pass == Pass::Plan => {
+                    let cause: Arc<str> = "a file of the controller, which steps before may make".into();
+                    self.unknown_task(task, context, at, &cause);
+                    return (Flow::Next, Value::Unknown(cause));
+                }
+                Ok(_) => {}
+            }
+        }
         let items = match &task.looping {
             None => Items::Single,
             Some(looping) => match self.items(looping, &task.module, context, at) {

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use super::connection::{ConnectionKind, HostScope, PlayWide};
 use super::early;
 use super::loader::{Loader, Uses};
+use super::made::Made;
 use super::play::{LoadedPlay, Order};
 use super::visits::Visits;
 use crate::program::{Fragments, Key, Layer, Map, Play, Program, Settings, Tree, Value};
@@ -240,6 +241,16 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     }
     for (host, program) in &mut compiled.programs {
         program.shares = names[&machine_of(host)] > 1 || (program.is_local && others_come);
+    }
+    let is_here = |summary: &PlaySummary| {
+        let is_local = |host: &Arc<str>| compiled.programs.get(host).is_some_and(|program| program.is_local);
+        summary.play.hosts.iter().any(|host| &**host == "localhost" || is_local(host))
+    };
+    let made = Made::of(&compiled.plays, &loader.fragments, is_here);
+    let awaits_files = loader.await_files(&made);
+    for program in compiled.programs.values_mut() {
+        program.makes_files = made.is_any;
+        program.awaits_files.clone_from(&awaits_files);
     }
     for host in layers.into_keys() {
         let magic = context.magic(&host);

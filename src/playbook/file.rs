@@ -307,6 +307,7 @@ impl Loader<'_> {
         // A pattern that is written out beside the playbook means its own files alone, where other folders of the project lie too.
         let flat = pattern.exact().filter(|exact| !exact.contains('/')).map(str::to_owned);
         let cut = start.find(['*', '?', '[']).map_or(start.len(), |position| start[..position].rfind('/').map_or(0, |slash| slash + 1));
+        self.named_by_task(&start[..cut]);
         for folder in search_folders(context, "files") {
             let folder = normal(&folder.join(&start[..cut]));
             if folder == Path::new("/") || !folder.is_dir() || (start[..cut].is_empty() && flat.is_none() && !folder.ends_with("files")) {
@@ -336,6 +337,7 @@ impl Loader<'_> {
             let Some(exact) = pattern.exact() else {
                 // A path that starts with what is not known cannot be the project's unless it is below a searched folder.
                 for path in self.matching(&pattern, &folders) {
+                    self.named_by_task(&path.to_string_lossy());
                     self.want(&path, of, context);
                 }
                 continue;
@@ -346,7 +348,10 @@ impl Loader<'_> {
             let home = Pattern::literal(&self.files.resolve(Path::new(""), exact).to_string_lossy());
             let pattern = if exact.starts_with('~') { home } else { pattern.clone() };
             match self.matching(&pattern, &folders).into_iter().next() {
-                Some(path) => self.want(&path, of, context),
+                Some(path) => {
+                    self.named_by_task(exact);
+                    self.want(&path, of, context);
+                }
                 None if unsure || any || pattern.is_guess() => {}
                 None => self.file_is_missing(exact, span, of, &folders),
             }
@@ -368,6 +373,8 @@ impl Loader<'_> {
         let mut mistake = Diagnostic::error(format!("there is no {what} `{name}`"), span, name.chars().count() as u32)
             .suggest(&file, near.iter().map(String::as_str));
         mistake = mistake.hint(format!("searched in {}", searched.join(", ")));
+        mistake.awaits = Some((name.to_owned(), self.task_in_hand));
+        self.named_by_task(name);
         self.mistake(mistake);
     }
 
@@ -395,6 +402,7 @@ impl Loader<'_> {
                     self.file_is_missing(&exact, span, &Use { kind: "vars", ..Use::FILE }, &folders);
                 }
                 for path in found {
+                    self.named_by_task(&path.to_string_lossy());
                     let origin = self.shown(&path);
                     if pattern.exact().is_none() && self.document_of_guess(&path).is_none_or(|document| document.node.as_map().is_none()) {
                         continue;

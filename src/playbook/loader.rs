@@ -65,6 +65,9 @@ pub struct Loader<'p> {
     pub destinations: Vec<super::fetch::Destination>,
     /// Where lookups keep passwords.
     pub passwords: Vec<super::fetch::Destination>,
+    /// The task whose files are looked for, and the names of files that tasks use.
+    pub task_in_hand: Option<Span>,
+    pub named: BTreeSet<(Span, Arc<str>)>,
 }
 
 /// What roles and imports bring to the play that is being read.
@@ -120,6 +123,8 @@ impl<'p> Loader<'p> {
             artifacts_used: BTreeSet::new(),
             destinations: Vec::new(),
             passwords: Vec::new(),
+            task_in_hand: None,
+            named: BTreeSet::new(),
         }
     }
 

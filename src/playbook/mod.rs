@@ -19,6 +19,7 @@ pub mod keyword;
 mod known;
 pub mod list;
 pub mod loader;
+mod made;
 pub mod modules;
 pub mod pattern;
 pub mod play;

@@ -239,8 +239,10 @@ impl Loader<'_> {
         }
         let may_be_left_out = context.may_be_left_out || context.handlers || may_be_left_out(entries);
         let own = &Context { may_be_left_out, ..context.clone() };
+        self.task_in_hand = Some(task.span);
         self.files_of_task(&task, own);
         self.lookups_of_task(&task, own);
+        self.task_in_hand = None;
         if context.handlers && task.name.is_none() && task.listen.is_empty() && context.owner.starts_with("play ") {
             self.mistake(
                 Diagnostic::at(node, "a handler without `name` and `listen` can never be notified").hint("give it a `name`").as_warning(),

@@ -48,6 +48,10 @@ pub struct Program {
     pub login: Option<Arc<str>>,
     /// Variables that other hosts may set for this one (`delegate_facts`): who reads one asks the controller.
     pub told: BTreeSet<Arc<str>>,
+    /// Tasks of the run may make files on the controller.
+    pub makes_files: bool,
+    /// Tasks that read files of the controller which the run may make: by where they stand.
+    pub awaits_files: BTreeSet<Span>,
     /// Something reads what Python is on its machine, in `ansible_facts`.
     pub reads_python: bool,
 }
@@ -65,6 +69,12 @@ impl Program {
         self.inventory.clone_from(&from.inventory);
         self.in_folders.clone_from(&from.in_folders);
         self.magic.clone_from(&from.magic);
+    }
+
+    /// Files and files of variables that are new, or other ones than before.
+    pub fn take_files(&mut self, files: &BTreeMap<Arc<str>, File>, vars: &BTreeMap<Arc<str>, Arc<Layer>>) {
+        self.files.extend(files.iter().map(|(path, file)| (Arc::clone(path), file.clone())));
+        self.fragments.vars.extend(vars.iter().map(|(path, layer)| (Arc::clone(path), Arc::clone(layer))));
     }
 
     /// Whether any task may add hosts or groups, or read the inventory anew.
@@ -121,14 +131,14 @@ pub enum Published {
 }
 
 /// Variables from one place, unevaluated.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
     /// What the user would call it: `group_vars/all.yaml`, `role defaults of nginx`, `extra vars`.
     pub origin: Arc<str>,
     pub variables: Vec<Variable>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Variable {
     pub name: Arc<str>,
     pub value: Arc<Tree>,
@@ -525,7 +535,7 @@ pub fn artifact_key(name: &str) -> String {
 }
 
 /// A file or folder on the controller that a program names.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum File {
     /// Its bytes are asked for only when they are needed.
     Plain {

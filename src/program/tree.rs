@@ -15,7 +15,7 @@ pub struct Span {
 }
 
 /// A text from a user's file that holds Jinja2 (`{{`, `{%` or `{#`), or a bare expression (`when:`).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Template {
     pub source: Arc<str>,
     pub span: Span,
@@ -23,7 +23,7 @@ pub struct Template {
 
 /// A user's value before evaluation. Only what comes from a user's file is ever a `Template`: values that
 /// come from a node are `Literal` and never templated again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Tree {
     /// No template inside.
     Literal(Value),

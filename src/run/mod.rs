@@ -96,6 +96,8 @@ pub struct Again {
     pub inventory: BTreeMap<Arc<str>, HostVariables>,
     /// As [`Inputs::become_passwords`].
     pub become_passwords: BTreeMap<Arc<str>, Value>,
+    /// As [`Inputs::contents`].
+    pub contents: HashMap<Arc<str>, Contents>,
 }
 
 /// What happens, in the order in which it is known here.

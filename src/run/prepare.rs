@@ -1,6 +1,6 @@
 //! From compiled playbooks to a run's inputs: connections, contents, keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -42,13 +42,7 @@ pub fn prepare(
     ask: Option<Ask>,
 ) -> Result<Prepared> {
     let sources = compiled.programs.values().next().map(|program| program.sources.clone()).unwrap_or_default();
-    let contents = compiled.contents.iter().map(|(digest, content)| {
-        let contents = match content {
-            Content::Path(path) => Contents::File(path.clone()),
-            Content::Secret(bytes) => Contents::Memory(Bytes(Arc::clone(bytes))),
-        };
-        (Arc::clone(digest), contents)
-    });
+    let contents = contents(&compiled);
     let needs_agent = compiled.connections.values().any(|connection| connection.kind != crate::playbook::connection::ConnectionKind::Local);
     let agents = match AgentBinaries::find() {
         Ok(agents) => agents,
@@ -74,7 +68,7 @@ pub fn prepare(
         placed: std::sync::Mutex::default(),
     });
     let inputs = Inputs {
-        contents: contents.collect(),
+        contents,
         destinations: compiled.destinations.into(),
         passwords: compiled.passwords.into(),
         of_controller: Arc::new(compiled.of_controller),
@@ -121,7 +115,7 @@ impl Recompile for Anew {
 
     fn again(&mut self) -> Result<super::Again, String> {
         let compiled = self.again.compile()?;
-        let become_passwords = become_passwords(&compiled);
+        let (become_passwords, contents) = (become_passwords(&compiled), contents(&compiled));
         let mut known = compiled.connections;
         for node in self.reached.clone() {
             node.complete(&mut known, &mut BTreeMap::new()).map_err(|error| format!("{error:#}"))?;
@@ -130,8 +124,19 @@ impl Recompile for Anew {
             *connections = known;
         }
         let (programs, inventory) = (compiled.programs.into_iter().collect(), inventory(compiled.variables));
-        Ok(super::Again { programs, inventory, become_passwords })
+        Ok(super::Again { programs, inventory, become_passwords, contents })
     }
+}
+
+fn contents(compiled: &Compiled) -> HashMap<Arc<str>, Contents> {
+    let contents = compiled.contents.iter().map(|(digest, content)| {
+        let contents = match content {
+            Content::Path(path) => Contents::File(path.clone()),
+            Content::Secret(bytes) => Contents::Memory(Bytes(Arc::clone(bytes))),
+        };
+        (Arc::clone(digest), contents)
+    });
+    contents.collect()
 }
 
 /// Of hosts that have one of their own.

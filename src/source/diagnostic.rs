@@ -30,6 +30,8 @@ pub struct Diagnostic {
     pub others: Vec<Place>,
     /// What to type next, on a line of its own.
     pub hint: Option<String>,
+    /// A file of this name is not there, and the run may make it before this task.
+    pub awaits: Option<(String, Option<Span>)>,
 }
 
 /// A second place that a mistake shows.
@@ -125,6 +127,11 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
+    /// Looks at each again, and keeps those that it says.
+    pub fn review(&mut self, keep: impl FnMut(&mut Diagnostic) -> bool) {
+        self.list.retain_mut(keep);
+    }
+
     pub fn push(&mut self, diagnostic: Diagnostic) {
         let is_same = |known: &Diagnostic| {
             (known.severity, known.span) == (diagnostic.severity, diagnostic.span)

@@ -34,6 +34,7 @@ mod keys_and_sources;
 mod local;
 #[cfg(feature = "controller")]
 mod lookups;
+mod made;
 #[cfg(feature = "controller")]
 mod meta;
 #[cfg(feature = "controller")]

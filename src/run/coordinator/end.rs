@@ -34,6 +34,7 @@ impl Coordinator {
             let hint = Some("run the same command again: nothing was changed on it".to_owned());
             self.unreachable(&name, Failure { message: "the link was lost between plan and apply".to_owned(), hint });
         }
+        self.read_at = None;
         for name in names {
             if let Some(host) = self.hosts.get_mut(&name) {
                 host.program.clone_from(&host.begun);

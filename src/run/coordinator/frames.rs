@@ -209,6 +209,7 @@ impl Coordinator {
             | Question::Turn { .. }
             | Question::Failed { .. }
             | Question::Inventory { .. }
+            | Question::Files { .. }
             | Question::Gone { .. }
             | Question::Program { .. }) => {
                 match &waiting {
@@ -218,6 +219,7 @@ impl Coordinator {
                     | Question::RunOnce { position }
                     | Question::Gone { position }
                     | Question::Inventory { position: Some(position) }
+                    | Question::Files { position: Some(position) }
                     | Question::Turn { position, .. } => {
                         let position = position.clone();
                         self.moved(name, &position);

@@ -216,6 +216,9 @@ pub struct Coordinator {
     clears: bool,
     /// The inventory was read again.
     refreshed: bool,
+    /// Programs as they are with the files that were there when a task at this place asked.
+    read: HashMap<Arc<str>, Program>,
+    read_at: Option<Place>,
     cancelled: Option<Instant>,
     inventory: Arc<BTreeMap<Arc<str>, HostVariables>>,
     /// As it was before the run changed it.
@@ -244,6 +247,8 @@ impl Coordinator {
             growth: Growth::default(),
             passwords: Arc::new(Passwords::new(Arc::clone(&inputs.passwords))),
             latest: BTreeMap::new(),
+            read: HashMap::new(),
+            read_at: None,
             slots: Arc::new(Semaphore::new(inputs.forks.max(1))),
             inputs,
             hosts,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::frames::unknown_host;
 use super::{Coordinator, Host, Pending};
-use crate::agent::frame::{Answer, Down, Question};
-use crate::program::{Layer, Map, Position, Value};
+use crate::agent::frame::{Answer, Down, NewFiles, Question};
+use crate::program::{File, Layer, Map, Position, Value};
 use crate::run::host::Patience;
 use crate::run::hostvars::{HostScope, Others};
 use crate::run::order::Place;
@@ -101,6 +101,11 @@ impl Coordinator {
                 let place = position.as_ref().map(|position| self.place_of(waiting, position));
                 let is_due = place.is_none_or(|place| self.others_past(&waiting.host, &place));
                 is_due.then(|| self.inventory_anew(&waiting.host))
+            }
+            Question::Files { position } => {
+                let place = position.as_ref().map(|position| self.place_of(waiting, position));
+                let is_due = place.as_ref().is_none_or(|place| self.others_past(&waiting.host, place));
+                is_due.then(|| self.files_anew(&waiting.host, place))
             }
             _ => Some(Answer::Done),
         }
@@ -276,12 +281,41 @@ impl Coordinator {
         }
     }
 
+    /// What the program of a host reads of this machine's files, as they now are: read once for all hosts that come to the same task.
+    fn files_anew(&mut self, asker: &Arc<str>, place: Option<Place>) -> Answer {
+        if place.is_none() || self.read_at != place {
+            let Some(recompile) = &mut self.inputs.recompile else { return Answer::Done };
+            let again = match recompile.again() {
+                Ok(again) => again,
+                Err(message) => return Answer::Error { message, hint: None },
+            };
+            self.inputs.contents.extend(again.contents);
+            self.read = again.programs.into_iter().collect();
+            self.read_at = place;
+        }
+        let dirty = self.hosts.iter().any(|(other, host)| other != asker && !host.serves && host.dirty);
+        let mut new = NewFiles { dirty, ..NewFiles::default() };
+        let known = self.hosts.get_mut(asker).and_then(|host| host.program.as_mut());
+        if let (Some(known), Some(read)) = (known, self.read.get(asker)) {
+            let is_new = |path: &Arc<str>, file: &File| known.files.get(path) != Some(file);
+            new.files =
+                read.files.iter().filter(|(path, file)| is_new(path, file)).map(|(path, file)| (Arc::clone(path), file.clone())).collect();
+            let vars = read.fragments.vars.iter().filter(|(path, layer)| known.fragments.vars.get(*path) != Some(*layer));
+            new.vars = vars.map(|(path, layer)| (Arc::clone(path), Arc::clone(layer))).collect();
+            if !new.files.is_empty() || !new.vars.is_empty() {
+                Arc::make_mut(known).take_files(&new.files, &new.vars);
+            }
+        }
+        Answer::Files(Box::new(new))
+    }
+
     /// Compiles with what has changed in the inventory, if anything has. A host's plays are those that it began with, until the next one
     /// begins.
     fn compile_anew(&mut self) -> std::result::Result<(), String> {
         let Some(recompile) = self.inputs.recompile.as_mut().filter(|_| self.growth.compiled != self.growth.now) else { return Ok(()) };
         let again = recompile.again()?;
         self.growth.compiled = self.growth.now;
+        self.inputs.contents.extend(again.contents);
         self.inventory = Arc::new(again.inventory);
         self.inputs.become_passwords = again.become_passwords;
         self.latest = again.programs.into_iter().map(|(name, program)| (name, Arc::new(program))).collect();
