@@ -13,6 +13,9 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
+#[path = "src/ssh/xz.rs"]
+mod xz;
+
 /// `uname -m` on a node, and the target that runs there.
 const TARGETS: &[(&str, &str)] = &[("x86_64", "x86_64-unknown-linux-musl"), ("aarch64", "aarch64-unknown-linux-musl")];
 
@@ -61,13 +64,13 @@ fn main() {
     let mut table = String::from("static EMBEDDED: &[Embedded] = &[\n");
     for (architecture, file) in agents {
         let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("read {}: {error}", file.display()));
-        let packed = out.join(format!("agent-{architecture}.gz"));
-        write_if_new(&packed, &pack(&bytes));
+        let packed = out.join(format!("agent-{architecture}.xz"));
+        write_if_new(&packed, &xz::pack(&bytes, architecture));
         let digest = hex(&Sha256::digest(&bytes));
         let size = bytes.len();
         writeln!(
             table,
-            "    Embedded {{ architecture: {architecture:?}, digest: {digest:?}, size: {size}, packed: include_bytes!({:?}) }},",
+            "    Embedded {{ architecture: {architecture:?}, digest: {digest:?}, size: {size}, xz: include_bytes!({:?}) }},",
             packed.to_string_lossy()
         )
         .expect("a string takes every text");
@@ -171,7 +174,7 @@ fn built_in() -> Vec<u8> {
     let play = "src/vm/workstation.yaml";
     add(Path::new("workstation/play.yaml"), &std::fs::read(root.join(play)).unwrap_or_else(|error| panic!("read {play}: {error}")));
     stand_ins().iter().for_each(|path| add(Path::new(path), b"// Stands here so that Cargo can read the workspace.\n"));
-    pack(&archive.into_inner().expect("memory takes every file"))
+    gzip(&archive.into_inner().expect("memory takes every file"))
 }
 
 /// The files of a path below the root, which may be a folder.
@@ -185,7 +188,7 @@ fn files(root: &Path, path: &Path, found: &mut Vec<PathBuf>) {
     entries.flatten().for_each(|entry| files(root, &path.join(entry.file_name()), found));
 }
 
-fn pack(bytes: &[u8]) -> Vec<u8> {
+fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes every byte")
 }

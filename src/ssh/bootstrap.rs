@@ -11,10 +11,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::agent::{AgentBinaries, AgentBinary};
+use super::agent::AgentBinaries;
 use super::error::{Error, ErrorKind, Result};
 use super::link::Link;
 use super::process::{Reader, Status, Transport, TransportEnding, Writer};
@@ -62,15 +63,15 @@ pub async fn bootstrap(link: &Link, agents: &AgentBinaries, start: &AgentStart<'
     let answer = answer.map_err(|_| silent("start the agent", ANSWER))??;
     let (answer, uploaded, was_damaged) = match answer {
         Answer::Missing { machine, form, was_damaged } => {
-            let binary = agents.for_machine(&machine)?;
-            let upload = upload(&mut writer, binary, form);
+            let bytes = contents(agents, machine, form).await?;
+            let upload = upload(&mut writer, &bytes);
             let (_, answer) = tokio::join!(upload, timeout(UPLOAD, answers.next()));
             let answer = answer.map_err(|_| silent("send the agent", UPLOAD))??;
             if matches!(answer, Answer::Started { .. }) {
                 // An agent that ended meanwhile is found by who reads it.
                 let _ = writer.write_all(start.first).await.and(writer.flush().await);
             }
-            (answer, if form == Form::Gzip { binary.packed().len() as u64 } else { binary.size }, was_damaged)
+            (answer, bytes.len() as u64, was_damaged)
         }
         answer => {
             drop(sent);
@@ -122,15 +123,20 @@ fn rand_marker() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
-async fn upload(writer: &mut Writer, binary: &AgentBinary, form: Form) -> std::io::Result<()> {
-    let unpacked;
-    let bytes = match form {
-        Form::Gzip => binary.packed(),
-        Form::Plain => {
-            unpacked = binary.unpacked();
-            &unpacked
-        }
-    };
+/// What is sent to a machine, from a thread where others need not wait for it to be made.
+async fn contents(agents: &AgentBinaries, machine: String, form: Form) -> Result<Bytes> {
+    let agents = agents.clone();
+    let made = tokio::task::spawn_blocking(move || {
+        let binary = agents.for_machine(&machine)?;
+        Ok(match form {
+            Form::Gzip => binary.gzip(),
+            Form::Plain => binary.unpacked(),
+        })
+    });
+    made.await.expect("memory takes what our own build packed")
+}
+
+async fn upload(writer: &mut Writer, bytes: &[u8]) -> std::io::Result<()> {
     writer.write_all(format!("{}\n", bytes.len()).as_bytes()).await?;
     writer.write_all(bytes).await?;
     writer.flush().await

@@ -18,6 +18,8 @@ pub mod link;
 pub mod process;
 pub mod target;
 pub mod terminal;
+#[cfg(test)]
+mod xz;
 
 pub use agent::AgentBinaries;
 pub use authentication::{Ask, Keyring, Question};
