@@ -28,6 +28,8 @@
 //! - A host that cannot be reached has an agent on the controller in its place, which does what needs no machine; where a task needs it, the
 //!   run's state goes up, the host is tried again behind all that came before, and the run goes on there ([`run`]). So it does after a
 //!   restart of the machine.
+//! - What is wrong in the user's text is an error before anything is touched where every run reaches it. Where a condition may leave it out it
+//!   is a warning, and the program carries a [`program::Mistake`] in its place: who reaches it fails there ([`playbook::doubt`]).
 //! - Secrets are marked values; they and every text that holds one are masked before anything leaves the agent
 //!   ([`agent::mask`]). A node is sent only what its own program can read.
 //!

@@ -9,6 +9,7 @@ use super::item::{Item, Settings};
 use super::performers::Target;
 use super::port::Ended;
 use super::scope::TaskScope;
+use super::sources::at_source;
 use crate::module::engine::{Fetched, Parcel};
 use crate::module::{Engine, Mode, Outcome};
 use crate::program::{Bytes, Clock, Key, Layer, Map, Template, Tree, Value};
@@ -27,11 +28,13 @@ pub struct EngineHandle<'run, 'item> {
     pub ended: Option<Ended>,
     /// What was told of changes.
     pub sentences: Vec<String>,
+    /// Set where what the task names is not there, or has a mistake.
+    pub mistake: Option<crate::template::Error>,
 }
 
 impl<'run, 'item> EngineHandle<'run, 'item> {
     pub fn new(executor: &'run mut Executor, item: &'run Item<'item>, settings: &'run Settings) -> Self {
-        Self { executor, item, settings, flow: None, ended: None, sentences: Vec::new() }
+        Self { executor, item, settings, flow: None, ended: None, sentences: Vec::new(), mistake: None }
     }
 
     /// Asks the task's machine, as the user who acts there.
@@ -168,7 +171,14 @@ impl Engine for EngineHandle<'_, '_> {
                 return Ok(path);
             }
         }
-        self.executor.find_file(kind, name, self.item.context).map(|(path, _)| path).map_err(failure)
+        match self.executor.find_file(kind, name, self.item.context).map(|(path, _)| path) {
+            Ok(path) => Ok(path),
+            Err(error) => {
+                let error = at_source(error, self.item.task);
+                self.mistake = Some(error.clone());
+                Err(failure(error))
+            }
+        }
     }
 
     fn source_mode(&mut self, path: &str) -> Result<u32> {
@@ -194,6 +204,11 @@ impl Engine for EngineHandle<'_, '_> {
     }
 
     fn vars_file(&mut self, path: &str) -> Result<Arc<Layer>> {
+        if let Some(mistake) = self.executor.program.fragments.mistakes.get(path) {
+            let error = crate::template::Error::mistake(mistake);
+            self.mistake = Some(error.clone());
+            return Err(failure(error));
+        }
         let layer = self.executor.program.fragments.vars.get(path).map(Arc::clone);
         layer.ok_or_else(|| Error::failed(format!("{path} was not sent with the program as a file of variables")))
     }

@@ -110,6 +110,8 @@ pub struct Executor {
     pub handling: bool,
     /// Tasks of the blocks around the one in hand whose `rescue` would take a failure, the innermost last.
     pub rescues: Vec<Position>,
+    /// What failed is no task but the text: neither `rescue` nor `always` follows.
+    pub beyond_rescue: bool,
     /// What modules' results warned of, each told once.
     pub warned: BTreeSet<String>,
 }
@@ -171,6 +173,7 @@ impl Executor {
             delegate: None,
             gone_hosts: Mutex::default(),
             rescues: Vec::new(),
+            beyond_rescue: false,
         }
     }
 
@@ -341,7 +344,7 @@ impl Executor {
     fn run_play(&mut self, play: &Arc<Play>) -> Flow {
         let play = &self.suspended_play.take().unwrap_or_else(|| Arc::clone(play));
         self.play = Some(Arc::clone(play));
-        (self.nesting, self.given_up_here) = (Nesting::Play, false);
+        (self.nesting, self.given_up_here, self.beyond_rescue) = (Nesting::Play, false, false);
         self.state.started |= !play.begins;
         if self.resume.is_none() {
             self.public_roles.clear();
@@ -538,6 +541,10 @@ impl Executor {
         if by_other {
             self.port.rescued();
             flow = Flow::Failed;
+        }
+        if flow == Flow::Failed && self.beyond_rescue {
+            self.nesting = nesting;
+            return flow;
         }
         let failed_here = flow == Flow::Failed;
         if (failed_here && !block.rescue.is_empty()) || resumes_in(&parts[1], self) {

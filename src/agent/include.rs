@@ -9,9 +9,10 @@ use super::context::Context;
 use super::executor::{Executor, Flow};
 use super::frame::Event;
 use super::item::ItemRun;
-use super::task::{Items, LoopControl, summarise};
+use super::task::{Items, LoopControl, awaits_conditions, summarise};
 use crate::program::{
-    Block, Given, Include, Included, IncludedRole, Keywords, Layer, Map, Position, Role, RoleScope, Step, Task, Tree, Value, play::Variable,
+    Block, Fragments, Given, Include, Included, IncludedRole, Keywords, Layer, Map, Position, Role, RoleScope, Step, Task, Tree, Value,
+    play::Variable,
 };
 use crate::template::{Error, Result};
 
@@ -70,7 +71,9 @@ impl Executor {
             (Items::List(items), Some(control)) => (items, control),
             (Items::Error(error), _) => {
                 return match self.conditions(&context, &Map::new(), at) {
-                    Ok(Some(condition)) => self.include_skipped(include, &context, at, &[ItemRun::without(condition)]),
+                    Ok(Some(condition)) if awaits_conditions(&error) => {
+                        self.include_skipped(include, &context, at, &[ItemRun::without(condition)])
+                    }
                     _ => self.include_error(include, &context, at, &error),
                 };
             }
@@ -186,9 +189,14 @@ impl Executor {
             return Err(Error::failed("include_tasks: no file is named").at(include.span));
         };
         let tasks = &self.program.fragments.tasks;
-        let (path, steps) = find(tasks, &include.search, &file)
-            .ok_or_else(|| not_found("tasks file", &file, &include.search, tasks.keys()).at(include.span))?;
+        let Some((path, steps)) = find(tasks, &include.search, &file) else {
+            let error = self.not_found("file", &file, include);
+            return Ok(self.refused(include, own, at, &error, false));
+        };
         let steps: Arc<Vec<Step>> = Arc::clone(steps);
+        if let Some(mistake) = self.program.fragments.mistakes.get(&path).cloned() {
+            return Ok(self.refused(include, own, at, &Error::mistake(&mistake), mistake.is_of_text));
+        }
         self.port.event(Event::Included { position: at.clone(), name: path });
         // It was counted before the machine restarted inside of it.
         if self.resume.is_none() {
@@ -222,22 +230,29 @@ impl Executor {
         let Some(name) = self.text_of(name, own, locals, at)? else {
             return Err(Error::failed("include_role: no role is named").at(include.span));
         };
-        let role: Arc<Role> = self
-            .program
-            .fragments
-            .roles
-            .get(&name)
-            .map(Arc::clone)
-            .ok_or_else(|| not_found("role", &name, &include.search, self.program.fragments.roles.keys()).at(include.span))?;
         let (tasks, vars, defaults, handlers) =
             (text(tasks_from, "main")?, text(vars_from, "main")?, text(defaults_from, "main")?, text(handlers_from, "main")?);
         let stem =
             |name: &Arc<str>| -> Arc<str> { name.strip_suffix(".yml").or_else(|| name.strip_suffix(".yaml")).unwrap_or(name).into() };
+        let fragments = &self.program.fragments;
+        let mistake = fragments.mistakes.get(&Fragments::entry_point(&name, &stem(&tasks))).cloned();
+        let role: Arc<Role> = match (fragments.roles.get(&name), mistake) {
+            (Some(role), None) => Arc::clone(role),
+            (Some(_), Some(mistake)) => return Ok(self.refused(include, own, at, &Error::mistake(&mistake), mistake.is_of_text)),
+            (None, Some(mistake)) => {
+                let error = Error { span: Some(include.named), ..Error::mistake(&mistake) };
+                return Ok(self.refused(include, own, at, &error, mistake.is_of_text));
+            }
+            (None, None) => {
+                let error = self.not_found("role", &name, include);
+                return Ok(self.refused(include, own, at, &error, false));
+            }
+        };
         let layer = |table: &BTreeMap<Arc<str>, Arc<str>>, name: &Arc<str>| -> Result<Vec<Arc<Layer>>> {
             match table.get(&stem(name)) {
                 Some(path) => Ok(self.program.fragments.vars.get(path).map(Arc::clone).into_iter().collect()),
                 None if &**name == "main" => Ok(Vec::new()),
-                None => Err(not_found("vars file of the role", name, &[], table.keys()).at(include.span)),
+                None => Err(no_part("vars file", name, &role.scope, table.keys()).at(include.named)),
             }
         };
         let scoped = IncludedRole { defaults: layer(&role.defaults, &defaults)?, vars: layer(&role.vars, &vars)? };
@@ -246,7 +261,7 @@ impl Executor {
         let steps = match role.tasks.get(&stem(&tasks)) {
             Some(path) => self.program.fragments.tasks.get(path).map(Arc::clone),
             None if &*tasks == "main" => None,
-            None => return Err(not_found("tasks file of the role", &tasks, &[], role.tasks.keys()).at(include.span)),
+            None => return Err(no_part("tasks file", &tasks, &role.scope, role.tasks.keys()).at(include.named)),
         };
         let handler_steps = role.handlers.get(&stem(&handlers)).and_then(|path| self.program.fragments.tasks.get(path)).map(Arc::clone);
         self.port.event(Event::Included { position: at.clone(), name: Arc::clone(&name) });
@@ -328,6 +343,27 @@ impl Executor {
         }
         self.play = Some(Arc::new(play));
         self.handlers = None;
+    }
+
+    /// What was to be included is not there or has a mistake. As in Ansible `ignore_errors` is not for it.
+    fn refused(&mut self, include: &Include, own: &Context<'_>, at: &Position, error: &Error, beyond_rescue: bool) -> Flow {
+        let task = as_task(include);
+        // The include's own place, not that of what it would have brought.
+        let at = &Position(at.0[..at.0.len().saturating_sub(1)].to_vec());
+        if beyond_rescue {
+            self.report_beyond_rescue(&task, own, at, error)
+        } else {
+            self.report_failure(&task, own, at, ItemRun::failed_with(error))
+        }
+    }
+
+    /// What was to be included is not there.
+    fn not_found(&self, what: &str, name: &str, include: &Include) -> Error {
+        let error = Error::failed(format!("there is no {what} `{name}`")).at(include.named);
+        match include.search.as_slice() {
+            [] => error,
+            folders => error.hint(format!("searched in {}", self.shown_folders(folders))),
+        }
     }
 
     fn include_error(&mut self, include: &Include, context: &Context<'_>, at: &Position, error: &Error) -> Flow {
@@ -423,12 +459,9 @@ pub fn normal(path: &Path) -> String {
     parts.iter().collect::<PathBuf>().to_string_lossy().into_owned()
 }
 
-fn not_found<'name>(what: &str, name: &str, search: &[Arc<str>], known: impl Iterator<Item = &'name Arc<str>>) -> Error {
-    let mut error = Error::failed(format!("no {what} `{name}` was sent with the program"));
-    if !search.is_empty() {
-        error = error.hint(format!("searched in {}", search.join(", ")));
-    }
-    let known: Vec<&str> =
-        known.map(|path| &**path).filter(|path| Path::new(path).file_name() == Path::new(name).file_name()).take(4).collect();
+/// A part of a role that is not there.
+fn no_part<'name>(what: &str, name: &str, role: &RoleScope, known: impl Iterator<Item = &'name Arc<str>>) -> Error {
+    let error = Error::failed(format!("role `{}` has no {what} `{name}`", role.name));
+    let known: Vec<&str> = known.map(|name| &**name).collect();
     if known.is_empty() { error } else { error.hint(format!("there is {}", known.join(", "))) }
 }

@@ -11,7 +11,7 @@ use super::frame::{Become, Call, CallMode, Event, Perform, PerformReply, Planned
 use super::journal::Intent;
 use super::performers::Target;
 use super::port::Ended;
-use super::task::LoopControl;
+use super::task::{LoopControl, awaits_conditions};
 use crate::module::{ActionKind, Controlled, Diff, Entry, Failure, Outcome, engine::Meta};
 use crate::program::{Key, Map, Position, Span, Task, Tree, Value};
 use crate::system::{Action, Effect};
@@ -308,6 +308,9 @@ impl Executor {
         if is_refresh && !item.task.keywords.when.is_empty() && self.warned.insert("refresh_inventory".to_owned()) {
             self.warn("refresh_inventory task does not support when conditional");
         }
+        if let Some(error) = item.loop_error.filter(|error| !awaits_conditions(error)) {
+            return Err(error.clone());
+        }
         match self.conditions(context, locals, at) {
             _ if is_refresh => {}
             Ok(Some(condition)) => {
@@ -320,6 +323,9 @@ impl Executor {
             return Err(error.clone());
         }
         self.delegate = None;
+        if let Some(mistake) = &item.task.mistake {
+            return Err(Error::mistake(mistake));
+        }
         let settings = self.settings(item)?;
         if let Target::Host(host) = &settings.target
             && !settings.locally
@@ -765,6 +771,7 @@ impl Executor {
                 let mut handle = EngineHandle::new(self, item, settings);
                 let controlled = run(&mut raw, &mut handle);
                 let (flow, ended, sentences) = (handle.flow.take(), handle.ended.take(), std::mem::take(&mut handle.sentences));
+                let mistake = handle.mistake.take();
                 if let Some(flow) = flow {
                     return Err(Stop::Flow(flow));
                 }
@@ -772,6 +779,12 @@ impl Executor {
                     return Err(ended.into());
                 }
                 match controlled {
+                    // What the module says of what it names has neither place nor hint.
+                    Ok(Controlled::Done(outcome)) if outcome.failed && mistake.is_some() => {
+                        let (span, hint) = mistake.map_or((None, None), |mistake| (mistake.span, mistake.hint));
+                        let outcome = hint.into_iter().fold(outcome, |outcome, hint| outcome.with("hint", hint));
+                        Ok(Attempt { span, ..outcome.into() })
+                    }
                     Ok(Controlled::Done(mut outcome)) => {
                         if let Some(facts) = outcome.facts.take() {
                             outcome.result.insert("ansible_facts".into(), facts.into());
@@ -785,7 +798,7 @@ impl Executor {
                     }
                     Ok(Controlled::Meta(meta)) => self.meta(item, meta),
                     Ok(Controlled::Reconnect { delay, timeout }) => self.reconnect(item, settings, delay, timeout, results),
-                    Err(failure) => failed(failure, item),
+                    Err(failure) => mistake.map_or_else(|| failed(failure, item), |mistake| Err(mistake.into())),
                 }
             }
         }

@@ -58,7 +58,7 @@ pub fn lookup(scope: &TaskScope<'_>, plugin: &str, terms: &[Value], options: &Ma
             Some(Support::No { reason, instead }) => {
                 Error::failed(format!("the lookup '{other}' is not supported: {reason}")).hint(*instead)
             }
-            _ => Error::failed(format!("the lookup '{other}' was not found")),
+            _ => Error::failed(format!("unknown lookup `{other}`")),
         }),
     }
 }
@@ -96,7 +96,7 @@ fn template(scope: &TaskScope<'_>, name: &str, options: &Map) -> Result<Value> {
     locals.extend(super::about::known(name, &path, None));
     locals.extend(extra);
     let inner = TaskScope::new(scope.executor, scope.context, &locals, scope.position).inside(&path);
-    let template = crate::program::Template { source: text.into(), span: crate::program::Span::default() };
+    let template = crate::program::Template { source: text.into(), span: scope.executor.beginning_of(&path) };
     crate::template::jinja::Jinja::new(&inner).render(&template).map(Value::text)
 }
 

@@ -12,7 +12,7 @@ use super::include::{find, normal};
 use super::item::{Item, Stop};
 use super::port::Ended;
 use crate::module::arguments::boolean;
-use crate::program::{File, Map, Position, Value};
+use crate::program::{File, Map, Position, Span, Task, Value};
 use crate::template::{Error, Result};
 
 impl Executor {
@@ -45,13 +45,31 @@ impl Executor {
         of_play.or_else(|| self.program.magic.get("playbook_dir")).and_then(Value::as_str).map(Arc::from)
     }
 
+    /// Folders of the controller as the user sees them: relative to the project's.
+    pub fn shown_folders(&self, folders: &[Arc<str>]) -> String {
+        let root = Path::new(&*self.program.root);
+        let shown = |folder: &Arc<str>| match Path::new(&**folder).strip_prefix(root) {
+            Ok(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
+            Ok(inside) => inside.display().to_string(),
+            Err(_) => folder.to_string(),
+        };
+        folders.iter().map(shown).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Where a file begins, if it is one that mistakes are shown in.
+    pub fn beginning_of(&self, path: &str) -> Span {
+        let shown = Path::new(path).strip_prefix(&*self.program.root).unwrap_or(Path::new(path));
+        let file = self.program.sources.iter().position(|name| Path::new(&**name) == shown);
+        file.map_or_else(Span::default, |file| Span { file: file as u32, line: 1, column: 1 })
+    }
+
     /// A file of the program by name.
     pub fn find_file(&self, kind: &str, name: &str, context: &Context<'_>) -> Result<(Arc<str>, &File)> {
         let folders = self.search_folders(kind, context);
         find(&self.program.files, &folders, name).ok_or_else(|| {
             self.missed.store(true, Ordering::Relaxed);
-            let error = Error::failed(format!("could not find or access '{name}' on the controller"));
-            error.hint(format!("searched in {}", folders.join(", ")))
+            let what = if kind == "templates" { "template" } else { "file" };
+            Error::failed(format!("there is no {what} `{name}`")).hint(format!("searched in {}", self.shown_folders(&folders)))
         })
     }
 
@@ -126,7 +144,8 @@ impl Executor {
         let Some(name) = arguments.get("src").and_then(Value::as_str).filter(|name| !remote && !name.is_empty()) else {
             return if module == "uri" && !remote { self.parts_of(item, arguments) } else { Ok(nothing) };
         };
-        let (path, file) = self.find_file("files", name.trim_end_matches('/'), item.context)?;
+        let found = self.find_file("files", name.trim_end_matches('/'), item.context);
+        let (path, file) = found.map_err(|error| at_source(error, item.task))?;
         let mut sources = self.with_all_below(&path, file);
         if is_sealed(arguments) {
             sources.values_mut().for_each(File::seal);
@@ -182,4 +201,13 @@ impl Executor {
 /// `decrypt: false`: a vault file is taken as it lies there.
 fn is_sealed(arguments: &Map) -> bool {
     arguments.get("decrypt").is_some_and(|value| !boolean(value).unwrap_or(true))
+}
+
+/// An error about the file that a task names, where it is named.
+pub fn at_source(error: Error, task: &Task) -> Error {
+    let mut named = task.arguments.named.iter();
+    match named.find(|argument| matches!(&*argument.name, "src" | "file" | "dir" | "body")) {
+        Some(argument) if error.span.is_none() => error.at(argument.span),
+        _ => error,
+    }
 }

@@ -11,15 +11,19 @@ use super::port::Ended;
 use super::predictions::Prediction;
 use crate::module::{Entry, find};
 use crate::program::{Key, Loop, Map, Position, Strategy, Task, Tree, Value, tags};
-use crate::template::{Error, Result};
+use crate::template::{Error, ErrorKind, Result};
 
 /// The items of a loop, or why there are none yet.
 pub enum Items {
     /// No loop.
     Single,
     List(Vec<Value>),
-    /// Raised unless the task's condition is false.
     Error(Error),
+}
+
+/// Whether a loop that cannot be evaluated matters only where the conditions hold: as in Ansible, where something is undefined.
+pub fn awaits_conditions(error: &Error) -> bool {
+    error.kind == ErrorKind::Undefined || error.unknown_cause().is_some()
 }
 
 /// What a `meta` task may end for all hosts.
@@ -326,10 +330,20 @@ impl Executor {
         let is_notified = (changed || unknown.is_some()) && !runs.iter().any(|run| run.failed);
         let unknown = unknown.filter(|_| !changed);
         for run in runs.iter().filter(|run| is_notified && !run.skipped) {
-            if let Err(error) = self.notify(context, at, &run.locals, unknown.clone()) {
-                self.state.recap.ok = self.state.recap.ok.saturating_sub(1);
-                return self.report_error(task, context, at, &error);
-            }
+            let unanswered = match self.notify(context, at, &run.locals, unknown.clone()) {
+                Ok(None) => continue,
+                Ok(Some(name)) => Ok(name),
+                Err(error) => Err(error),
+            };
+            self.state.recap.ok = self.state.recap.ok.saturating_sub(1);
+            return match unanswered {
+                Ok(name) => {
+                    let error = Error::failed(format!("no handler is named `{name}`"))
+                        .hint("handlers stand in `handlers:` of the play or in a role's handlers/main.yml");
+                    self.report_beyond_rescue(task, context, at, &error)
+                }
+                Err(error) => self.report_error(task, context, at, &error),
+            };
         }
         Flow::Next
     }
@@ -420,12 +434,18 @@ impl Executor {
             last,
             of_the_run: find(&task.module).is_some_and(Entry::is_of_the_run),
             ran: run.really && self.pass == Pass::Plan,
-            rescued: self.rescues.last().cloned(),
+            rescued: self.rescues.last().filter(|_| !self.beyond_rescue).cloned(),
             fatal: is_bad
                 && !run.ignored
                 && self.keyword_flag(|keywords| keywords.any_errors_fatal.as_ref(), context, &Map::new(), at).unwrap_or(false),
             span: run.failed.then_some(run.span.unwrap_or(task.span)),
         }));
+    }
+
+    /// A failure that is the text's: nothing ignores or rescues it.
+    pub fn report_beyond_rescue(&mut self, task: &Task, context: &Context<'_>, at: &Position, error: &Error) -> Flow {
+        self.beyond_rescue = true;
+        self.report_failure(task, context, at, ItemRun::failed_with(error))
     }
 
     /// A failure before any item ran.
@@ -437,6 +457,10 @@ impl Executor {
         }
         let mut run = ItemRun::failed_with(error);
         run.ignored = self.keyword_flag(|keywords| keywords.ignore_errors.as_ref(), context, &Map::new(), at).unwrap_or(false);
+        self.report_failure(task, context, at, run)
+    }
+
+    pub fn report_failure(&mut self, task: &Task, context: &Context<'_>, at: &Position, run: ItemRun) -> Flow {
         self.conclude(task, context, at, &run, true);
         let value = run.value.clone();
         self.after(task, context, at, value, &[run])
@@ -548,22 +572,20 @@ impl Executor {
         Ok(None)
     }
 
-    /// What an item notifies: the names may hold it.
-    fn notify(&mut self, context: &Context<'_>, at: &Position, locals: &Map, unknown: Option<Arc<str>>) -> Result<()> {
+    /// What an item notifies: the names may hold it. Answers a name that no handler has.
+    fn notify(&mut self, context: &Context<'_>, at: &Position, locals: &Map, unknown: Option<Arc<str>>) -> Result<Option<Arc<str>>> {
         for tree in context.notify() {
             let value = self.evaluate(tree, context, locals, at)?;
             let names = value.as_list().map_or_else(|| vec![value.clone()], <[Value]>::to_vec);
             for name in &names {
                 let Some(name) = name.as_str() else { continue };
                 if !self.handler_exists(name, context, at) {
-                    return Err(Error::failed(format!(
-                        "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
-                    )));
+                    return Ok(Some(name.into()));
                 }
                 self.state.notify(name.into(), unknown.clone());
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Texts of a result that hold a known secret are secret.

@@ -10,7 +10,7 @@ use super::modules::short;
 use super::play::LoadedPlay;
 use super::task::Context;
 use crate::module;
-use crate::program::{Argument, Arguments, Keywords, Span, Tree, Value};
+use crate::program::{Keywords, Mistake, Span, Tree, Value};
 use crate::source::suggest::suggest;
 use crate::source::{Diagnostic, Node, NodeKind};
 
@@ -129,13 +129,12 @@ pub fn is_conditional(keywords: &Keywords) -> bool {
 }
 
 impl Loader<'_> {
-    /// Notes a task whose module is not there. Answers what it does where a host reaches it: fail, and say so.
-    pub fn absent_task(&mut self, node: &Node, entries: &[(Node, Node)], action: &Action, context: &Context) -> Option<Arguments> {
+    /// Notes a task whose module is not there. Answers what a host is told that reaches it.
+    pub fn absent_task(&mut self, node: &Node, entries: &[(Node, Node)], action: &Action, context: &Context) -> Option<Mistake> {
         let name = action.name.clone();
         let instead = instead_in(&name, &context.collections)?;
         let message = format!("the module `{name}` is not supported yet");
-        let told = Tree::Literal(Value::text(format!("{message}: {instead}")));
-        let argument = Argument { name: "msg".into(), value: told, span: action.key().span };
+        let carried = Mistake { message: format!("{message}: {instead}").into(), hint: None, span: action.key().span, is_of_text: false };
         self.absent.push(Absent {
             task: node.span,
             module: name,
@@ -143,7 +142,7 @@ impl Loader<'_> {
             place: Arc::clone(&context.place),
             sure: !context.may_be_left_out && !context.handlers && !may_be_left_out(entries),
         });
-        Some(Arguments { named: vec![argument], ..Arguments::default() })
+        Some(carried)
     }
 
     /// Places that are run wherever these plays are.

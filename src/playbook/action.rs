@@ -266,8 +266,7 @@ impl Loader<'_> {
     }
 
     /// The arguments of a module as the program carries them, checked against its declaration.
-    pub fn arguments(&mut self, entry: &'static Entry, action: &Action, secret: bool) -> Arguments {
-        let written = self.written(action);
+    pub fn arguments(&mut self, entry: &'static Entry, action: &Action, written: WrittenArguments<'_>, secret: bool) -> Arguments {
         let spec = entry.spec();
         let mut arguments = Arguments::default();
         if let Some(splat) = written.splat {

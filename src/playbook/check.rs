@@ -12,7 +12,7 @@ use super::loader::Loader;
 use super::modules::short;
 use super::play::LoadedPlay;
 use super::role::vars_below;
-use super::walk::Found;
+use super::walk::{Found, Notified};
 use crate::module;
 use crate::program::{Layer, Span, Task, Template, Tree, Value};
 use crate::source::Diagnostic;
@@ -59,6 +59,7 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
     let mut found = Found::default();
     plays.iter().for_each(|play| found.play(&play.play));
     let certain = loader.certain_places(plays.iter());
+    loader.settle(&certain);
     found.fragments(&fragments, &certain);
 
     let dynamic = found.tasks.iter().any(|task| matches!(&*task.module, "add_host" | "group_by"));
@@ -81,8 +82,10 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
         places.entry(&variable.name).or_insert(variable.span);
     }
 
-    let mut checker =
-        Checker { cache: Cache::default(), tested: BTreeSet::new(), reads: Vec::new(), sure: 0, unsure: false, seen: HashSet::new() };
+    let read_perhaps = |key: &Arc<str>| loader.included_vars.get(key).is_some_and(|places| places.is_disjoint(&certain));
+    let perhaps = fragments.vars.iter().filter(|(key, _)| read_perhaps(key)).map(|(_, layer)| &**layer);
+    let perhaps = perhaps.chain(found.perhaps_vars.iter().copied()).flat_map(|layer| &layer.variables);
+    let mut checker = Checker { perhaps: perhaps.map(|variable| Arc::as_ptr(&variable.value)).collect(), ..Checker::default() };
     let mut followed: BTreeSet<Arc<str>> = BTreeSet::new();
     let templates: Vec<TemplateFile> = loader.files_found.templates.values().cloned().collect();
     let (sure, perhaps): (Vec<_>, Vec<_>) = templates.into_iter().partition(|file| !file.places.is_disjoint(&certain));
@@ -91,7 +94,7 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
         |tasks: &[&Task]| -> Vec<Arc<str>> { tasks.iter().filter_map(|task| super::argument_specs::variables(task)).flatten().collect() };
     let (surely, all_validated) = (validated(&found.sure_tasks), validated(&found.tasks));
     for (roots, names, templates, unsure) in [(&found.sure, surely, sure, false), (&found.roots, all_validated, perhaps, true)] {
-        (checker.sure, checker.unsure) = (checker.reads.len(), unsure);
+        checker.unsure = unsure;
         checker.read(loader, roots, names, templates, &definitions, &mut followed);
     }
 
@@ -100,25 +103,41 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
         undefined(loader, &checker, &found, &definitions, &places);
     }
     for play in plays {
-        handlers(loader, play);
+        handlers(loader, play, &certain);
     }
-    for task in &found.tasks {
-        rules(loader, task);
+    let surely: HashSet<*const Task> = found.sure_tasks.iter().map(|task| std::ptr::from_ref(*task)).collect();
+    for task in found.sure_tasks.iter().chain(&found.tasks) {
+        if let Some(mistake) = rules(loader, task) {
+            if surely.contains(&std::ptr::from_ref(*task)) { loader.mistake(mistake) } else { loader.perhaps(mistake) }
+        }
     }
     dynamic
 }
 
+#[derive(Default)]
 struct Checker {
     cache: Cache,
     /// Names that some text tests with `is defined`: their author knows that they may be missing.
     tested: BTreeSet<Arc<str>>,
-    /// Names that are read without a guard, with the texts they stand in.
-    reads: Vec<(Arc<str>, Template, u32)>,
-    /// So many of them are read in every run.
-    sure: usize,
+    /// Names that are read without a guard.
+    reads: Vec<Read>,
     /// What is read now lies behind conditions.
     unsure: bool,
+    /// Values of variables that only what lies behind conditions gives.
+    perhaps: HashSet<*const Tree>,
+    /// Names that those of them read which a sure text names.
+    later: Vec<Arc<str>>,
     seen: HashSet<(Arc<str>, Span, bool)>,
+}
+
+/// A name that is read without a guard.
+struct Read {
+    name: Arc<str>,
+    /// The text that it stands in, and where in it.
+    template: Template,
+    at: u32,
+    /// It is read in every run.
+    sure: bool,
 }
 
 impl Checker {
@@ -133,6 +152,7 @@ impl Checker {
         followed: &mut BTreeSet<Arc<str>>,
     ) {
         let mut open = names;
+        open.append(&mut self.later);
         for root in roots {
             self.tree(loader, root, &mut open);
         }
@@ -152,7 +172,14 @@ impl Checker {
                 continue;
             }
             for definition in definitions.get(&*name).into_iter().flatten() {
-                self.tree(loader, definition, &mut open);
+                if self.unsure || !self.perhaps.contains(&Arc::as_ptr(definition)) {
+                    self.tree(loader, definition, &mut open);
+                    continue;
+                }
+                let mut later = std::mem::take(&mut self.later);
+                self.unsure = true;
+                self.tree(loader, definition, &mut later);
+                (self.unsure, self.later) = (false, later);
             }
         }
     }
@@ -161,16 +188,11 @@ impl Checker {
         let span = place(loader, template, problem.at, &problem.word);
         let mut mistake = Diagnostic::error(problem.message.clone(), span, (problem.word.chars().count() as u32).max(1));
         mistake.hint.clone_from(&problem.hint);
-        self.tell(loader, mistake, &problem.word);
+        self.tell(loader, mistake);
     }
 
-    /// What a collection has and we have not is a mistake where it is surely met.
-    fn tell(&self, loader: &mut Loader, mut mistake: Diagnostic, word: &str) {
-        if self.unsure && mistake.label.is_none() && (is_of_collection(word) || is_refused(word)) {
-            mistake.message.push_str(": the task fails on a host that reaches it");
-            mistake = mistake.as_warning();
-        }
-        loader.mistake(mistake);
+    fn tell(&self, loader: &mut Loader, mistake: Diagnostic) {
+        if self.unsure { loader.perhaps(mistake) } else { loader.mistake(mistake) }
     }
 
     fn tree(&mut self, loader: &mut Loader, tree: &Tree, open: &mut Vec<Arc<str>>) {
@@ -193,23 +215,17 @@ impl Checker {
         found.problems.iter().for_each(|problem| self.problem(loader, template, problem));
         found.unknown.iter().for_each(|unknown| {
             let mistake = unknown_lookup(loader, template, unknown);
-            self.tell(loader, mistake, &unknown.name);
+            self.tell(loader, mistake);
         });
         self.tested.extend(found.tested.iter().cloned());
         for name in &found.names {
             open.push(Arc::clone(&name.name));
             if !name.guarded {
-                self.reads.push((Arc::clone(&name.name), template.clone(), name.at));
+                let (name, at) = (Arc::clone(&name.name), name.at);
+                self.reads.push(Read { name, template: template.clone(), at, sure: !self.unsure });
             }
         }
     }
-}
-
-/// Whether the word is a plugin of a collection: by its full name, or by one that Ansible still leads there.
-fn is_of_collection(word: &str) -> bool {
-    const REDIRECTED: &[&str] =
-        &["comp_type5", "dict_kv", "hash_salt", "ip4_hex", "parse_cli", "parse_xml", "random_mac", "type5_pw", "vlan_parser"];
-    (word.matches('.').count() > 1 && short(word) == word) || REDIRECTED.contains(&word)
 }
 
 /// A lookup that ansible-core has and this program has not.
@@ -218,10 +234,6 @@ fn refused(name: &str) -> Option<(&'static str, &'static str)> {
         Support::No { reason, instead } => Some((reason, instead)),
         Support::Yes => None,
     }
-}
-
-fn is_refused(name: &str) -> bool {
-    refused(name).is_some()
 }
 
 fn unknown_lookup(loader: &Loader, template: &Template, unknown: &Unknown) -> Diagnostic {
@@ -261,7 +273,7 @@ fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions:
     let names: Vec<&str> = definitions.keys().copied().chain(found.defined.iter().map(|name| &**name)).collect();
     let mistaken = loader.files.mistaken();
     let mut warned: BTreeMap<&str, (Diagnostic, Vec<Span>)> = BTreeMap::new();
-    for (index, (name, template, at)) in checker.reads.iter().enumerate() {
+    for Read { name, template, at, sure } in &checker.reads {
         if known(name) || loader.defined_anyway.contains(name) || mistaken.names(name) {
             continue;
         }
@@ -283,7 +295,7 @@ fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions:
         } else {
             mistake = mistake.hint("no inventory, variable file, play, role or task defines it: give it a value, or write `| default(…)`");
         }
-        if index < checker.sure || is_slip {
+        if *sure || is_slip {
             loader.mistake(mistake);
             continue;
         }
@@ -319,7 +331,7 @@ fn is_called(template: &Template, at: u32, word: &str) -> bool {
 }
 
 /// `notify` of a handler that nobody wrote.
-fn handlers(loader: &mut Loader, loaded: &LoadedPlay) {
+fn handlers(loader: &mut Loader, loaded: &LoadedPlay, certain: &BTreeSet<Arc<str>>) {
     let fragments = loader.fragments.clone();
     let reach = super::compile::reach(loader, [Arc::clone(&loaded.owner)].into_iter());
     let mut found = Found::default();
@@ -328,16 +340,18 @@ fn handlers(loader: &mut Loader, loaded: &LoadedPlay) {
         tasks: fragments.tasks.into_iter().filter(|(key, _)| reach.fragments.contains(key)).collect(),
         vars: BTreeMap::new(),
         roles: fragments.roles.into_iter().filter(|(name, _)| reach.fragments.contains(format!("role {name}").as_str())).collect(),
+        mistakes: BTreeMap::new(),
     };
-    found.fragments(&own, &BTreeSet::new());
+    found.fragments(&own, certain);
     let text = |tree: &Tree| tree.literal().and_then(Value::as_str).map(str::to_owned);
     if found.handlers.iter().any(|tree| text(tree).is_none()) {
         return;
     }
     let names: BTreeSet<String> = found.handlers.iter().filter_map(|tree| text(tree)).collect();
     let mistaken = loader.files.mistaken();
-    for (tree, start) in &found.notified {
-        let Some(name) = text(tree) else { continue };
+    found.notified.sort_by_key(|notified| !notified.sure);
+    for Notified { name, span: start, sure } in &found.notified {
+        let Some(name) = text(name) else { continue };
         // `role : handler` names a role's handler.
         let bare = name.split_once(" : ").map_or(name.as_str(), |(_, bare)| bare);
         if names.contains(&name) || names.contains(bare) || mistaken.names(bare) {
@@ -346,11 +360,12 @@ fn handlers(loader: &mut Loader, loaded: &LoadedPlay) {
         let span = find_line(loader, *start, &name).unwrap_or(*start);
         let mistake = Diagnostic::error(format!("no handler is named `{name}`"), span, name.chars().count() as u32);
         let mistake = mistake.suggest(&name, names.iter().map(String::as_str));
-        loader.mistake(if mistake.label.is_none() {
+        let mistake = if mistake.label.is_none() {
             mistake.hint("handlers stand in `handlers:` of the play or in a role's handlers/main.yml")
         } else {
             mistake
-        });
+        };
+        if *sure { loader.mistake(mistake) } else { loader.perhaps(mistake) }
     }
 }
 
@@ -369,11 +384,11 @@ fn find_line(loader: &Loader, start: Span, word: &str) -> Option<Span> {
 }
 
 /// Rules over several arguments, where nothing is hidden behind a template.
-fn rules(loader: &mut Loader, task: &Task) {
-    let Some(entry) = module::find(&task.module) else { return };
+fn rules(loader: &Loader, task: &Task) -> Option<Diagnostic> {
+    let entry = module::find(&task.module)?;
     let arguments = &task.arguments;
     if arguments.splat.is_some() || loader.has_module_defaults || loader.broken.contains(&task.span) {
-        return;
+        return None;
     }
     let spec = entry.spec();
     let mut given: Vec<String> = arguments.named.iter().map(|argument| argument.name.to_string()).collect();
@@ -384,24 +399,22 @@ fn rules(loader: &mut Loader, task: &Task) {
     for field in &spec.fields {
         if field.required && !field.names().any(|name| given.iter().any(|given| given == name)) {
             let mistake = Diagnostic::error(format!("module `{}` needs the argument `{}`", entry.name(), field.name), task.span, 1);
-            loader.mistake(mistake.hint(format!("`{}`: {}", field.name, first_line(field.documentation))));
-            return;
+            return Some(mistake.hint(format!("`{}`: {}", field.name, first_line(field.documentation))));
         }
     }
     let holes = arguments.named.iter().any(|argument| !matches!(argument.value, Tree::Literal(_) | Tree::Expression(_)));
     if holes {
-        return;
+        return None;
     }
     let values: crate::module::Raw = arguments
         .named
         .iter()
         .filter_map(|argument| Some((crate::program::Key::from(Arc::clone(&argument.name)), argument.value.literal()?.clone())))
         .collect();
-    if let Err(error) = module::arguments::finish(spec, &given, &crate::module::Raw::new(), &values) {
-        let mut mistake = Diagnostic::error(format!("module `{}`: {}", entry.name(), error.message), task.span, 1);
-        mistake.hint = error.hint;
-        loader.mistake(mistake);
-    }
+    let error = module::arguments::finish(spec, &given, &crate::module::Raw::new(), &values).err()?;
+    let mut mistake = Diagnostic::error(format!("module `{}`: {}", entry.name(), error.message), task.span, 1);
+    mistake.hint = error.hint;
+    Some(mistake)
 }
 
 fn first_line(documentation: &str) -> String {

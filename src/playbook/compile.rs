@@ -196,6 +196,15 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
                 .filter(|(name, _)| reach.fragments.contains(format!("role {name}").as_str()))
                 .map(|(name, role)| (Arc::clone(name), Arc::clone(role)))
                 .collect(),
+            mistakes: fragments
+                .mistakes
+                .iter()
+                .filter(|(key, _)| {
+                    let role = key.rsplit_once(' ').map_or(&***key, |(role, _)| role);
+                    reach.fragments.contains(*key) || reach.vars.contains(*key) || reach.fragments.contains(role)
+                })
+                .map(|(key, mistake)| (Arc::clone(key), mistake.clone()))
+                .collect(),
         };
         for (index, summary) in compiled.plays.iter().enumerate() {
             let Some(batch) = summary.batches.iter().position(|batch| batch.contains(&host)) else { continue };

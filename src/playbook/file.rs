@@ -401,13 +401,12 @@ impl Loader<'_> {
                     let span = if span == task.span { name_span(name).unwrap_or(span) } else { span };
                     self.file_is_missing(&exact, span, &Use { kind: "vars", ..Use::FILE }, &folders);
                 }
+                // Which of them it is a host says.
+                let unsure = pattern.exact().is_none();
+                let of_file = Context { may_be_left_out: context.may_be_left_out || unsure, ..context.clone() };
                 for path in found {
                     self.named_by_task(&path.to_string_lossy());
-                    let origin = self.shown(&path);
-                    if pattern.exact().is_none() && self.document_of_guess(&path).is_none_or(|document| document.node.as_map().is_none()) {
-                        continue;
-                    }
-                    self.vars_fragment(&path, &origin, None, &context.owner);
+                    self.vars_file_of_task(&path, unsure, &of_file);
                 }
             }
         }
@@ -432,12 +431,30 @@ impl Loader<'_> {
                 }
                 for folder in found {
                     for path in super::role::vars_below(&folder) {
-                        let origin = self.shown(&path);
-                        self.vars_fragment(&path, &origin, None, &context.owner);
+                        self.vars_file_of_task(&path, false, context);
                         self.want(&folder, &Use { kind: "vars", ..Use::FILE }, context);
                     }
                 }
             }
+        }
+    }
+
+    /// A file that `include_vars` may read. `guessed`: it is one of several that the name may mean.
+    fn vars_file_of_task(&mut self, path: &Path, guessed: bool, context: &Context) {
+        let (_, mistake) = self.in_doubt(context, |loader| {
+            let is_none = |loader: &mut Self| loader.document_of_guess(path).is_none_or(|document| document.node.as_map().is_none());
+            if guessed && is_none(loader) {
+                return None;
+            }
+            let origin = loader.shown(path);
+            loader.vars_fragment(path, &origin, None, &context.owner)
+        });
+        if let Some(mistake) = mistake {
+            self.broken_vars(path, &context.owner, mistake);
+        }
+        let places = self.included_vars.entry(path.display().to_string().into()).or_default();
+        if !context.may_be_left_out {
+            places.insert(Arc::clone(&context.place));
         }
     }
 

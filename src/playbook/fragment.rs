@@ -8,7 +8,7 @@ use super::loader::Loader;
 use super::possible::{Pattern, patterns};
 use super::role::{Call, CallKind, RoleParts, role_vars_files, stem};
 use super::task::Context;
-use crate::program::{Include, Included, LayerId, Role, Tree};
+use crate::program::{Fragments, Include, Included, Layer, LayerId, Mistake, Role, Tree};
 use crate::project::files::normal;
 use crate::source::{Diagnostic, Node};
 
@@ -42,7 +42,7 @@ impl Loader<'_> {
                     None if include.looping.as_ref().is_some_and(|looping| looping.with.as_deref() == Some("first_found")) => {}
                     None => {
                         found = true;
-                        self.missing_file(node, exact, &folders);
+                        self.in_doubt(context, |loader| loader.missing_file(node, exact, &folders));
                     }
                 }
                 continue;
@@ -64,7 +64,8 @@ impl Loader<'_> {
             let shown = holes.unwrap_or_else(|| node.text().unwrap_or_default().to_owned());
             let searched: Vec<String> =
                 folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
-            self.mistake(Diagnostic::at(node, format!("no file matches `{shown}`")).hint(format!("searched in {}", searched.join(", "))));
+            let mistake = Diagnostic::at(node, format!("no file matches `{shown}`")).hint(format!("searched in {}", searched.join(", ")));
+            self.in_doubt(context, |loader| loader.mistake(mistake));
         }
     }
 
@@ -76,21 +77,6 @@ impl Loader<'_> {
             self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(key);
             return;
         }
-        if !wanted {
-            // Nothing says that this file is meant: only what is clearly a list of tasks is taken.
-            let Some(document) = self.document_of_guess(path) else { return };
-            let tasks = document.node.as_list().is_some_and(|items| {
-                items.iter().all(|item| {
-                    item.as_map()
-                        .is_some_and(|entries| !entries.iter().any(|(key, _)| matches!(key.text(), Some("hosts" | "import_playbook"))))
-                })
-            });
-            if !tasks {
-                return;
-            }
-        }
-        self.fragments.tasks.insert(Arc::clone(&key), Arc::default());
-        self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(Arc::clone(&key));
         let mut inside = context.clone();
         inside.owner = Arc::clone(&key);
         inside.place = Arc::clone(&key);
@@ -98,7 +84,23 @@ impl Loader<'_> {
         inside.folders = below(context, target);
         inside.importing = Vec::new();
         inside.in_block = false;
-        let steps = self.task_file(path, &inside, node);
+        if !wanted {
+            // Nothing says that this file is meant: only what is clearly a list of tasks is taken.
+            let (document, mistake) = self.in_doubt(&inside, |loader| loader.document_of_guess(path));
+            let tasks = document.as_ref().and_then(|document| document.node.as_list()).is_some_and(|items| {
+                items.iter().all(|item| {
+                    item.as_map()
+                        .is_some_and(|entries| !entries.iter().any(|(key, _)| matches!(key.text(), Some("hosts" | "import_playbook"))))
+                })
+            });
+            if !tasks && mistake.is_none() {
+                return;
+            }
+        }
+        self.fragments.tasks.insert(Arc::clone(&key), Arc::default());
+        self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(Arc::clone(&key));
+        let (steps, mistake) = self.in_doubt(&inside, |loader| loader.task_file(path, &inside, node));
+        self.fragments.mistakes.extend(mistake.map(|mistake| (Arc::clone(&key), mistake)));
         self.fragments.tasks.insert(key, Arc::new(steps));
     }
 
@@ -127,7 +129,8 @@ impl Loader<'_> {
                     unsure = true;
                     let matching: Vec<String> = self.role_names(&folders).into_iter().filter(|name| pattern.matches(name)).collect();
                     if matching.is_empty() && names.is_empty() {
-                        self.mistake(Diagnostic::at(node, format!("no role matches `{}`", pattern.shown())));
+                        let mistake = Diagnostic::at(node, format!("no role matches `{}`", pattern.shown()));
+                        self.in_doubt(context, |loader| loader.mistake(mistake));
                     }
                     names.extend(matching);
                 }
@@ -161,13 +164,22 @@ impl Loader<'_> {
                 call.defaults_from = defaults.first().cloned().flatten();
                 call.public = false;
                 call.allow_duplicates = Some(true);
-                if validate
-                    && let Some(path) = &path
-                    && let Some(role) = self.load_role(&call, path)
-                {
-                    self.note_validation(&call, &role, &include.keywords.vars, false, context);
-                }
-                self.role_fragment(call, context, path.as_deref());
+                let place = Fragments::entry_point(&name, tasks_from.as_deref().map_or("main", stem));
+                // That it is not there is a mistake of who includes it, what is wrong in it is its own.
+                let inside = match &path {
+                    Some(_) => Context { place: Arc::clone(&place), may_be_left_out: false, ..context.clone() },
+                    None => context.clone(),
+                };
+                let ((), mistake) = self.in_doubt(&inside, |loader| {
+                    if validate
+                        && let Some(path) = &path
+                        && let Some(role) = loader.load_role(&call, path)
+                    {
+                        loader.note_validation(&call, &role, &include.keywords.vars, false, context);
+                    }
+                    loader.role_fragment(call, context, path.as_deref());
+                });
+                self.fragments.mistakes.extend(mistake.map(|mistake| (place, mistake)));
             }
             let Some(path) = path else { continue };
             let shown = name.as_str();
@@ -176,7 +188,7 @@ impl Loader<'_> {
                     for file in role_vars_files(&path.join(folder), Some(stem_name)) {
                         let origin = format!("role {folder} of {shown}");
                         let owner: Arc<str> = format!("role {shown}").into();
-                        self.vars_fragment(&file, &origin, Some(node), &owner);
+                        self.in_doubt(context, |loader| loader.vars_fragment(&file, &origin, Some(node), &owner));
                         let key: Arc<str> = file.display().to_string().into();
                         if let Some(role) = self.fragments.roles.get_mut(shown) {
                             let role = Arc::make_mut(role);
@@ -194,7 +206,7 @@ impl Loader<'_> {
         let entry_point: Arc<str> = tasks_from.as_deref().map_or("main", stem).into();
         let owner: Arc<str> = format!("role {name}").into();
         self.uses.entry(Arc::clone(&context.owner)).or_default().fragments.insert(Arc::clone(&owner));
-        let place: Arc<str> = format!("role {name} {entry_point}").into();
+        let place = Fragments::entry_point(&name, &entry_point);
         self.runs_wherever(context, &place);
         self.validation_fragment(&call, context, path);
         if self.fragments.roles.get(name.as_str()).is_some_and(|role| role.tasks.contains_key(&entry_point)) {
@@ -282,6 +294,14 @@ impl Loader<'_> {
             self.fragments.vars.insert(key, layer);
         }
         Some(id)
+    }
+
+    /// A vars file with a mistake: who reads it fails.
+    pub fn broken_vars(&mut self, path: &Path, owner: &Arc<str>, mistake: Mistake) {
+        let key: Arc<str> = path.display().to_string().into();
+        self.uses.entry(Arc::clone(owner)).or_default().vars.insert(Arc::clone(&key));
+        self.fragments.vars.entry(Arc::clone(&key)).or_insert_with(|| Arc::new(Layer::default()));
+        self.fragments.mistakes.insert(key, mistake);
     }
 
     /// Files that the pattern may mean, searched in the folders: an exact name's first, all that match a pattern's.

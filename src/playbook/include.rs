@@ -312,15 +312,18 @@ impl Loader<'_> {
             include.what = Included::Tasks(self.option_tree(place, context.secret));
             include.search = include_folders(context, false).iter().map(|folder| folder.display().to_string().into()).collect();
         }
-        let mut found = super::walk::Found::default();
-        found.include(&include, context.handlers);
-        found.roots.iter().for_each(|root| self.lookups_of_tree(root, context, false));
-        found.vars.iter().for_each(|layer| self.lookups_of_layer(layer, context));
-        if let Some(looping) = &include.looping {
-            self.files_of_loop(looping, context);
-        }
+        include.named = naming.span;
         let mut inside = context.clone();
         inside.may_be_left_out |= may_be_left_out(entries) || context.handlers;
+        self.in_doubt(&inside, |loader| {
+            let mut found = super::walk::Found::default();
+            found.include(&include, context.handlers);
+            found.roots.iter().for_each(|root| loader.lookups_of_tree(root, context, false));
+            found.vars.iter().for_each(|layer| loader.lookups_of_layer(layer, context));
+            if let Some(looping) = &include.looping {
+                loader.files_of_loop(looping, context);
+            }
+        });
         inside.forgives |= forgives(entries);
         if !include.keywords.vars.variables.is_empty() {
             inside.known.push(Arc::new(include.keywords.vars.clone()));

@@ -9,13 +9,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::absent::Absent;
 use super::closure::Cache;
+use super::doubt::Doubt;
 use super::file::{Catalog, Syntax};
 use super::include::Pending;
 use super::role::LoadedRole;
 use crate::program::{Fragments, Layer, LayerId, Span, Step, Template, Tree, Value, Variable};
 use crate::project::files::{Document, Files, bad_name};
 use crate::source::node::has_template;
-use crate::source::{Diagnostic, Node, NodeKind, Scalar};
+use crate::source::{Diagnostic, Diagnostics, Node, NodeKind, Scalar};
 
 /// Everything that is gathered while the playbooks are read.
 pub struct Loader<'p> {
@@ -25,6 +26,8 @@ pub struct Loader<'p> {
     /// `-e`.
     pub extra: Arc<Layer>,
     documents: HashMap<PathBuf, Option<Rc<Document>>>,
+    /// What was wrong with files and roles that are read once: who reads one again is told again.
+    told: HashMap<PathBuf, Diagnostics>,
     pub layers: Vec<Layer>,
     /// Layers of files, by path.
     pub layer_of: HashMap<PathBuf, LayerId>,
@@ -52,6 +55,10 @@ pub struct Loader<'p> {
     pub uses: HashMap<Arc<str>, Uses>,
     /// Tasks whose modules are not there.
     pub absent: Vec<Absent>,
+    /// Mistakes that a host may meet.
+    pub doubts: Vec<Doubt>,
+    /// Files that `include_vars` may read, and where it surely does: by [`Context::place`].
+    pub included_vars: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// Specifications of arguments, by where they stand.
     pub declared: HashMap<Span, Rc<super::argument_specs::Declared>>,
     /// Calls of roles that have one.
@@ -100,6 +107,7 @@ impl<'p> Loader<'p> {
             collections_path: Vec::new(),
             extra: Arc::new(extra),
             documents: HashMap::new(),
+            told: HashMap::new(),
             layers: Vec::new(),
             layer_of: HashMap::new(),
             roles: HashMap::new(),
@@ -116,6 +124,8 @@ impl<'p> Loader<'p> {
             plays: 0,
             uses: HashMap::new(),
             absent: Vec::new(),
+            doubts: Vec::new(),
+            included_vars: HashMap::new(),
             declared: HashMap::new(),
             validated: Vec::new(),
             certain: HashMap::new(),
@@ -130,9 +140,33 @@ impl<'p> Loader<'p> {
 
     /// The file's document, read once. `None`: it could not be read, and the mistake is recorded at `wanted`.
     pub fn document(&mut self, path: &Path, wanted: Option<&Node>) -> Option<Rc<Document>> {
-        if let Some(known) = self.documents.get(path) {
-            return known.clone();
+        if let Some(known) = self.documents.get(path).cloned() {
+            self.tell_again(path);
+            return known;
         }
+        self.once(path, |loader| loader.read_document(path, wanted))
+    }
+
+    /// Does what is done once for a file or role, and remembers its mistakes.
+    pub fn once<T>(&mut self, path: &Path, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::take(&mut self.files.diagnostics);
+        let done = read(self);
+        let found = std::mem::replace(&mut self.files.diagnostics, before);
+        if !found.is_empty() {
+            self.files.diagnostics.extend(found.clone());
+            self.told.entry(path.to_owned()).or_default().extend(found);
+        }
+        done
+    }
+
+    /// Tells the mistakes of what was read before.
+    pub fn tell_again(&mut self, path: &Path) {
+        if let Some(told) = self.told.get(path) {
+            self.files.diagnostics.extend(told.clone());
+        }
+    }
+
+    fn read_document(&mut self, path: &Path, wanted: Option<&Node>) -> Option<Rc<Document>> {
         let readable = match wanted {
             Some(node) => match std::fs::File::open(path) {
                 Ok(_) => true,
@@ -217,9 +251,14 @@ impl<'p> Loader<'p> {
 
     /// A vars file as a layer, read once. Empty files are empty layers.
     pub fn layer_of_file(&mut self, path: &Path, origin: &str, wanted: Option<&Node>) -> Option<LayerId> {
-        if let Some(id) = self.layer_of.get(path) {
-            return Some(*id);
+        if let Some(id) = self.layer_of.get(path).copied() {
+            self.tell_again(path);
+            return Some(id);
         }
+        self.once(path, |loader| loader.read_layer(path, origin, wanted))
+    }
+
+    fn read_layer(&mut self, path: &Path, origin: &str, wanted: Option<&Node>) -> Option<LayerId> {
         let document = self.document(path, wanted)?;
         let mut layer = Layer { origin: origin.into(), variables: Vec::new() };
         let what = format!("the vars file {}", self.shown(path));

@@ -9,6 +9,7 @@ pub mod check;
 pub mod closure;
 pub mod compile;
 pub mod connection;
+pub mod doubt;
 pub mod early;
 pub mod fetch;
 pub mod file;

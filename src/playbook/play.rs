@@ -419,6 +419,7 @@ impl Loader<'_> {
                     let origin = self.shown(&path);
                     let owner: Arc<str> = format!("play {}", self.plays).into();
                     if let Some(id) = self.vars_fragment(&path, &origin, Some(item), &owner) {
+                        self.included_vars.entry(path.display().to_string().into()).or_default().insert(owner);
                         if exact && !found {
                             known.push(Arc::new(self.layer(id).clone()));
                         }

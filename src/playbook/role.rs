@@ -452,9 +452,16 @@ impl Loader<'_> {
     }
 
     pub fn load_role(&mut self, call: &Call, path: &Path) -> Option<Rc<LoadedRole>> {
-        if let Some(known) = self.roles.get(path) {
-            return Some(Rc::clone(known));
+        if let Some(known) = self.roles.get(path).map(Rc::clone) {
+            self.tell_again(path);
+            return Some(known);
         }
+        let role = Rc::new(self.once(path, |loader| loader.read_role(call, path)));
+        self.roles.insert(path.to_owned(), Rc::clone(&role));
+        Some(role)
+    }
+
+    fn read_role(&mut self, call: &Call, path: &Path) -> LoadedRole {
         let mut role = LoadedRole {
             path: path.to_owned(),
             defaults: Vec::new(),
@@ -489,9 +496,7 @@ impl Loader<'_> {
                 break;
             }
         }
-        let role = Rc::new(role);
-        self.roles.insert(path.to_owned(), Rc::clone(&role));
-        Some(role)
+        role
     }
 
     fn meta(&mut self, role: &mut LoadedRole, node: &Node) {

@@ -22,6 +22,23 @@ fn plugin(name: &str) -> &str {
     name.strip_prefix("community.general.").unwrap_or_else(|| short(name))
 }
 
+/// Keywords of a task that Ansible looks at where it runs an item, whatever it then finds in them.
+const OF_ITEMS: [&str; 13] = [
+    "any_errors_fatal",
+    "become",
+    "check_mode",
+    "delay",
+    "diff",
+    "environment",
+    "ignore_errors",
+    "ignore_unreachable",
+    "no_log",
+    "port",
+    "retries",
+    "run_once",
+    "timeout",
+];
+
 /// What holds around a list of tasks while it is read.
 #[derive(Clone)]
 pub struct Context {
@@ -180,8 +197,12 @@ impl Loader<'_> {
 
     fn task(&mut self, node: &Node, entries: &[(Node, Node)], action: Action, context: &Context) -> Option<Task> {
         let noted = self.absent.len();
+        let may_be_left_out = context.may_be_left_out || context.handlers || may_be_left_out(entries);
+        let own = &Context { may_be_left_out, ..context.clone() };
         let mut task = match self.absent_task(node, entries, &action, context) {
-            Some(arguments) => Task { module: crate::module::fail::MODULE.name().into(), arguments, ..Task::default() },
+            Some(mistake) => {
+                Task { module: crate::module::fail::MODULE.name().into(), mistake: Some(Box::new(mistake)), ..Task::default() }
+            }
             None => {
                 let Some(entry) = self.module_in(&action, context) else {
                     self.other_keywords(entries, context);
@@ -190,8 +211,14 @@ impl Loader<'_> {
                     }
                     return None;
                 };
-                let arguments = self.arguments(entry, &action, context.secret);
-                Task { module: entry.name().into(), arguments, ..Task::default() }
+                let written = self.written(&action);
+                let (arguments, mistake) = if entry.name() == "meta" {
+                    // What is to be done to the run itself is known beforehand.
+                    (self.arguments(entry, &action, written, context.secret), None)
+                } else {
+                    self.in_doubt(own, |loader| loader.arguments(entry, &action, written, context.secret))
+                };
+                Task { module: entry.name().into(), arguments, mistake: mistake.map(Box::new), ..Task::default() }
             }
         };
         task.span = node.span;
@@ -210,6 +237,15 @@ impl Loader<'_> {
             if !self.keyword_allowed(key, value, context.place()) {
                 continue;
             }
+            if OF_ITEMS.contains(&name) {
+                let ((), mistake) = self.in_doubt(own, |loader| match name {
+                    "retries" => task.retries = loader.typed(key, value, &Kind::Int, context.secret),
+                    "delay" => task.delay = loader.typed(key, value, &Kind::Float, context.secret),
+                    _ => _ = loader.shared_keyword(&mut task.keywords, key, value, context.secret, "vars of the task"),
+                });
+                task.mistake = task.mistake.or(mistake.map(Box::new));
+                continue;
+            }
             if self.shared_keyword(&mut task.keywords, key, value, context.secret, "vars of the task") {
                 continue;
             }
@@ -219,13 +255,13 @@ impl Loader<'_> {
                 "changed_when" => task.changed_when = self.conditions(value, name, context.secret),
                 "failed_when" => task.failed_when = self.conditions(value, name, context.secret),
                 "until" => task.until = self.conditions(value, name, context.secret),
-                "retries" => task.retries = self.typed(key, value, &Kind::Int, context.secret),
-                "delay" => task.delay = self.typed(key, value, &Kind::Float, context.secret),
                 "listen" => task.listen = self.names(value, name, context.secret),
                 _ => {}
             }
         }
-        match self.asynchronous(&task.module, entries, context) {
+        let (asynchronous, mistake) = self.in_doubt(own, |loader| loader.asynchronous(&task.module, entries, context));
+        task.mistake = task.mistake.or(mistake.map(Box::new));
+        match asynchronous {
             Some(Async::Waits(seconds)) => _ = task.keywords.timeout.get_or_insert(seconds),
             Some(Async::GoesOn(seconds)) => task.background = Some(seconds),
             Some(Async::Either { seconds, poll }) => (task.background, task.poll) = (Some(seconds), Some(poll)),
@@ -237,11 +273,12 @@ impl Loader<'_> {
             (task.retries, task.delay) = (None, None);
             [&mut task.changed_when, &mut task.failed_when, &mut task.until].into_iter().for_each(Vec::clear);
         }
-        let may_be_left_out = context.may_be_left_out || context.handlers || may_be_left_out(entries);
-        let own = &Context { may_be_left_out, ..context.clone() };
         self.task_in_hand = Some(task.span);
-        self.files_of_task(&task, own);
-        self.lookups_of_task(&task, own);
+        let ((), mistake) = self.in_doubt(own, |loader| loader.files_of_task(&task, own));
+        if &*task.module == "artifact" && task.looping.is_none() {
+            task.mistake = task.mistake.or(mistake.map(Box::new));
+        }
+        self.in_doubt(own, |loader| loader.lookups_of_task(&task, own));
         self.task_in_hand = None;
         if context.handlers && task.name.is_none() && task.listen.is_empty() && context.owner.starts_with("play ") {
             self.mistake(

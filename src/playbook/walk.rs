@@ -6,6 +6,15 @@ use std::sync::Arc;
 use super::possible::{Pattern, patterns};
 use crate::program::{Block, Fragments, Include, Included, Keywords, Layer, Loop, Play, Span, Step, Task, Tree, Value};
 
+/// A name that is notified.
+pub struct Notified<'p> {
+    pub name: &'p Tree,
+    /// Where the task or block stands that says so.
+    pub span: Span,
+    /// No condition lies before it.
+    pub sure: bool,
+}
+
 /// What a walk finds.
 #[derive(Default)]
 pub struct Found<'p> {
@@ -17,6 +26,8 @@ pub struct Found<'p> {
     may_be_left_out: bool,
     /// Variables given in tasks and blocks: evaluated when they are read.
     pub vars: Vec<&'p Layer>,
+    /// Those of them that not every run reads: a condition lies before them.
+    pub perhaps_vars: Vec<&'p Layer>,
     /// Names that tasks define: `register`, `set_fact`, loop variables.
     pub defined: BTreeSet<Arc<str>>,
     /// Names that they define as far as these are known.
@@ -25,8 +36,7 @@ pub struct Found<'p> {
     pub open: bool,
     /// Handlers: names and topics.
     pub handlers: Vec<&'p Tree>,
-    /// Names that are notified, and where the task or block stands that says so.
-    pub notified: Vec<(&'p Tree, Span)>,
+    pub notified: Vec<Notified<'p>>,
     pub tasks: Vec<&'p Task>,
     /// Those of them that are done in every run.
     pub sure_tasks: Vec<&'p Task>,
@@ -111,7 +121,11 @@ impl<'p> Found<'p> {
         self.evaluated(&keywords.environment);
         let notified = keywords.notify.iter().flatten();
         self.evaluated(notified.clone());
-        self.notified.extend(notified.map(|name| (name, span)));
+        let sure = !self.may_be_left_out;
+        self.notified.extend(notified.map(|name| Notified { name, span, sure }));
+        if !sure && !keywords.vars.variables.is_empty() {
+            self.perhaps_vars.push(&keywords.vars);
+        }
         self.evaluated(keywords.module_defaults.iter().map(|(_, arguments)| arguments));
         let single = [
             &keywords.become_,

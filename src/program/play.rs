@@ -389,6 +389,8 @@ pub struct Task {
     pub listen: Vec<Tree>,
     /// Digest of the task's source text, for the journal.
     pub digest: Arc<str>,
+    /// What is wrong with it: who reaches it fails there.
+    pub mistake: Option<Box<Mistake>>,
     /// The folder of the file it stands in, on the controller, where that is neither the playbook's nor a role's `tasks`: what it names
     /// is searched there too.
     pub folder: Option<Arc<str>>,
@@ -400,6 +402,17 @@ impl Task {
         let word = self.arguments.free_form.as_ref().filter(|_| &*self.module == "meta")?;
         word.literal()?.as_str()
     }
+}
+
+/// A user's mistake, in the place of what could not be made of the text: not every host need reach it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mistake {
+    /// As the report before the run says it.
+    pub message: Arc<str>,
+    pub hint: Option<Arc<str>>,
+    pub span: Span,
+    /// A file itself is wrong, not what it names: Ansible ends the run where it is included, and no `rescue` takes that.
+    pub is_of_text: bool,
 }
 
 /// A task's arguments before evaluation.
@@ -469,6 +482,8 @@ pub struct Include {
     pub listen: Vec<Tree>,
     /// Where a relative name is searched, first first (absolute folders on the controller).
     pub search: Vec<Arc<str>>,
+    /// Where the user named what is included.
+    pub named: Span,
     pub digest: Arc<str>,
 }
 
@@ -510,6 +525,16 @@ pub struct Fragments {
     pub vars: BTreeMap<Arc<str>, Arc<Layer>>,
     /// Roles that `include_role` may name.
     pub roles: BTreeMap<Arc<str>, Arc<Role>>,
+    /// What is wrong with some of them: by the path of a file, or an entry point of a role ([`Fragments::entry_point`]). Nothing of these
+    /// is done.
+    pub mistakes: BTreeMap<Arc<str>, Mistake>,
+}
+
+impl Fragments {
+    /// What stands for a role's tasks file: `role web install`.
+    pub fn entry_point(role: &str, tasks: &str) -> Arc<str> {
+        format!("role {role} {tasks}").into()
+    }
 }
 
 /// A role as `include_role` needs it.

@@ -19,6 +19,8 @@ pub struct Files {
     pub vault: Vault,
     /// Texts that could not be read as what they are: what they were to define is not known.
     pub unread: Vec<Arc<str>>,
+    /// Where warnings stand that are mistakes on a host that reaches them.
+    pub doubted: Vec<Span>,
 }
 
 /// What mistakes that were found already hide: a name that stands there may be defined there.
@@ -145,8 +147,8 @@ impl Files {
 
     /// What the mistakes so far hide.
     pub fn mistaken(&self) -> Mistaken {
-        let errors = self.diagnostics.iter().filter(|mistake| mistake.severity == Severity::Error);
-        let lines = errors.filter_map(|mistake| self.sources.line(mistake.span).map(str::to_owned)).collect();
+        let errors = self.diagnostics.iter().filter(|mistake| mistake.severity == Severity::Error).map(|mistake| mistake.span);
+        let lines = errors.chain(self.doubted.iter().copied()).filter_map(|span| self.sources.line(span).map(str::to_owned)).collect();
         Mistaken { texts: self.unread.clone(), lines }
     }
 

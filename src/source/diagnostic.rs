@@ -166,6 +166,11 @@ impl Diagnostics {
         }
     }
 
+    /// Takes all of them out.
+    pub fn drain(&mut self) -> impl Iterator<Item = Diagnostic> {
+        self.list.drain(..)
+    }
+
     pub fn extend(&mut self, other: Diagnostics) {
         other.list.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::program::Span;
+use crate::program::{Mistake, Span};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -34,6 +34,15 @@ pub enum ErrorKind {
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), span: None, hint: None }
+    }
+
+    /// A user's mistake, where a host reaches it.
+    pub fn mistake(mistake: &Mistake) -> Self {
+        let error = Self::failed(&*mistake.message).at(mistake.span);
+        match &mistake.hint {
+            Some(hint) => error.hint(&**hint),
+            None => error,
+        }
     }
 
     pub fn failed(message: impl Into<String>) -> Self {

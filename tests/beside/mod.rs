@@ -52,6 +52,8 @@ mod published;
 #[cfg(feature = "controller")]
 mod python;
 #[cfg(feature = "controller")]
+mod skipped;
+#[cfg(feature = "controller")]
 mod start;
 #[cfg(feature = "controller")]
 mod templates;
