@@ -184,16 +184,25 @@ impl Machine {
         let mut expanded = arguments.clone();
         for field in &spec.fields {
             let is_path = field.kind == Kind::Path || field.kind == Kind::List(Box::new(Kind::Path));
-            if !is_path {
+            if !is_path && field.inside.is_none() {
                 continue;
             }
             for name in field.names() {
                 if let Some(value) = expanded.get_mut(name) {
-                    *value = self.expand_value(value);
+                    *value = field.inside.map_or_else(|| self.expand_value(value), |inside| self.expand_inside(&inside(), value));
                 }
             }
         }
         expanded
+    }
+
+    /// The same in mappings inside of an argument.
+    fn expand_inside(&self, spec: &crate::module::Spec, value: &Value) -> Value {
+        match value {
+            Value::Map(entries) => Value::map(self.expand(spec, entries)),
+            Value::List(items) => Value::list(items.iter().map(|item| self.expand_inside(spec, item)).collect()),
+            other => other.clone(),
+        }
     }
 
     fn expand_value(&self, value: &Value) -> Value {

@@ -87,6 +87,8 @@ pub struct Field {
     pub expression: bool,
     /// What else a literal text must be, told before anything is touched.
     pub check: Option<fn(&str) -> Result<(), String>>,
+    /// What a mapping, or each mapping of a list, is made of.
+    pub inside: Option<fn() -> Spec>,
 }
 
 /// Options of a field as the declaration writes them in brackets.
@@ -103,6 +105,7 @@ impl Field {
             documentation,
             expression: false,
             check: None,
+            inside: None,
         }
     }
 
@@ -146,6 +149,13 @@ impl Field {
     #[must_use]
     pub fn checked(mut self, check: fn(&str) -> Result<(), String>) -> Self {
         self.check = Some(check);
+        self
+    }
+
+    /// The declaration of the mapping, or of each mapping of the list.
+    #[must_use]
+    pub fn inside(mut self, spec: fn() -> Spec) -> Self {
+        self.inside = Some(spec);
         self
     }
 
@@ -649,18 +659,19 @@ macro_rules! arguments {
             }
         }
 
-        /// As a field of another declaration: flattened.
+        /// As a field of another declaration: flattened; in a list: a mapping.
         impl $crate::module::FieldType for $name {
             fn kind() -> $crate::module::Kind {
-                $crate::module::Kind::Raw
+                $crate::module::Kind::Dict
             }
 
             fn fields(_field: $crate::module::Field) -> Vec<$crate::module::Field> {
                 Self::field_list()
             }
 
-            fn from_value(_value: &$crate::program::Value) -> Result<Self, String> {
-                Err("flattened arguments have no value of their own".to_owned())
+            fn from_value(value: &$crate::program::Value) -> Result<Self, String> {
+                let mut raw = <$crate::program::Map as $crate::module::FieldType>::from_value(value)?;
+                <Self as $crate::module::Arguments>::construct(&mut raw).map_err(|error| error.to_string())
             }
 
             #[allow(unused_variables, reason = "a declaration without fields reads nothing")]

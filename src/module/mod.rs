@@ -74,6 +74,12 @@ pub enum Mode {
 pub trait Module: Arguments {
     /// Reads, decides, changes nothing.
     fn plan(&self, context: &Context<'_>) -> crate::system::Result<Plan>;
+
+    /// What the rules of the declaration cannot say of the arguments. It is asked before the start where all of them are literal; the plan
+    /// has to ask it too.
+    fn check(&self) -> crate::system::Result<()> {
+        Ok(())
+    }
 }
 
 /// A module of the run: it works on variables, hosts and the flow of tasks, not on the machine.
@@ -88,6 +94,8 @@ pub struct Entry {
     spec: fn() -> Spec,
     cached: OnceLock<Spec>,
     pub action: ActionKind,
+    #[cfg(feature = "controller")]
+    check: fn(&mut Raw) -> Result<(), Failure>,
 }
 
 /// How the engine calls it.
@@ -113,6 +121,8 @@ impl Entry {
                 known(raw, |_| false)?;
                 M::construct(raw).map_err(Failure::Arguments)?.plan(context).map_err(Failure::System)
             }),
+            #[cfg(feature = "controller")]
+            check: |raw| M::construct(raw).map_err(Failure::Arguments)?.check().map_err(Failure::System),
         }
     }
 
@@ -126,12 +136,23 @@ impl Entry {
                 known(raw, |name| spec.field(name).is_none_or(|field| field.expression || field.kind == Kind::Raw))?;
                 M::construct(raw).map_err(Failure::Arguments)?.run(engine).map_err(Failure::System)
             }),
+            #[cfg(feature = "controller")]
+            check: |_| Ok(()),
         }
     }
 
     /// Argument names, kinds, choices, rules and documentation.
     pub fn spec(&self) -> &Spec {
         self.cached.get_or_init(self.spec)
+    }
+
+    /// What is wrong with arguments that are all known, beyond what their declaration says.
+    #[cfg(feature = "controller")]
+    pub fn check(&self, mut arguments: Raw) -> Option<crate::system::Error> {
+        match (self.check)(&mut arguments) {
+            Err(Failure::System(error)) => Some(error),
+            _ => None,
+        }
     }
 
     /// Whether a task with it is done without the host's machine: modules of the run, but those that read or write there.
@@ -190,6 +211,7 @@ modules! {
     group_by
     hostname
     include_vars
+    ini_file
     known_hosts
     lineinfile
     meta

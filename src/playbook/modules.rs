@@ -2,7 +2,7 @@
 
 use super::absent;
 use super::loader::Loader;
-use crate::module::{self, Entry, Field, Kind};
+use crate::module::{self, Entry, Field, Kind, Raw, Spec};
 use crate::program::{Tree, Value};
 use crate::source::node::has_template;
 use crate::source::{Diagnostic, Node, NodeKind};
@@ -73,6 +73,39 @@ impl Loader<'_> {
         }
         if let Err((place, message)) = fits(&field.kind, value, field).and_then(|()| passes(value, field)) {
             self.mistake(Diagnostic::at(place, format!("argument `{text}` of `{}`: {message}", entry.name())));
+        } else if let Some(inside) = field.inside {
+            let argument = format!("`{text}` of `{}`", entry.name());
+            value.items().iter().for_each(|item| self.check_inside(&argument, &inside(), item));
+        }
+    }
+
+    /// A mapping of an argument against what it is made of.
+    fn check_inside(&mut self, argument: &str, spec: &Spec, mapping: &Node) {
+        let Some(entries) = mapping.as_map() else { return };
+        let mut values = Raw::new();
+        for (name, value) in entries {
+            let text = name.text().unwrap_or_default();
+            match spec.field(text) {
+                Some(field) => {
+                    if let Err((place, message)) = fits(&field.kind, value, field) {
+                        self.mistake(Diagnostic::at(place, format!("`{text}` in {argument}: {message}")));
+                    }
+                }
+                None if has_template(text) => return,
+                None => {
+                    self.mistake(Diagnostic::at(name, format!("{argument} has nothing named `{text}` inside")).suggest(text, spec.names()));
+                }
+            }
+            values.insert(text.into(), value.value());
+        }
+        let given: Vec<String> = values.keys().map(|name| name.text().into_owned()).collect();
+        let missing = spec.fields.iter().find(|field| field.required && !field.names().any(|name| values.contains_key(name)));
+        if let Some(missing) = missing {
+            self.mistake(Diagnostic::at(mapping, format!("{argument} needs `{}` inside", missing.name)));
+        } else if !entries.iter().any(|(_, value)| value.is_template() || value.is_vault())
+            && let Err(error) = module::arguments::finish(spec, &given, &Raw::new(), &values)
+        {
+            self.mistake(Diagnostic::at(mapping, format!("{argument}: {}", error.message)));
         }
     }
 

@@ -76,16 +76,10 @@ pub fn modules_page() -> String {
             page.push_str("\n| argument | kind | default | |\n|---|---|---|---|\n");
         }
         for field in &spec.fields {
-            let aliases = if field.aliases.is_empty() { String::new() } else { format!(" ({})", ticked(field.aliases, ", ")) };
-            let default = match field.default {
-                Some("") => "empty".to_owned(),
-                Some(default) => format!("`{}`", default.replace('|', "\\|")),
-                None if field.required => "**required**".to_owned(),
-                None => String::new(),
-            };
-            let secret = if field.secret { " Never shown." } else { "" };
-            let _ =
-                writeln!(page, "| `{}`{aliases} | {} | {default} | {}{secret} |", field.name, kind(&field.kind), line(field.documentation));
+            row(&mut page, field.name, field);
+            for inner in field.inside.map(|inside| inside().fields).unwrap_or_default() {
+                row(&mut page, &format!("{}.{}", field.name, inner.name), &inner);
+            }
         }
         if !spec.rules.is_empty() {
             let rules: Vec<String> = spec.rules.iter().map(rule).collect();
@@ -103,6 +97,18 @@ pub fn modules_page() -> String {
         }
     }
     page
+}
+
+fn row(page: &mut String, name: &str, field: &Field) {
+    let aliases = if field.aliases.is_empty() { String::new() } else { format!(" ({})", ticked(field.aliases, ", ")) };
+    let default = match field.default {
+        Some("") => "empty".to_owned(),
+        Some(default) => format!("`{}`", default.replace('|', "\\|")),
+        None if field.required => "**required**".to_owned(),
+        None => String::new(),
+    };
+    let secret = if field.secret { " Never shown." } else { "" };
+    let _ = writeln!(page, "| `{name}`{aliases} | {} | {default} | {}{secret} |", kind(&field.kind), line(field.documentation));
 }
 
 /// `docs/lookups.md`.

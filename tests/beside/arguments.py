@@ -1,11 +1,13 @@
 """Prints the argument specification of ansible-core's modules as JSON: {module: {"options": {...}, "rules": [...]}}.
 
-Options are those of `ansible-doc`; what the module's code says in its `AnsibleModule` (types, aliases, defaults and rules as they
-are enforced) goes over them. Modules that are action plugins have no code of their own: documentation only.
+A name with dots is a collection's, below ANSIBLE_COLLECTIONS_PATH. Options are those of `ansible-doc`; what the module's code says in its
+`AnsibleModule` (types, aliases, defaults and rules as they are enforced) goes over them. Modules that are action plugins have no code of
+their own: documentation only.
 """
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -18,7 +20,9 @@ class Captured(Exception):
 
 def declared(module):
     """The keyword arguments of the module's `AnsibleModule`, or None."""
-    code = importlib.import_module(f"ansible.modules.{module}")
+    collection, _, name = module.rpartition(".")
+    place = f"ansible_collections.{collection}.plugins.modules" if collection else "ansible.modules"
+    code = importlib.import_module(f"{place}.{name}")
     if not hasattr(code, "main"):
         return None
 
@@ -33,7 +37,10 @@ def declared(module):
     raise SystemExit(f"{module} made no AnsibleModule")
 
 
+KEPT = ("type", "elements", "required", "default", "aliases", "choices", "no_log")
+
 modules = sys.argv[1:]
+sys.path[:0] = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "").split(":")
 documentation = json.loads(subprocess.check_output([sys.executable.replace("python", "ansible-doc"), "-j", *modules]))
 result = {}
 for module in modules:
@@ -50,7 +57,9 @@ for module in modules:
             # The canonical name may be an alias in the documentation.
             for alias in field.get("aliases", []):
                 options.pop(alias, None)
-            options[name] = {key: field.get(key) for key in ("type", "elements", "required", "default", "aliases", "choices", "no_log")}
+            options[name] = {key: field.get(key) for key in KEPT}
+            for inner, option in (field.get("options") or {}).items():
+                options[f"{name}.{inner}"] = {key: option.get(key) for key in KEPT}
         for kind in ("mutually_exclusive", "required_together"):
             rules += [[kind, *names] for names in settings.get(kind) or []]
         # A default is enough for it, so a rule about an argument with one never fails.
@@ -59,4 +68,8 @@ for module in modules:
         rules += [["required_if", *rule] for rule in settings.get("required_if") or []]
         rules += [["required_by", *rule] for rule in (settings.get("required_by") or {}).items()]
     result[module] = {"options": options, "rules": rules}
+# What an option has not is not written.
+for spec in result.values():
+    for name, option in spec["options"].items():
+        spec["options"][name] = {key: value for key, value in option.items() if value is not None and value is not False and value != []}
 print(json.dumps(result, sort_keys=True, indent=1))

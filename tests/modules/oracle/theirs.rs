@@ -11,7 +11,7 @@ pub fn results(program: &Path, cases: &[OracleCase], place: &Place) -> BTreeMap<
     let tasks: Vec<Json> = cases
         .iter()
         .map(|case| {
-            let module = format!("ansible.builtin.{}", case.module);
+            let module = if case.is_of_a_collection() { case.module.clone() } else { format!("ansible.builtin.{}", case.module) };
             json!({"name": case.name, module: place.arguments(case), "ignore_errors": true})
         })
         .collect();
