@@ -238,6 +238,7 @@ modules! {
     systemd
     tempfile
     template
+    timezone
     unarchive
     uri
     user

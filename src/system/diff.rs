@@ -22,7 +22,12 @@ pub struct Diff {
 impl Diff {
     /// Two states as Ansible prints mappings: JSON, sorted keys, four spaces.
     pub fn of_states(path: &Path, before: &serde_json::Value, after: &serde_json::Value) -> Self {
-        Self { before: layout(before), after: layout(after), before_header: header(path), after_header: header(path) }
+        Self { before_header: header(path), after_header: header(path), ..Self::of_values(before, after) }
+    }
+
+    /// The same of what has no path.
+    pub fn of_values(before: &serde_json::Value, after: &serde_json::Value) -> Self {
+        Self { before: layout(before), after: layout(after), ..Self::default() }
     }
 }
 

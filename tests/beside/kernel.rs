@@ -11,7 +11,7 @@ use super::accounts::{Beside, copy};
 use super::{Task, checked, task};
 
 /// Places of a test, copied, and these files in them.
-fn base(own: &[&str], files: &[(&str, &str, u32)]) -> tempfile::TempDir {
+pub(super) fn base(own: &[&str], files: &[(&str, &str, u32)]) -> tempfile::TempDir {
     let base = tempfile::tempdir().expect("a folder");
     let copies: Vec<_> = own.iter().map(|place| (*place, copy(Path::new(place), base.path()))).collect();
     for (path, text, mode) in files {
@@ -24,12 +24,12 @@ fn base(own: &[&str], files: &[(&str, &str, u32)]) -> tempfile::TempDir {
     base
 }
 
-fn said(script: &str) -> String {
+pub(super) fn said(script: &str) -> String {
     let output = Command::new("sh").arg("-c").arg(script).output().expect("sh runs");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn with(mut task: Task, more: Json) -> Task {
+pub(super) fn with(mut task: Task, more: Json) -> Task {
     task.arguments.as_object_mut().expect("a mapping").extend(more.as_object().cloned().unwrap_or_default());
     task
 }

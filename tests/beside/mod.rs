@@ -8,6 +8,8 @@ mod accounts;
 mod added;
 mod argument_specs;
 mod arguments;
+#[cfg(feature = "controller")]
+mod debian;
 mod engine;
 #[cfg(feature = "controller")]
 mod everyday;

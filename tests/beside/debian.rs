@@ -1,0 +1,64 @@
+//! Modules of what Debian has its own tools for, beside those of their collections: each tool with folders of its own (a mount namespace).
+
+use serde_json::{Value as Json, json};
+
+use super::accounts::Beside;
+use super::kernel::{base, said};
+use super::{Task, checked, task};
+
+/// The clock of a machine that has one.
+const HWCLOCK: &str = r#"#!/bin/sh
+case "$2" in --localtime) word=LOCAL;; --utc) word=UTC;; *) exit 64;; esac
+printf '0.0 0 0\n0\n%s\n' "$word" > /etc/adjtime
+"#;
+
+#[test]
+#[ignore = "half a minute of Ansible: ANSIBLE_COLLECTIONS_PATH=… cargo test --workspace --test main time_zones_are_ansibles -- --ignored"]
+fn time_zones_are_ansibles() {
+    if !crate::support::nodes::root_or_skip() {
+        return;
+    }
+    const OWN: [&str; 3] = ["/etc", "/usr/local/sbin", "/var/cache/debconf"];
+    let of = |arguments: Json| task("community.general.timezone", arguments);
+    let check = |arguments: Json| checked("community.general.timezone", arguments);
+    let zone = |name: &str| json!({"name": name});
+    let shell = |line: &str| task("shell", json!({"cmd": line}));
+    // (task, fields that differ for a reason)
+    let tasks: Vec<(Task, &[&str])> = vec![
+        (check(zone("Europe/Berlin")), &[]),
+        (of(zone("Europe/Berlin")), &[]),
+        (of(zone("Europe/Berlin")), &[]),
+        (check(zone("Europe/Berlin")), &[]),
+        (of(zone("Europe/Nowhere")), &[]),
+        (of(zone("Europe")), &[]),
+        // The link says another one than the file.
+        (shell("ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"), &[]),
+        (of(zone("Europe/Berlin")), &[]),
+        (shell("ln -sf ../usr/share/zoneinfo/Asia/Tokyo /etc/localtime; echo Asia/Tokyo > /etc/timezone"), &[]),
+        (of(zone("Asia/Tokyo")), &[]),
+        (shell("ln -sf /usr/share/zoneinfo/None /etc/localtime"), &[]),
+        (of(zone("Asia/Tokyo")), &[]),
+        (shell("rm /etc/localtime; cp /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"), &[]),
+        (of(zone("Asia/Tokyo")), &[]),
+        (shell("rm /etc/localtime; cp /usr/share/zoneinfo/Europe/Paris /etc/localtime"), &[]),
+        (of(zone("Asia/Tokyo")), &[]),
+        (shell("printf ' # of ours\\nAsia/Tokyo\\nother words\\n' > /etc/timezone"), &[]),
+        (of(zone("Asia/Tokyo")), &[]),
+        (of(zone("Etc/UTC")), &[]),
+        (shell("rm /etc/timezone"), &[]),
+        (of(zone("UTC")), &[]),
+        (check(json!({"hwclock": "local"})), &[]),
+        (of(json!({"hwclock": "local"})), &[]),
+        (of(json!({"rtc": "local"})), &[]),
+        (shell("printf '# of ours\\nUTC = no\\nOTHER=1\\n' > /etc/default/rcS; echo UTC > /etc/adjtime"), &[]),
+        (of(json!({"hwclock": "local", "name": "Asia/Tokyo"})), &[]),
+        (of(json!({"hwclock": "UTC", "name": "Asia/Tokyo"})), &[]),
+        (of(json!({"hwclock": "UTC", "name": "Asia/Tokyo"})), &[]),
+        (of(json!({})), &["msg"]),
+    ];
+    let base = base(&OWN, &[("/usr/local/sbin/hwclock", HWCLOCK, 0o755)]);
+    let state = || {
+        said("readlink /etc/localtime; cd /etc; for file in timezone default/rcS adjtime; do echo $file; cat $file; stat -c %a $file; done")
+    };
+    Beside::new(&OWN, base.path(), state).compare(&tasks);
+}
