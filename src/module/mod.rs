@@ -214,6 +214,7 @@ modules! {
     ini_file
     known_hosts
     lineinfile
+    locale_gen
     meta
     modprobe
     mount

@@ -62,3 +62,47 @@ fn time_zones_are_ansibles() {
     };
     Beside::new(&OWN, base.path(), state).compare(&tasks);
 }
+
+#[test]
+#[ignore = "a minute of Ansible: ANSIBLE_COLLECTIONS_PATH=… cargo test --workspace --test main locales_are_ansibles -- --ignored"]
+fn locales_are_ansibles() {
+    if !crate::support::nodes::root_or_skip() {
+        return;
+    }
+    const OWN: [&str; 2] = ["/etc", "/usr/lib/locale"];
+    let of = |arguments: Json| task("community.general.locale_gen", arguments);
+    let check = |arguments: Json| checked("community.general.locale_gen", arguments);
+    let shell = |line: &str| task("shell", json!({"cmd": line}));
+    let (one, both) = (json!({"name": "aa_DJ.UTF-8"}), json!({"name": ["aa_DJ.UTF-8", "so_DJ.UTF-8"]}));
+    let absent = |mut arguments: Json| {
+        arguments["state"] = json!("absent");
+        arguments
+    };
+    // With a failure theirs tells of variables of its own.
+    let failed: &[&str] = &["output", "vars", "name", "ubuntu_mode", "mechanism"];
+    let tasks: Vec<(Task, &[&str])> = vec![
+        // Theirs never says of a check that something would change.
+        (check(one.clone()), &["changed"]),
+        (of(one.clone()), &[]),
+        (of(one.clone()), &[]),
+        (of(json!({"name": ["C.UTF-8", "aa_DJ.UTF-8"]})), &[]),
+        (check(one.clone()), &[]),
+        (of(both.clone()), &[]),
+        (of(both.clone()), &[]),
+        (of(json!({"name": "xx_XX.UTF-8"})), failed),
+        (of(json!({"name": ["aa_DJ.UTF-8", "xx_XX.UTF-8", "de_DE"]})), failed),
+        (check(absent(one.clone())), &["changed"]),
+        (of(absent(one.clone())), &[]),
+        (of(absent(one.clone())), &[]),
+        (of(absent(both.clone())), &["changed"]),
+        // It is in the list of what can be had, and nowhere in locale.gen.
+        (shell("grep -v aa_DJ /etc/locale.gen > /etc/locale.new; mv /etc/locale.new /etc/locale.gen"), &[]),
+        (of(one.clone()), &[]),
+        (shell("rm /etc/locale.gen"), &[]),
+        (of(one), failed),
+    ];
+    let base = base(&OWN, &[]);
+    // Where one of several is gone already, theirs leaves the others.
+    let state = || said("locale -a | grep -v so_DJ; ls /etc/locale*");
+    Beside::new(&OWN, base.path(), state).compare(&tasks);
+}
