@@ -184,6 +184,7 @@ macro_rules! modules {
 
 modules! {
     add_host
+    alternatives
     apt
     apt_key
     apt_repository

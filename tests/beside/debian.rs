@@ -106,3 +106,62 @@ fn locales_are_ansibles() {
     let state = || said("locale -a | grep -v so_DJ; ls /etc/locale*");
     Beside::new(&OWN, base.path(), state).compare(&tasks);
 }
+
+#[test]
+#[ignore = "half a minute of Ansible: ANSIBLE_COLLECTIONS_PATH=… cargo test --workspace --test main alternatives_are_ansibles -- --ignored"]
+fn alternatives_are_ansibles() {
+    if !crate::support::nodes::root_or_skip() {
+        return;
+    }
+    const OWN: [&str; 4] = ["/etc", "/srv", "/var/lib/dpkg/alternatives", "/var/log"];
+    let of = |more: Json| {
+        let mut arguments = json!({"name": "tool", "link": "/srv/tool"});
+        arguments.as_object_mut().expect("a mapping").extend(more.as_object().cloned().unwrap_or_default());
+        task("community.general.alternatives", arguments)
+    };
+    let check = |more: Json| Task { check: true, ..of(more) };
+    let plain = |arguments: Json| task("community.general.alternatives", arguments);
+    let page = |path: &str| json!([{"name": "tool.1", "link": "/srv/tool.1", "path": path}]);
+    // What a command said is told in a sentence here, as of every command that fails, and without what was done before.
+    let failed: &[&str] = &["msg", "stderr", "cmd"];
+    let tasks: Vec<(Task, &[&str])> = vec![
+        (plain(json!({"name": "tool", "path": "/srv/a"})), &[]),
+        (of(json!({"path": "/srv/none"})), &[]),
+        (check(json!({"path": "/srv/a"})), &[]),
+        (of(json!({"path": "/srv/a"})), &[]),
+        (of(json!({"path": "/srv/a"})), &[]),
+        (of(json!({"path": "/srv/b", "state": "present"})), &[]),
+        (of(json!({"path": "/srv/b", "state": "present", "priority": 70})), &[]),
+        (of(json!({"path": "/srv/b", "state": "present", "priority": 70})), &[]),
+        (plain(json!({"name": "tool", "path": "/srv/b"})), &[]),
+        (plain(json!({"name": "tool", "path": "/srv/b"})), &[]),
+        (check(json!({"path": "/srv/a", "state": "auto"})), &[]),
+        (of(json!({"path": "/srv/a", "state": "auto"})), &[]),
+        (of(json!({"path": "/srv/a", "state": "auto"})), &[]),
+        (of(json!({"path": "/srv/a", "subcommands": page("/srv/a.1")})), &[]),
+        (of(json!({"path": "/srv/a", "slaves": page("/srv/a.1")})), &[]),
+        (of(json!({"path": "/srv/b", "subcommands": page("/srv/b.1")})), &[]),
+        (of(json!({"path": "/srv/b", "subcommands": page("/srv/c.1")})), &[]),
+        (of(json!({"path": "/srv/b", "subcommands": []})), &[]),
+        (of(json!({"path": "/srv/b", "subcommands": []})), &[]),
+        // Theirs takes no number below 0 for a priority, and tells it anew each time.
+        (of(json!({"path": "/srv/c", "priority": -10, "state": "present"})), &[]),
+        (of(json!({"path": "/srv/c", "priority": -10, "state": "present"})), &["changed", "msg"]),
+        (check(json!({"path": "/srv/b", "state": "absent"})), &[]),
+        (of(json!({"path": "/srv/b", "state": "absent"})), &[]),
+        (of(json!({"path": "/srv/b", "state": "absent"})), &[]),
+        (of(json!({"path": "/srv/a", "state": "absent"})), &[]),
+        (plain(json!({"name": "tool", "family": "x"})), failed),
+        (plain(json!({"name": "other", "link": "/srv/other", "path": "/srv/a", "state": "auto"})), &[]),
+        // Theirs finds not the link of a name with other letters.
+        (plain(json!({"name": "with-dash", "link": "/srv/dash", "path": "/srv/a"})), &[]),
+        (plain(json!({"name": "with-dash", "path": "/srv/b", "state": "present"})), &["changed", "failed", "msg"]),
+        (plain(json!({"name": "with-dash", "link": "/srv/dash", "path": "/srv/b", "state": "present"})), &["changed", "msg"]),
+    ];
+    let programs = ["a", "b", "c", "a.1", "b.1", "c.1"].map(|name| format!("/srv/{name}"));
+    let files: Vec<(&str, &str, u32)> = programs.iter().map(|path| (path.as_str(), "#!/bin/sh\n", 0o755)).collect();
+    let base = base(&OWN, &files);
+    let state =
+        || said("cd /var/lib/dpkg/alternatives; head -30 tool other with-dash; ls -l /srv /etc/alternatives | awk '{print $9, $11}'");
+    Beside::new(&OWN, base.path(), state).compare(&tasks);
+}

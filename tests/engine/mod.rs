@@ -10,6 +10,7 @@ mod language;
 mod large;
 mod plan;
 mod property;
+mod settings;
 mod survival;
 mod terminal;
 mod web;
