@@ -185,6 +185,7 @@ macro_rules! modules {
 modules! {
     add_host
     alternatives
+    apache2_module
     apt
     apt_key
     apt_repository

@@ -165,3 +165,116 @@ fn alternatives_are_ansibles() {
         || said("cd /var/lib/dpkg/alternatives; head -30 tool other with-dash; ls -l /srv /etc/alternatives | awk '{print $9, $11}'");
     Beside::new(&OWN, base.path(), state).compare(&tasks);
 }
+
+/// What Apache says of the modules that are enabled.
+const APACHE2CTL: &str = r"#!/bin/sh
+cd /etc/apache2/mods-enabled || exit 1
+case $1 in
+-V) for name in worker event; do [ ! -e mpm_$name.load ] || echo '  threaded:     yes (fixed thread count)'; done;;
+-M) if [ -e broken.load ]; then echo 'AH00526: Syntax error on line 1' >&2; exit 1; fi
+    if ! ls | grep -q ^mpm_; then echo 'AH00534: apache2: Configuration error: No MPM loaded.' >&2; exit 1; fi
+    printf 'Loaded Modules:\n core_module (static)\n so_module (static)\n'
+    sed -n 's/^LoadModule \([^ ]*\) .*/ \1 (shared)/p' *.load;;
+esac
+";
+
+/// As Debian's, with what a module depends on.
+const A2ENMOD: &str = r#"#!/bin/sh
+cd /etc/apache2/mods-enabled || exit 1
+enable() {
+    [ -e ../mods-available/$1.load ] || { echo "ERROR: Module $1 does not exist!"; exit 1; }
+    for needed in $(sed -n 's/^# Depends://p' ../mods-available/$1.load); do (enable $needed) || exit 1; done
+    for ending in load conf; do
+        [ ! -e ../mods-available/$1.$ending ] || [ -e $1.$ending ] || ln -s ../mods-available/$1.$ending $1.$ending
+    done
+}
+enable "$1"
+"#;
+const A2DISMOD: &str = r#"#!/bin/sh
+cd /etc/apache2/mods-enabled || exit 1
+[ "$1" != -f ] && [ "$1" = autoindex ] && { echo 'The following essential module will be disabled:'; exit 1; }
+[ "$1" != -f ] || shift
+rm -f "$1.load" "$1.conf"
+"#;
+
+#[test]
+#[ignore = "half a minute of Ansible: ANSIBLE_COLLECTIONS_PATH=… cargo test --workspace --test main modules_of_apache_are_ansibles -- --ignored"]
+fn modules_of_apache_are_ansibles() {
+    if !crate::support::nodes::root_or_skip() {
+        return;
+    }
+    const OWN: [&str; 2] = ["/etc", "/usr/local/sbin"];
+    let of = |name: &str, more: Json| {
+        let mut arguments = json!({"name": name});
+        arguments.as_object_mut().expect("a mapping").extend(more.as_object().cloned().unwrap_or_default());
+        task("community.general.apache2_module", arguments)
+    };
+    let check = |name: &str, more: Json| Task { check: true, ..of(name, more) };
+    let absent = || json!({"state": "absent"});
+    let shell = |line: &str| task("shell", json!({"cmd": line}));
+    let between = || json!({"state": "absent", "ignore_configcheck": true});
+    let tasks: Vec<(Task, &[&str])> = vec![
+        (check("ssl", json!({})), &[]),
+        (of("ssl", json!({})), &[]),
+        (of("ssl", json!({})), &[]),
+        (of("so", json!({})), &[]),
+        (check("ssl", absent()), &[]),
+        (of("ssl", absent()), &[]),
+        (of("ssl", absent()), &[]),
+        (of("dump_io", json!({"identifier": "dumpio_module"})), &[]),
+        (of("dump_io", json!({"identifier": "dumpio_module"})), &[]),
+        (of("dumpio", json!({"identifier": "other_module"})), &["msg", "rc", "stdout", "stdout_lines", "stderr", "stderr_lines"]),
+        (of("shib2", json!({})), &[]),
+        (of("php7.4", json!({})), &[]),
+        (of("php8.2", json!({})), &[]),
+        (of("php8.2", json!({})), &[]),
+        (of("evasive", json!({})), &[]),
+        (of("cgi", json!({})), &[]),
+        (of("cgi", absent()), &[]),
+        (of("autoindex", json!({})), &[]),
+        // What a2dismod says is told with the failure, lines too.
+        (of("autoindex", absent()), &["stdout_lines", "stderr_lines"]),
+        (of("autoindex", json!({"state": "absent", "force": true})), &[]),
+        // Theirs lets a2enmod find out.
+        (of("none", json!({})), &["msg", "rc", "stdout", "stdout_lines", "stderr", "stderr_lines"]),
+        (of("mpm_event", absent()), &[]),
+        (shell("ln -s ../mods-available/mpm_event.load /etc/apache2/mods-enabled/"), &[]),
+        (of("mpm_event", between()), &[]),
+        (of("mpm_prefork", json!({"ignore_configcheck": true, "warn_mpm_absent": false})), &["warnings"]),
+        (of("cgi", json!({})), &[]),
+        (shell("echo > /etc/apache2/mods-enabled/broken.load"), &[]),
+        // The whole of what Apache said stands in theirs with each of its questions.
+        (of("ssl", json!({"ignore_configcheck": true})), &["warnings", "msg", "rc", "stdout", "stderr"]),
+        (of("ssl", json!({})), &["failed", "msg", "result"]),
+        (shell("rm /usr/local/sbin/apache2ctl"), &[]),
+        (of("ssl", json!({})), &[]),
+    ];
+    let module = |identifier: &str, more: &str| format!("{more}LoadModule {identifier} /usr/lib/apache2/modules/x.so\n");
+    let modules = [
+        ("ssl", module("ssl_module", "# Depends: setenvif mime\n")),
+        ("setenvif", module("setenvif_module", "")),
+        ("mime", module("mime_module", "")),
+        ("dump_io", module("dumpio_module", "")),
+        ("dumpio", module("more_module", "")),
+        ("shib2", module("mod_shib", "")),
+        ("php7.4", module("php7_module", "")),
+        ("php8.2", module("php_module", "")),
+        ("evasive", module("evasive20_module", "")),
+        ("cgi", module("cgi_module", "")),
+        ("autoindex", module("autoindex_module", "")),
+        ("mpm_event", module("mpm_event_module", "")),
+        ("mpm_prefork", module("mpm_prefork_module", "")),
+    ];
+    let paths = modules.iter().map(|(name, text)| (format!("/etc/apache2/mods-available/{name}.load"), text)).collect::<Vec<_>>();
+    let mut files: Vec<(&str, &str, u32)> = paths.iter().map(|(path, text)| (path.as_str(), text.as_str(), 0o644)).collect();
+    files.extend([
+        ("/etc/apache2/mods-available/mime.conf", "", 0o644),
+        ("/etc/apache2/mods-enabled/mpm_event.load", "LoadModule mpm_event_module /x.so\n", 0o644),
+        ("/usr/local/sbin/apache2ctl", APACHE2CTL, 0o755),
+        ("/usr/local/sbin/a2enmod", A2ENMOD, 0o755),
+        ("/usr/local/sbin/a2dismod", A2DISMOD, 0o755),
+    ]);
+    let base = base(&OWN, &files);
+    let state = || said("ls -l /etc/apache2/mods-enabled | awk '{print $9, $11}'");
+    Beside::new(&OWN, base.path(), state).compare(&tasks);
+}
