@@ -183,6 +183,7 @@ macro_rules! modules {
 }
 
 modules! {
+    acl
     add_host
     alternatives
     apache2_module

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::acl::Acl;
 use crate::program::Bytes;
 
 /// One change. The interpreter does it; a plan only shows it. Every variant's meaning to the overlay is in
@@ -217,6 +218,8 @@ pub enum Effect {
         present: bool,
         gid: Option<u32>,
     },
+    /// Objects have these access control lists then.
+    Acls(Vec<(PathBuf, Acl)>),
     /// What these actions would leave, though a program does it.
     Leaves(Vec<Action>),
     /// Something stands at these paths, and not more is known.

@@ -2,6 +2,7 @@
 //! [`real`], [`overlay`] (plans), [`fake`] (tests).
 
 pub mod account;
+pub mod acl;
 pub mod action;
 pub mod apply;
 pub mod archive;
@@ -19,6 +20,7 @@ pub mod traceless;
 pub mod words;
 
 pub use account::{Account, Memberships, Shadow};
+pub use acl::{Acl, AclEntry, AclTag};
 pub use action::{Accept, Action, ActionOutcome, Command, Content, Effect, Ownership};
 pub use apply::{Applier, Cancel, Child, ContentSource, NoContent, Stream, Watch};
 pub use diff::Diff;
@@ -49,6 +51,8 @@ pub trait System {
     fn access(&self, path: &Path) -> Result<Access>;
     /// `lsattr`'s letters; empty where the file system has none.
     fn attributes(&self, path: &Path) -> Result<String>;
+    /// The access control lists (symlinks followed); where an object has none, what its mode says.
+    fn acl(&self, path: &Path) -> Result<Acl>;
     /// ext4's inode generation, what `lsattr -v` prints; `None` where the file system has none.
     fn generation(&self, path: &Path) -> Result<Option<u64>> {
         let _ = path;

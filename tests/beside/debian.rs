@@ -278,3 +278,91 @@ fn modules_of_apache_are_ansibles() {
     let state = || said("ls -l /etc/apache2/mods-enabled | awk '{print $9, $11}'");
     Beside::new(&OWN, base.path(), state).compare(&tasks);
 }
+
+#[test]
+#[ignore = "wants setfacl, a minute of Ansible: ANSIBLE_COLLECTIONS_PATH=… cargo test --workspace --test main access_control_lists_are_ansibles -- --ignored"]
+fn access_control_lists_are_ansibles() {
+    if !crate::support::nodes::root_or_skip() {
+        return;
+    }
+    const OWN: [&str; 1] = ["/srv"];
+    let of = |path: &str, more: Json| {
+        let mut arguments = json!({"path": path});
+        arguments.as_object_mut().expect("a mapping").extend(more.as_object().cloned().unwrap_or_default());
+        task("ansible.posix.acl", arguments)
+    };
+    let check = |path: &str, more: Json| Task { check: true, ..of(path, more) };
+    let user = |name: &str, permissions: &str| json!({"etype": "user", "entity": name, "permissions": permissions, "state": "present"});
+    let entry = |entry: &str, state: &str| json!({"entry": entry, "state": state});
+    let with = |mut arguments: Json, more: Json| {
+        arguments.as_object_mut().expect("a mapping").extend(more.as_object().cloned().unwrap_or_default());
+        arguments
+    };
+    let gone = |name: &str| json!({"etype": "user", "entity": name, "state": "absent"});
+    let shell = |line: &str| task("shell", json!({"cmd": line}));
+    // What setfacl says is told in sentences of ours, before anything is done.
+    let failed: &[&str] = &["msg", "rc", "stdout", "stderr", "cmd"];
+    let (f, d) = ("/srv/f", "/srv/d");
+    let tasks: Vec<(Task, &[&str])> = vec![
+        (of(f, json!({})), &[]),
+        (check(f, user("games", "rwX")), &[]),
+        (of(f, user("games", "rwX")), &[]),
+        (of(f, user("games", "rwX")), &[]),
+        (of(f, entry("user:games:rw", "present")), &[]),
+        (of(f, entry("g:5:r-x", "present")), &[]),
+        (of(f, user("lp", "rX")), &[]),
+        (of(f, json!({"etype": "mask", "permissions": "r", "state": "present"})), &[]),
+        (of(f, json!({"etype": "mask", "permissions": "r", "state": "present"})), &[]),
+        (of(f, with(user("lp", "rx"), json!({"recalculate_mask": "no_mask"}))), &[]),
+        (of(f, with(user("lp", "r"), json!({"recalculate_mask": "no_mask"}))), &[]),
+        (of(f, with(user("lp", "r"), json!({"recalculate_mask": "mask"}))), &[]),
+        (of(f, entry("other::-", "present")), &[]),
+        (of(f, json!({"etype": "group", "permissions": "7", "state": "present"})), &[]),
+        (of(f, user("", "rwx")), &[]),
+        (check(f, gone("lp")), &[]),
+        (of(f, gone("lp")), &[]),
+        (of(f, gone("lp")), &[]),
+        (of(f, entry("group:5", "absent")), &[]),
+        (of(f, gone("games")), &[]),
+        (of(f, entry("mask:", "absent")), &[]),
+        (of(f, user("nobody-here", "r")), failed),
+        (of(f, user("games", "rq")), failed),
+        (of(f, with(user("games", "r"), json!({"default": true}))), failed),
+        (of("/srv/none", json!({})), &[]),
+        (of(f, json!({"state": "present"})), &[]),
+        (of(f, json!({"state": "absent", "etype": "user"})), &[]),
+        (of(f, json!({"state": "absent", "etype": "user", "entity": "games", "permissions": "r"})), &[]),
+        (of(f, json!({"recursive": true})), &[]),
+        (of(f, json!({"recalculate_mask": "mask"})), &[]),
+        (of(f, json!({"entry": "user:games:r"})), &[]),
+        (of(f, json!({"entry": "user:games", "state": "present"})), &[]),
+        (of(f, json!({"entry": "default:user:games:r", "state": "absent"})), &[]),
+        (of(f, json!({"entry": "user:games:r", "etype": "user", "state": "present"})), &[]),
+        // A directory's two lists.
+        (of(d, with(user("games", "rwX"), json!({"default": true}))), &[]),
+        (of(d, with(user("games", "rwX"), json!({"default": true}))), &[]),
+        (of(d, entry("default:other::r", "present")), &[]),
+        (of(d, json!({})), &[]),
+        (of(d, json!({"default": true})), &[]),
+        (of(d, entry("d:user:games", "absent")), &[]),
+        (of(d, with(gone("lp"), json!({"default": true}))), &[]),
+        (of("/srv/deep", with(user("games", "rX"), json!({"recursive": true}))), &[]),
+        (of("/srv/deep", with(user("games", "rX"), json!({"recurse": true}))), &[]),
+        // Theirs does nothing where one of all has the entry, or is a file, which gives nothing to others.
+        (of("/srv/empty", with(user("lp", "rX"), json!({"recursive": true, "default": true}))), &[]),
+        (of("/srv/empty", with(user("lp", "rX"), json!({"recursive": true, "default": true}))), &[]),
+        (of("/srv/deep", with(gone("games"), json!({"recursive": true}))), &[]),
+        // Links.
+        (of("/srv/link", user("games", "r")), &[]),
+        (of("/srv/link", json!({"follow": false})), &[]),
+        (of("/srv/link", with(user("games", "rw"), json!({"follow": false}))), &[]),
+        (shell("chmod 600 /srv/f"), &[]),
+        (of(f, json!({})), &[]),
+        (of(f, user("games", "rw")), &[]),
+    ];
+    let base = base(&OWN, &[("/srv/f", "", 0o640), ("/srv/d/x", "", 0o644), ("/srv/deep/deeper/x", "", 0o750)]);
+    std::os::unix::fs::symlink("f", base.path().join("srv/link")).expect("linked");
+    std::fs::create_dir_all(base.path().join("srv/empty/er")).expect("made");
+    let state = || said("getfacl -R -p /srv");
+    Beside::new(&OWN, base.path(), state).compare(&tasks);
+}

@@ -261,6 +261,15 @@ impl Fake {
                     self.groups.push(Group { name: name.clone(), gid, members: former.map(|group| group.members).unwrap_or_default() });
                 }
             }
+            Effect::Acls(lists) => {
+                for (path, acl) in lists {
+                    let path = self.resolve(path, Last::Followed)?;
+                    if let Some(node) = self.nodes.get_mut(&path) {
+                        node.mode = node.mode & !0o777 | acl.mode();
+                    }
+                    self.acls.insert(path, acl.clone());
+                }
+            }
             Effect::Leaves(actions) => {
                 for action in actions {
                     self.apply(action)?;

@@ -15,7 +15,8 @@ pub use files::{Kind, Node};
 pub use script::Script;
 
 use super::{
-    Access, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit, UnitScope, User,
+    Access, Acl, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit, UnitScope,
+    User,
 };
 use crate::program::{Map, Value};
 use script::{CommandScript, GroupScript, PackageScript, PortScript, UnitScript};
@@ -33,6 +34,7 @@ pub struct Fake {
     shadows: BTreeMap<String, Shadow>,
     /// Contents of the controller's files, by SHA-256.
     contents: BTreeMap<String, Arc<[u8]>>,
+    acls: BTreeMap<PathBuf, Acl>,
     next_inode: u64,
     /// Seconds since the epoch; every action takes one.
     now: f64,
@@ -58,6 +60,7 @@ impl Fake {
             groups: vec![Group { name: "root".into(), gid: 0, members: Vec::new() }],
             shadows: BTreeMap::new(),
             contents: BTreeMap::new(),
+            acls: BTreeMap::new(),
             next_inode: 1,
             now: script.now.unwrap_or(NOW),
             script: script.clone(),
@@ -88,6 +91,10 @@ impl Fake {
             fake.groups.push(Group { name: name.clone(), gid, members });
         }
         fake.lay_out(&script)?;
+        for (path, entries) in &script.acls {
+            let acl = script::acl(fake.acl(Path::new(path))?, entries)?;
+            fake.acls.insert(path.into(), acl);
+        }
         Ok(fake)
     }
 
@@ -183,6 +190,12 @@ impl System for Fake {
     fn attributes(&self, path: &Path) -> Result<String> {
         let resolved = self.resolve(path, super::paths::Last::Kept)?;
         Ok(self.nodes.get(&resolved).map(|node| node.attributes.clone()).unwrap_or_default())
+    }
+
+    fn acl(&self, path: &Path) -> Result<Acl> {
+        let resolved = self.resolve(path, super::paths::Last::Followed)?;
+        let node = self.nodes.get(&resolved).ok_or_else(|| Error::failed(format!("{}: nothing is there", path.display())))?;
+        Ok(self.acls.get(&resolved).cloned().map_or_else(|| Acl::of_mode(node.mode), |acl| acl.with_mode(node.mode)))
     }
 
     fn mime(&self, path: &Path) -> Result<Option<(String, String)>> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::system::archive::{self, Format};
-use crate::system::{Error, Result};
+use crate::system::{Acl, AclEntry, AclTag, Error, Result};
 
 /// `None` (YAML's null) says: looked for, not there. A name that is not written at all is not scripted.
 type Maybe<T> = BTreeMap<String, Option<T>>;
@@ -25,6 +25,8 @@ pub struct Script {
     pub special: BTreeMap<String, String>,
     /// `/x: 'text/plain; charset=us-ascii'`: what the program `file` says.
     pub mime: BTreeMap<String, String>,
+    /// `/x: ['user:5:rw-', 'mask::r--', 'default:user::rwx']`: entries beside those that the mode makes, by ids.
+    pub acls: BTreeMap<String, Vec<String>>,
     /// `/x.tgz: {format: gzip, members: [{name: a}]}`; the controller's is `controller`. What of it is not in the folder differs.
     pub archives: BTreeMap<String, ArchiveScript>,
     /// `/srv/app: {head: 5f…, url: 'https://…'}`: what git says.
@@ -241,6 +243,33 @@ impl Script {
     pub fn from_value(value: serde_json::Value) -> Result<Self> {
         serde_json::from_value(value).map_err(|error| Error::failed(format!("read the case's `system`: {error}")))
     }
+}
+
+/// The lists with these entries.
+pub fn acl(mut acl: Acl, entries: &[String]) -> Result<Acl> {
+    for written in entries {
+        let (list, entry) = match written.strip_prefix("default:") {
+            Some(entry) => (&mut acl.default, entry),
+            None => (&mut acl.access, written.as_str()),
+        };
+        let parts: Vec<&str> = entry.split(':').collect();
+        let [tag, id, letters] = parts[..] else { return Err(Error::failed(format!("{written:?} is no entry of a list"))) };
+        let id: Option<u32> = id.parse().ok();
+        let tag = match (tag, id) {
+            ("user", None) => AclTag::Owner,
+            ("user", Some(_)) => AclTag::User,
+            ("group", None) => AclTag::OwningGroup,
+            ("group", Some(_)) => AclTag::Group,
+            ("mask", _) => AclTag::Mask,
+            _ => AclTag::Others,
+        };
+        let permissions =
+            [('r', 4), ('w', 2), ('x', 1)].into_iter().filter(|(letter, _)| letters.contains(*letter)).map(|(_, bit)| bit).sum();
+        list.retain(|known| (known.tag, known.id) != (tag, id));
+        list.push(AclEntry { tag, id, permissions });
+        list.sort_unstable();
+    }
+    Ok(acl)
 }
 
 /// `'0644'` as bits.

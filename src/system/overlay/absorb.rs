@@ -82,6 +82,7 @@ impl Overlay<'_> {
             Action::Remove { path } => {
                 let Some(path) = self.place(path, Last::Kept, &cause) else { return };
                 self.entries.retain(|below, _| !below.starts_with(&path));
+                self.acls.retain(|below, _| !below.starts_with(&path));
                 self.entries.insert(path, Entry { since: self.step, object: Object::Absent });
             }
             Action::SetKernelHostname { name } => self.hostname = Some(name.clone()),
@@ -144,6 +145,17 @@ impl Overlay<'_> {
             }
             Effect::User { name, account } => self.plan_user(name, account.as_deref().cloned()),
             Effect::Group { name, present, gid } => self.plan_group(name, *present, *gid),
+            Effect::Acls(lists) => {
+                for (path, acl) in lists {
+                    let Some(path) = self.place(path, Last::Followed, cause) else { continue };
+                    if let Some(mut node) = self.node_of(&path) {
+                        let ownership = Ownership::mode(node.metadata.mode & !0o777 | acl.mode());
+                        self.own(&mut node, &ownership, cause);
+                        self.change(path.clone(), node);
+                    }
+                    self.acls.insert(path, acl.clone());
+                }
+            }
             Effect::Leaves(actions) => actions.iter().for_each(|action| self.fold(action, cause)),
             Effect::Unsure(paths) => {
                 for path in paths {

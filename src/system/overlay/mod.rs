@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use super::paths::{Last, resolve};
 use super::{
-    Access, Action, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit, UnitScope,
-    User,
+    Access, Acl, Action, Digest, Error, FactRequest, FileKind, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit,
+    UnitScope, User,
 };
 use crate::program::Map;
 
@@ -39,6 +39,8 @@ pub struct Overlay<'base> {
     opaque: Option<(u64, Arc<str>)>,
     /// By path without links.
     entries: BTreeMap<PathBuf, Entry>,
+    /// By path without links.
+    acls: BTreeMap<PathBuf, Acl>,
     /// By device and inode: the base's files of several names, changed through one of them.
     changed: BTreeMap<(u64, u64), Node>,
     accounts: accounts::Accounts,
@@ -125,6 +127,7 @@ impl<'base> Overlay<'base> {
             step: 0,
             opaque: None,
             entries: BTreeMap::new(),
+            acls: BTreeMap::new(),
             changed: BTreeMap::new(),
             accounts: accounts::Accounts::default(),
             packages: BTreeMap::new(),
@@ -365,6 +368,25 @@ impl System for Overlay<'_> {
             Found::Absent => Ok(String::new()),
             Found::Node(node) => Ok(node.attributes.clone()),
         }
+    }
+
+    fn acl(&self, path: &Path) -> Result<Acl> {
+        let resolved = self.resolved(path, Last::Followed)?;
+        let known = match (self.acls.get(&resolved), self.find(&resolved)?) {
+            (Some(known), _) => known.clone(),
+            (None, Found::Base) => return self.base.acl(&resolved),
+            (None, Found::Node(node)) if !node.fresh => self.base.acl(&resolved)?,
+            // What its folder gives to new objects is not modelled.
+            (None, _) => match resolved.parent().map(|folder| self.acl(folder)).transpose()? {
+                Some(folder) if !folder.default.is_empty() => {
+                    return Err(Error::unknown(format!("the access control list of the new {}", path.display())));
+                }
+                _ => Acl::default(),
+            },
+        };
+        let found = self.metadata(&resolved)?;
+        let mode = found.ok_or_else(|| Error::failed(format!("{}: nothing is there", path.display())))?.mode;
+        Ok(if known.access.is_empty() { Acl::of_mode(mode) } else { known.with_mode(mode) })
     }
 
     fn generation(&self, path: &Path) -> Result<Option<u64>> {

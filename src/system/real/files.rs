@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -10,7 +10,7 @@ use rustix::fs::IFlags;
 use sha2::Digest as _;
 
 use crate::system::paths::{Last, resolve};
-use crate::system::{Access, Digest, Error, FileKind, Metadata, Result, traceless};
+use crate::system::{Access, Acl, Digest, Error, FileKind, Metadata, Result, acl, traceless};
 
 /// Where Ansible looks after PATH, too (`get_bin_path`).
 const USUAL_FOLDERS: [&str; 3] = ["/sbin", "/usr/sbin", "/usr/local/sbin"];
@@ -148,6 +148,21 @@ fn open_quietly(path: &Path) -> Option<File> {
     }
     let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits();
     std::fs::OpenOptions::new().read(true).custom_flags(flags as i32).open(path).ok()
+}
+
+pub(super) fn acl(path: &Path) -> Result<Acl> {
+    let doing = || format!("read the access control list of {}", path.display());
+    let found = std::fs::metadata(path).map_err(|error| Error::io(doing(), &error))?;
+    let list = |name: &str| {
+        let mut value = vec![0; 1 << 16];
+        match rustix::fs::getxattr(path, name, &mut value[..]) {
+            Ok(length) => acl::entries(&value[..length]).map(Some).ok_or_else(|| Error::failed(format!("{}: it is no such list", doing()))),
+            Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => Ok(None),
+            Err(errno) => Err(Error::io(doing(), &errno.into())),
+        }
+    };
+    let plain = Acl::of_mode(found.permissions().mode());
+    Ok(Acl { access: list(acl::ACCESS)?.unwrap_or(plain.access), default: list(acl::DEFAULT)?.unwrap_or_default() })
 }
 
 pub(super) fn attributes(path: &Path) -> Result<String> {

@@ -22,7 +22,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::apply::Cancel;
-use super::{Access, Digest, Error, FactRequest, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit, UnitScope, User};
+use super::{
+    Access, Acl, Digest, Error, FactRequest, Group, KernelModule, Metadata, Package, Result, Shadow, System, Unit, UnitScope, User,
+};
 use crate::program::{Bytes, Map};
 
 /// This machine, as the user of this process sees it.
@@ -74,6 +76,10 @@ impl System for Real {
 
     fn attributes(&self, path: &Path) -> Result<String> {
         files::attributes(path)
+    }
+
+    fn acl(&self, path: &Path) -> Result<Acl> {
+        files::acl(path)
     }
 
     fn generation(&self, path: &Path) -> Result<Option<u64>> {
