@@ -411,9 +411,12 @@ fn rules(loader: &Loader, task: &Task) -> Option<Diagnostic> {
         .iter()
         .filter_map(|argument| Some((crate::program::Key::from(Arc::clone(&argument.name)), argument.value.literal()?.clone())))
         .collect();
-    let error = module::arguments::finish(spec, &given, &crate::module::Raw::new(), &values).err().or_else(|| entry.check(values))?;
-    let mut mistake = Diagnostic::error(format!("module `{}`: {}", entry.name(), error.message), task.span, 1);
-    mistake.hint = error.hint;
+    let (message, hint) = match module::arguments::finish(spec, &given, &crate::module::Raw::new(), &values) {
+        Err(error) => (error.message, error.hint),
+        Ok(_) => entry.check(values).map(|error| (error.message, error.hint))?,
+    };
+    let mut mistake = Diagnostic::error(format!("module `{}`: {message}", entry.name()), task.span, 1);
+    mistake.hint = hint;
     Some(mistake)
 }
 

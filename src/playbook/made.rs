@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::compile::PlaySummary;
 use super::loader::Loader;
-use crate::program::{Fragments, Keywords, Span, Step, Task, Tree, Value};
+use crate::program::{Fragments, Keywords, Loop, Span, Step, Task, Tree, Value};
 use crate::source::{Diagnostic, Severity};
 
 /// What tasks that may write on the controller say.
@@ -85,9 +85,15 @@ impl Made {
         }
         let mut found = Vec::new();
         let arguments = task.arguments.named.iter().filter(|argument| *argument.name != *"src").map(|argument| &argument.value);
-        arguments.chain(&task.arguments.free_form).for_each(|tree| texts(tree, &mut found));
+        // What a `script` is called is read, not written.
+        let line = task.arguments.free_form.as_ref().filter(|_| &*task.module != "script");
+        arguments.chain(line).for_each(|tree| texts(tree, &mut found));
         task.keywords.vars.variables.iter().for_each(|variable| texts(&variable.value, &mut found));
-        task.looping.iter().for_each(|looping| texts(&looping.items, &mut found));
+        // Items are names of what is written where an argument but `src` takes them.
+        let takes_items = |looping: &Loop| looping.loop_var.is_some() || found.iter().any(|text| text.contains("item"));
+        if let Some(looping) = task.looping.as_ref().filter(|looping| takes_items(looping)) {
+            texts(&looping.items, &mut found);
+        }
         self.texts.extend(found.into_iter().map(|text| (number, text)));
     }
 
@@ -154,7 +160,9 @@ impl Loader<'_> {
             if made.says(&last(name), *task) {
                 return false;
             }
-            if diagnostic.severity == Severity::Error && made.open.is_some_and(|first| first < made.number(*task)) {
+            // Nobody writes a file of the project's own folders without its name.
+            let is_elsewhere = name.starts_with(['/', '~']);
+            if is_elsewhere && diagnostic.severity == Severity::Error && made.open.is_some_and(|first| first < made.number(*task)) {
                 diagnostic.severity = Severity::Warning;
                 let hint = diagnostic.hint.take().map(|hint| format!("{hint}; ")).unwrap_or_default();
                 diagnostic.hint = Some(format!("{hint}the run goes on, for a task before may make it on this machine"));

@@ -40,7 +40,7 @@ const BESIDE: &str = r#"
   tasks:
     - {name: sent, copy: {src: made.conf, dest: "{{ root }}/made.conf"}}
     - {name: read, copy: {content: "{{ lookup('file', 'also.txt') }}\n", dest: "{{ root }}/also"}}
-    - {name: not there, copy: {src: never.txt, dest: "{{ root }}/never"}, ignore_errors: true}
+    - {name: not there, copy: {src: /nowhere/never.txt, dest: "{{ root }}/never"}, ignore_errors: true}
     - {name: last, copy: {content: "x\n", dest: "{{ root }}/last"}}
 "#;
 
