@@ -98,6 +98,8 @@ pub struct Executor {
     pub is_visited: bool,
     /// A file of the controller was looked for and not there.
     pub missed: AtomicBool,
+    /// The item in hand has changed something.
+    pub acted: bool,
     pub resume: Option<Resume>,
     /// The machine was waited for in vain, so many seconds, after its restart or before anything else.
     pub given_up: Option<f64>,
@@ -162,6 +164,7 @@ impl Executor {
             ordered,
             is_visited: false,
             missed: AtomicBool::new(false),
+            acted: false,
             resume: None,
             warned: BTreeSet::new(),
             given_up: None,

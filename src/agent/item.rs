@@ -239,8 +239,10 @@ impl Executor {
     /// `results`: of the loop's items before, for a snapshot.
     pub fn run_item_with(&mut self, item: &Item<'_>, results: &[Value]) -> std::result::Result<ItemRun, Flow> {
         let started = Instant::now();
+        (self.acted, *self.missed.get_mut()) = (false, false);
         let mut tried = self.try_item(item, results);
-        if self.missed.swap(false, Ordering::Relaxed) && self.program.makes_files && is_bad(&tried) {
+        // What was done is not done again for a file that its judgement wants.
+        if self.missed.swap(false, Ordering::Relaxed) && self.program.makes_files && !self.acted && is_bad(&tried) {
             let (is_new, is_dirty) = self.look_again(item.at).map_err(Flow::Ended)?;
             if is_new {
                 tried = self.try_item(item, results);
@@ -271,7 +273,7 @@ impl Executor {
     }
 
     /// What a plan cannot know of an item. A read changes nothing, whatever it will give. Modules of the run change nothing on any machine: there it is no change.
-    fn unknown_item(&mut self, item: &Item<'_>, cause: &Arc<str>) -> ItemRun {
+    pub fn unknown_item(&mut self, item: &Item<'_>, cause: &Arc<str>) -> ItemRun {
         let entry = crate::module::find(&item.task.module);
         if entry.is_some_and(|entry| {
             matches!(entry.action, ActionKind::Engine(_)) && !matches!(entry.name(), "template" | "group_by" | "add_host" | "meta")
@@ -286,7 +288,10 @@ impl Executor {
                 // Whether the play ends here is not known.
                 Some("fail" | "assert" | "validate_argument_spec") => return ItemRun::unknown(cause),
                 // What the controller will keep is not known either.
-                Some("fetch") => return ItemRun::unknown(cause),
+                Some("fetch") => {
+                    self.state.dirty = true;
+                    return ItemRun::unknown(cause);
+                }
                 _ => {}
             }
             return ItemRun { value: Value::Unknown(Arc::clone(cause)), status: Status::Ok, attempts: 1, ..ItemRun::default() };
@@ -775,6 +780,8 @@ impl Executor {
                 if let Some(flow) = flow {
                     return Err(Stop::Flow(flow));
                 }
+                // Others may read what it brings.
+                self.state.dirty |= self.pass == Pass::Plan && entry.name() == "fetch" && !sentences.is_empty();
                 if let Some(ended) = ended {
                     return Err(ended.into());
                 }
@@ -964,6 +971,7 @@ impl Executor {
             self.refusal = Some(Arc::clone(&message));
             return Err(Flow::Ended(Ended::Refused(message.to_string())));
         }
+        self.acted = true;
         self.turn(item).map_err(Flow::Ended)
     }
 
@@ -981,7 +989,8 @@ impl Executor {
             self.predictions.taint(item.at, item.index, "what other hosts do on this machine");
         }
         let is_once = self.keyword_flag(|keywords| keywords.run_once.as_ref(), item.context, item.locals, item.at)?;
-        Ok(may_differ && self.keeps_order() && !is_once)
+        let is_alone = self.play.as_deref().is_none_or(|play| play.batch_hosts.len() < 2);
+        Ok(may_differ && self.keeps_order() && !is_once && !is_alone)
     }
 
     /// Waits for the other hosts where their order counts; the run may have ended meanwhile.
@@ -1027,6 +1036,7 @@ impl Executor {
             self.journal().intend(&intent).map_err(|error| Stop::Error(Error::failed(format!("write the journal: {error}"))))?;
         }
         self.masker.set_silent(settings.no_log);
+        self.acted = true;
         let reply = self.performers.perform(&settings.target, Perform::Apply { handle });
         self.masker.set_silent(false);
         super::fault::point("before the record", &self.task_name(item));

@@ -76,7 +76,9 @@ impl Executor {
     /// Takes files of the controller as they are once the other hosts are past the task: the run itself may have made them. Whether some
     /// are new, and whether anything that comes before is to change something.
     pub fn look_again(&mut self, at: &Position) -> std::result::Result<(bool, bool), Ended> {
-        let position = (self.keeps_order() && self.finishing == 0).then(|| at.clone());
+        // A play begins where the plays before it end, whatever its strategy.
+        let position = if self.keeps_order() { Some(at.clone()) } else { at.play().map(|play| Position(vec![play])) };
+        let position = position.filter(|_| self.ordered && self.finishing == 0);
         match self.port.ask(Question::Files { position })? {
             Answer::Files(new) => {
                 let is_new = !new.files.is_empty() || !new.vars.is_empty();
@@ -86,7 +88,13 @@ impl Executor {
                 }
                 Ok((is_new, new.dirty || self.state.dirty))
             }
-            Answer::Error { message, .. } => Err(Ended::Refused(message)),
+            // What is wrong in another file is no reason to end here: who wants what is not there says so.
+            Answer::Error { message, .. } => {
+                if self.warned.insert(message.clone()) {
+                    self.warn(format!("files of the controller are as they were before, for the project has mistakes now:\n{message}"));
+                }
+                Ok((false, self.state.dirty))
+            }
             _ => Ok((false, self.state.dirty)),
         }
     }

@@ -156,8 +156,12 @@ impl Executor {
                 Err(ended) => return (Flow::Ended(ended), Value::Null),
                 Ok((_, true)) if self.pass == Pass::Plan => {
                     let cause: Arc<str> = "a file of the controller, which steps before may make".into();
-                    self.unknown_task(task, context, at, &cause);
-                    return (Flow::Next, Value::Unknown(cause));
+                    let locals = Map::new();
+                    let item = Item { task, context, locals: &locals, at, index: 0, in_loop: false, loop_error: None };
+                    let run = self.unknown_item(&item, &cause);
+                    self.conclude(task, context, at, &run, true);
+                    let value = run.value.clone();
+                    return (self.after(task, context, at, value.clone(), &[run]), value);
                 }
                 Ok(_) => {}
             }
@@ -377,6 +381,10 @@ impl Executor {
             }
             if let Some(cause) = &run.opaque {
                 self.predictions.taint(at, run.index, cause);
+            }
+            // Who reads what is to change here is to know it.
+            if self.state.dirty {
+                self.port.passed(at, true);
             }
         }
         let name = task.name.as_ref().and_then(|name| self.text_of(name, context, &run.locals, at).ok().flatten());

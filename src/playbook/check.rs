@@ -413,7 +413,7 @@ fn rules(loader: &Loader, task: &Task) -> Option<Diagnostic> {
         .collect();
     let (message, hint) = match module::arguments::finish(spec, &given, &crate::module::Raw::new(), &values) {
         Err(error) => (error.message, error.hint),
-        Ok(_) => entry.check(values).map(|error| (error.message, error.hint))?,
+        Ok(()) => entry.check(values).map(|error| (error.message, error.hint))?,
     };
     let mut mistake = Diagnostic::error(format!("module `{}`: {message}", entry.name()), task.span, 1);
     mistake.hint = hint;

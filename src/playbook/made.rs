@@ -13,7 +13,7 @@ use crate::source::{Diagnostic, Severity};
 #[derive(Debug, Default)]
 pub struct Made {
     /// With the number of the task: tasks that are included when the run comes to them have 0.
-    texts: Vec<(usize, Arc<str>)>,
+    texts: Vec<(usize, Span, Arc<str>)>,
     /// Numbers of the plays' own tasks, in the order in which they run.
     tasks: HashMap<Span, usize>,
     /// Tasks that the run includes are looked at.
@@ -94,7 +94,7 @@ impl Made {
         if let Some(looping) = task.looping.as_ref().filter(|looping| takes_items(looping)) {
             texts(&looping.items, &mut found);
         }
-        self.texts.extend(found.into_iter().map(|text| (number, text)));
+        self.texts.extend(found.into_iter().map(|text| (number, task.span, text)));
     }
 
     /// Of a task that reads: those that are not known come last.
@@ -111,7 +111,9 @@ impl Made {
             !before.is_some_and(is_part) && !after.is_some_and(is_part)
         };
         !name.is_empty()
-            && self.texts.iter().any(|(number, text)| *number < reader && text.match_indices(name).any(|(at, _)| is_whole(text, at)))
+            && self.texts.iter().any(|(number, of, text)| {
+                *number < reader && Some(*of) != task && text.match_indices(name).any(|(at, _)| is_whole(text, at))
+            })
     }
 }
 
@@ -160,9 +162,8 @@ impl Loader<'_> {
             if made.says(&last(name), *task) {
                 return false;
             }
-            // Nobody writes a file of the project's own folders without its name.
-            let is_elsewhere = name.starts_with(['/', '~']);
-            if is_elsewhere && diagnostic.severity == Severity::Error && made.open.is_some_and(|first| first < made.number(*task)) {
+            // Nobody writes a file right into the project's own folders without its name.
+            if name.contains('/') && diagnostic.severity == Severity::Error && made.open.is_some_and(|first| first < made.number(*task)) {
                 diagnostic.severity = Severity::Warning;
                 let hint = diagnostic.hint.take().map(|hint| format!("{hint}; ")).unwrap_or_default();
                 diagnostic.hint = Some(format!("{hint}the run goes on, for a task before may make it on this machine"));

@@ -283,7 +283,9 @@ impl Coordinator {
 
     /// What the program of a host reads of this machine's files, as they now are: read once for all hosts that come to the same task.
     fn files_anew(&mut self, asker: &Arc<str>, place: Option<Place>) -> Answer {
-        if place.is_none() || self.read_at != place {
+        // A place in a play, not its beginning: tasks of a play without an order share that.
+        let is_read = place.as_ref().is_some_and(|place| place.position.0.len() > 1) && self.read_at == place;
+        if !is_read {
             let Some(recompile) = &mut self.inputs.recompile else { return Answer::Done };
             let again = match recompile.again() {
                 Ok(again) => again,
