@@ -8,17 +8,62 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::connect::{Connect, ConnectError, Stream};
 use crate::agent::frame::{self, Down, Packing, Start, Up, WireError};
+use crate::program::Bytes;
 
 /// Well below the silence that an agent takes as a lost link (20 s).
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// Frames that may wait for a host: content is bounded by it.
+/// Chunks of files that may wait for a host.
 const QUEUE: usize = 8;
+
+/// What is to go to a host. Frames go in the order in which they were sent, and before the chunks of files that wait for room.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    frames: mpsc::UnboundedSender<Down>,
+    chunks: mpsc::Sender<Down>,
+}
+
+/// The other end.
+#[derive(Debug)]
+pub struct Outgoing {
+    frames: mpsc::UnboundedReceiver<Down>,
+    chunks: mpsc::Receiver<Down>,
+}
+
+impl Outbox {
+    pub fn new() -> (Self, Outgoing) {
+        let (frames, to_frames) = mpsc::unbounded_channel();
+        let (chunks, to_chunks) = mpsc::channel(QUEUE);
+        (Self { frames, chunks }, Outgoing { frames: to_frames, chunks: to_chunks })
+    }
+
+    /// Never waits. A session that is over takes nothing: its end is told by its reader.
+    pub fn send(&self, frame: Down) {
+        let _ = self.frames.send(frame);
+    }
+
+    /// Waits until there is room. `false`: the session is over.
+    pub async fn send_chunk(&self, id: u64, chunk: Bytes) -> bool {
+        self.chunks.send(Down::Content { id, chunk }).await.is_ok()
+    }
+}
+
+impl Outgoing {
+    /// `None` once nobody can send any more and all is taken.
+    async fn next(&mut self) -> Option<Down> {
+        tokio::select! {
+            biased;
+            Some(frame) = self.frames.recv() => Some(frame),
+            Some(chunk) = self.chunks.recv() => Some(chunk),
+            else => None,
+        }
+    }
+}
 
 /// What a host's task tells the coordinator.
 #[derive(Debug)]
 pub enum Incoming {
-    Connected { host: Arc<str>, session: u64, down: mpsc::Sender<Down> },
+    Connected { host: Arc<str>, session: u64, down: Outbox },
     NotConnected { host: Arc<str>, session: u64, error: ConnectError },
     Frame { host: Arc<str>, session: u64, frame: Box<Up> },
     Closed { host: Arc<str>, session: u64, reason: String },
@@ -64,9 +109,9 @@ pub async fn run(
             return;
         }
     };
-    let (down, frames) = mpsc::channel(QUEUE);
+    let (down, outgoing) = Outbox::new();
     let _ = incoming.send(Incoming::Connected { host: Arc::clone(&host), session, down });
-    let writer = tokio::spawn(write(input, frames));
+    let writer = tokio::spawn(write(input, outgoing));
     let reason = read(output, &host, session, &incoming).await;
     writer.abort();
     drop(keeper);
@@ -81,10 +126,10 @@ async fn try_once(connector: &dyn Connect, host: &str, first: &[u8], limit: Opti
     })
 }
 
-async fn write(mut stream: Box<dyn tokio::io::AsyncWrite + Send + Unpin>, mut frames: mpsc::Receiver<Down>) {
+async fn write(mut stream: Box<dyn tokio::io::AsyncWrite + Send + Unpin>, mut outgoing: Outgoing) {
     let mut speed = Speed::default();
     loop {
-        let next = match tokio::time::timeout(HEARTBEAT, frames.recv()).await {
+        let next = match tokio::time::timeout(HEARTBEAT, outgoing.next()).await {
             Ok(Some(next)) => next,
             Ok(None) => return,
             Err(_) => Down::Heartbeat,
@@ -164,6 +209,7 @@ async fn read_one(stream: &mut (dyn tokio::io::AsyncRead + Send + Unpin)) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::Position;
 
     /// A host that takes a connection and says nothing.
     struct Silent;
@@ -176,6 +222,31 @@ mod tests {
         fn stand_in<'a>(&'a self, _: &'a [u8]) -> super::super::connect::Boxed<'a, Result<Stream, ConnectError>> {
             Box::pin(std::future::pending())
         }
+    }
+
+    #[tokio::test]
+    async fn frames_go_in_their_order_and_before_the_chunks_that_wait() {
+        let (outbox, mut outgoing) = Outbox::new();
+        let watermark = |task| Down::Watermark { position: Position(vec![0, task]), dirty: false };
+        let many = 4 * u32::try_from(QUEUE).expect("a small number");
+        for id in 0..QUEUE as u64 {
+            assert!(outbox.send_chunk(id, Bytes::default()).await);
+        }
+        let waits = outbox.clone();
+        let last = tokio::spawn(async move { waits.send_chunk(QUEUE as u64, Bytes::default()).await });
+        (0..many).for_each(|task| outbox.send(watermark(task)));
+        drop(outbox);
+        for task in 0..many {
+            assert!(
+                matches!(outgoing.next().await, Some(Down::Watermark { position, .. }) if position == Position(vec![0, task])),
+                "{task}"
+            );
+        }
+        for wanted in 0..=QUEUE as u64 {
+            assert!(matches!(outgoing.next().await, Some(Down::Content { id, .. }) if id == wanted), "{wanted}");
+        }
+        assert!(last.await.is_ok_and(|sent| sent));
+        assert!(outgoing.next().await.is_none(), "nobody can send any more");
     }
 
     #[tokio::test]

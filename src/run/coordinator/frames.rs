@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
-
 use super::{Coordinator, Host, Pending, Performing};
 use crate::agent::frame::{
     Answer, CHUNK, CallMode, Down, Ends, Event, GivenUp, ItemResult, Perform, PerformReply, Question, Status, Summary, Up,
 };
 use crate::module::engine::Parcel;
 use crate::program::{Bytes, Map, Position, Value};
-use crate::run::host::Patience;
+use crate::run::host::{Outbox, Patience};
 use crate::run::lookup::Lookups;
 use crate::run::{Contents, Failure, Happening, HostResult};
 
@@ -246,7 +244,7 @@ impl Coordinator {
             Some(contents) => {
                 tokio::spawn(async move {
                     if let Err(error) = stream_content(&down, id, contents).await {
-                        let _ = down.send(Down::Answer { id, answer: Answer::Error { message: error, hint: None } }).await;
+                        down.send(Down::Answer { id, answer: Answer::Error { message: error, hint: None } });
                     }
                 });
             }
@@ -263,7 +261,7 @@ impl Coordinator {
                 Ok(Err(Failure { message, hint })) => Answer::Error { message, hint },
                 Err(error) => Answer::Error { message: error.to_string(), hint: None },
             };
-            let _ = down.send(Down::Answer { id, answer }).await;
+            down.send(Down::Answer { id, answer });
         });
     }
 
@@ -277,7 +275,7 @@ impl Coordinator {
         let question = crate::ssh::Question { prompt: text.to_owned(), echo };
         std::thread::spawn(move || {
             let typed = ask(&question).map(|text| if echo { Value::text(text.as_str()) } else { Value::Text(text) });
-            let _ = down.blocking_send(Down::Answer { id, answer: Answer::Value(typed) });
+            down.send(Down::Answer { id, answer: Answer::Value(typed) });
         });
     }
 
@@ -291,7 +289,7 @@ impl Coordinator {
                 Ok(Err(Failure { message, hint })) => Answer::Error { message, hint },
                 Err(error) => Answer::Error { message: error.to_string(), hint: None },
             };
-            let _ = down.send(Down::Answer { id, answer }).await;
+            down.send(Down::Answer { id, answer });
         });
     }
 
@@ -364,13 +362,13 @@ pub(super) fn unknown_host(host: &str) -> Answer {
     Answer::Error { message: format!("hostvars['{host}']: there is no host of this name in the inventory"), hint: None }
 }
 
-pub(super) async fn stream_content(down: &mpsc::Sender<Down>, id: u64, contents: Contents) -> Result<(), String> {
+pub(super) async fn stream_content(down: &Outbox, id: u64, contents: Contents) -> Result<(), String> {
     use tokio::io::AsyncReadExt;
-    let closed = |_| "the session is over".to_owned();
+    let send = async |bytes: Bytes| if down.send_chunk(id, bytes).await { Ok(()) } else { Err("the session is over".to_owned()) };
     match contents {
         Contents::Memory(bytes) => {
             for chunk in bytes.0.chunks(CHUNK) {
-                down.send(Down::Content { id, chunk: Bytes(chunk.into()) }).await.map_err(closed)?;
+                send(Bytes(chunk.into())).await?;
             }
         }
         Contents::File(path) => {
@@ -383,9 +381,9 @@ pub(super) async fn stream_content(down: &mpsc::Sender<Down>, id: u64, contents:
                     break;
                 }
                 chunk.truncate(count);
-                down.send(Down::Content { id, chunk: Bytes(chunk.into()) }).await.map_err(closed)?;
+                send(Bytes(chunk.into())).await?;
             }
         }
     }
-    down.send(Down::Content { id, chunk: Bytes::default() }).await.map_err(closed)
+    send(Bytes::default()).await
 }

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use super::{Coordinator, Host, LEAST_ATTEMPT, Performing, RETURN_INTERVAL, told};
 use crate::agent::frame::{Answer, Down, GivenUp, StandsIn, Summary};
 use crate::module::{Entry, find};
 use crate::program::{Play, Program, Step, Tree};
-use crate::run::host::{self, Patience};
+use crate::run::host::{self, Outbox, Patience};
 use crate::run::patience::{self, First};
 use crate::run::{Failure, Happening, HostResult};
 
 impl Coordinator {
-    pub(super) fn connected(&mut self, name: &Arc<str>, down: mpsc::Sender<Down>) {
+    pub(super) fn connected(&mut self, name: &Arc<str>, down: Outbox) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         host.down = Some(down);
         host.connecting = None;

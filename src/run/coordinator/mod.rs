@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::host::{self, Incoming, Patience};
+use super::host::{self, Incoming, Outbox, Patience};
 use super::order::Place;
 use super::password::Passwords;
 use super::patience::{self, First};
@@ -48,7 +48,7 @@ struct Host {
     /// [`Growth::compiled`] of the inventory and the plays that were sent to it since it began; 0: none.
     knows: (u64, u64),
     session: u64,
-    down: Option<mpsc::Sender<Down>>,
+    down: Option<Outbox>,
     place: Place,
     dirty: bool,
     /// What it was told of others' failures: [`Down::Stop`] and [`Down::Fail`].
@@ -305,10 +305,8 @@ impl Coordinator {
             }
             self.settle();
         }
-        let downs: Vec<mpsc::Sender<Down>> = self.hosts.values_mut().filter_map(|host| host.down.take()).collect();
-        for down in &downs {
-            let _ = down.send(Down::End).await;
-        }
+        let downs: Vec<Outbox> = self.hosts.values_mut().filter_map(|host| host.down.take()).collect();
+        downs.iter().for_each(|down| down.send(Down::End));
         // The agents' last words: their streams close.
         let until = tokio::time::Instant::now() + Duration::from_secs(2);
         let mut open = downs.len();
@@ -374,14 +372,7 @@ impl Coordinator {
     fn send(&mut self, name: &Arc<str>, frame: Down) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         match &host.down {
-            Some(down) => {
-                if let Err(mpsc::error::TrySendError::Full(frame)) = down.try_send(frame) {
-                    let down = down.clone();
-                    tokio::spawn(async move {
-                        let _ = down.send(frame).await;
-                    });
-                }
-            }
+            Some(down) => down.send(frame),
             None => host.queued.push(frame),
         }
     }

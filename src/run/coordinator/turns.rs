@@ -236,7 +236,7 @@ impl Coordinator {
                     if let Some(host) = known {
                         (published, told) = (std::mem::take(&mut host.published), std::mem::take(&mut host.told));
                         if let Some(down) = host.down.take() {
-                            tokio::spawn(async move { down.send(Down::End).await });
+                            down.send(Down::End);
                         }
                     }
                     let mut later = (**program).clone();
