@@ -399,6 +399,8 @@ impl Loader<'_> {
                 {
                     let exact = exact.to_owned();
                     let span = if span == task.span { name_span(name).unwrap_or(span) } else { span };
+                    // What it defines is not known.
+                    self.incomplete = true;
                     self.file_is_missing(&exact, span, &Use { kind: "vars", ..Use::FILE }, &folders);
                 }
                 // Which of them it is a host says.

@@ -74,3 +74,64 @@ fn what_is_made_beside_the_playbook_is_found_and_what_is_not_fails_there() {
     assert_eq!(ours.files["made.conf"], "of one\n");
     assert!(we_said.contains("never.txt"), "{we_said}");
 }
+
+/// Held to a plan; names are written out.
+const PLANNED: &str = r#"
+- hosts: one
+  gather_facts: false
+  tasks:
+    - {name: make, shell: "echo token > {{ root }}/one/token; echo 'answer: 42' > {{ root }}/one/vars.yml", args: {creates: "{{ root }}/one/vars.yml"}}
+    - {name: bring, fetch: {src: "{{ root }}/one/{{ item }}", dest: "{{ playbook_dir }}/kept/", flat: true}, loop: [token, vars.yml]}
+- hosts: two:three
+  gather_facts: false
+  tasks:
+    - {name: token, copy: {src: kept/token, dest: "{{ root }}/{{ inventory_hostname }}/token"}}
+    - {name: said, set_fact: {said: "{{ lookup('file', 'kept/token') }}"}}
+    - {name: variables, include_vars: kept/vars.yml}
+    - {name: both, copy: {content: "{{ said }} {{ answer }}\n", dest: "{{ root }}/{{ inventory_hostname }}/both"}}
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: once, shell: "echo pem > {{ playbook_dir }}/kept/pem", args: {creates: "{{ playbook_dir }}/kept/pem"}, delegate_to: localhost, run_once: true}
+    - {name: each, copy: {src: kept/pem, dest: "{{ root }}/{{ inventory_hostname }}/pem"}}
+"#;
+
+#[test]
+fn a_plan_holds_where_the_run_makes_what_it_reads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("below the folder")).expect("makes folders");
+        std::fs::write(path, text).expect("writes");
+    };
+    let root = folder.path().join("root");
+    let hosts = format!("all: {{vars: {{ansible_connection: local, root: {}}}, hosts: {{one: , two: , three: }}}}\n", root.display());
+    write("inventory/hosts.yaml", &hosts);
+    write("provision.yaml", "name: made\nreleases: []\ninventory: inventory/hosts.yaml\nplaybooks: [playbooks/site.yaml]\n");
+    write("playbooks/site.yaml", PLANNED);
+    ["one", "two", "three"].iter().for_each(|host| std::fs::create_dir_all(root.join(host)).expect("makes folders"));
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_provision"));
+        command.args(words).current_dir(folder.path()).env("HOME", folder.path());
+        command.env("PROVISION_AGENT", env!("CARGO_BIN_EXE_provision-agent"));
+        let output = command.output().expect("it runs");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), said)
+    };
+    for token in ["token", "another"] {
+        if token == "another" {
+            write("root/one/token", "another\n");
+        }
+        let (code, said) = run(&["plan", "--detailed-exitcode"]);
+        assert!(code == Some(2) && said.contains("? token (because of a file of the controller"), "{said}");
+        let (code, said) = run(&["up", "--yes"]);
+        assert_eq!(code, Some(0), "{said}");
+        for host in ["two", "three"] {
+            let text = |name: &str| std::fs::read_to_string(root.join(host).join(name)).unwrap_or_default();
+            let expected = (format!("{token}\n"), format!("{token} 42"), "pem\n".to_owned());
+            assert_eq!((text("token"), text("both").trim().to_owned(), text("pem")), expected, "{said}");
+        }
+        let (code, said) = run(&["plan", "--detailed-exitcode"]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
