@@ -34,8 +34,8 @@ fn one_play(number: usize, summary: &PlaySummary, selection: &Selection, lists: 
     let own: BTreeSet<String> = tags_of(&play.keywords);
     let mut out = format!("\n  play #{number} ({}): {}\tTAGS: [{}]\n", summary.pattern, summary.name, joined(&own, ","));
     if lists.hosts {
-        let _ = write!(out, "    pattern: ['{}']\n    hosts ({}):", summary.pattern.replace(',', "', '"), summary.matched.len());
-        for host in &summary.matched {
+        let _ = write!(out, "    pattern: ['{}']\n    hosts ({}):", summary.pattern.replace(',', "', '"), play.hosts.len());
+        for host in play.hosts.iter() {
             let _ = write!(out, "\n      {host}");
         }
         out.push('\n');

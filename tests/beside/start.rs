@@ -57,3 +57,20 @@ fn a_run_begins_where_ansible_begins_it() {
         assert!(said.contains(&format!("--start-at-task {start}: no task is named")), "{said}");
     }
 }
+
+/// What people look at before they press enter.
+#[test]
+fn a_listing_of_hosts_heeds_the_limit() {
+    let site = "- hosts: all\n  tasks: [{debug: {msg: a}}]\n- hosts: lb\n  tasks: [{debug: {msg: b}}]\n- hosts: localhost\n  tasks: [{debug: {msg: c}}]\n";
+    let Some(project) = Project::new(&[("site.yml", site), ("hosts.ini", "[web]\nweb1\nweb2\nweb3\n[lb]\nlb1\n")]) else { return };
+    for limit in ["web:!web2", "lb", "all"] {
+        let arguments = ["site.yml", "--list-hosts", "--limit", limit];
+        // Ansible lists a set, in no order.
+        let sorted = |(_, said): (_, String)| {
+            said.lines().map(str::to_owned).filter(|line| !line.starts_with("[WARNING]")).collect::<std::collections::BTreeSet<_>>()
+        };
+        let (theirs, ours) = (sorted(project.theirs(&arguments)), sorted(project.ours(&arguments)));
+        assert_eq!(theirs, ours, "{limit}");
+        assert_eq!(ours.contains("      web2"), limit == "all", "{ours:?}");
+    }
+}
