@@ -187,6 +187,13 @@ impl Executor {
         }
     }
 
+    /// An `assert` that keeps its message to itself where all is well.
+    fn is_quiet(&self, task: &Task, context: &Context<'_>, locals: &Map, at: &Position) -> bool {
+        let quiet = task.arguments.named.iter().find(|argument| &*argument.name == "quiet");
+        let value = quiet.and_then(|quiet| self.evaluate(&quiet.value, context, locals, at).ok());
+        value.is_some_and(|value| crate::module::arguments::boolean(&value).unwrap_or(false))
+    }
+
     fn surely_skipped(&self, task: &Task, context: &Context<'_>, at: &Position) -> bool {
         let _ = task;
         matches!(self.conditions(context, &Map::new(), at), Ok(Some(_)))
@@ -390,7 +397,12 @@ impl Executor {
         let name = task.name.as_ref().and_then(|name| self.text_of(name, context, &run.locals, at).ok().flatten());
         let name = name.map_or_else(|| Arc::clone(&task.module_as_written), |name| Arc::from(self.masker.mask(&name)));
         let is_bad = run.failed || run.status == Status::Unreachable;
-        let shows = run.changed || is_bad || self.program.settings.verbosity > 0 || &*task.module == "debug" || !run.diff.is_empty();
+        let tells = match &*task.module {
+            "debug" => true,
+            "assert" => run.status == Status::Ok && !self.is_quiet(task, context, &run.locals, at),
+            _ => false,
+        };
+        let shows = run.changed || is_bad || self.program.settings.verbosity > 0 || tells || !run.diff.is_empty();
         let result = (shows && !run.no_log).then(|| self.masker.mask_value(&run.value));
         let result = if run.no_log && is_bad {
             Some(Value::map(crate::map! {

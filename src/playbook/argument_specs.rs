@@ -217,7 +217,7 @@ pub fn check(loader: &mut Loader, found: &Found, definitions: &Definitions, all:
                 continue;
             }
             let givens: Vec<&Variable> = all.iter().flat_map(|layer| &layer.variables).filter(|given| given.name == *name).collect();
-            if givens.is_empty() || may_be_set(name) || loader.incomplete {
+            if givens.is_empty() || may_be_set(name) || loader.incomplete || loader.files.unknown {
                 continue;
             }
             let refused: Vec<Vec<Diagnostic>> = givens.iter().map(|given| refused(call, given)).collect();
@@ -282,7 +282,7 @@ fn refused(call: &Validated, given: &Variable) -> Vec<Diagnostic> {
 fn missing(loader: &Loader, call: &Validated, name: &str, found: &Found, definitions: &Definitions) -> Option<Diagnostic> {
     let names = definitions.keys().copied().chain(found.defined.iter().map(|name| &**name));
     let near = suggest(name, names).filter(|near| is_slip_of(name, near));
-    if near.is_none() && loader.incomplete {
+    if loader.files.unknown || (near.is_none() && loader.incomplete) {
         return None;
     }
     let message = format!("the role `{}` requires `{name}`, which nothing defines", call.role);

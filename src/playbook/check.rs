@@ -274,7 +274,7 @@ fn undefined(loader: &mut Loader, checker: &Checker, found: &Found, definitions:
     let mistaken = loader.files.mistaken();
     let mut warned: BTreeMap<&str, (Diagnostic, Vec<Span>)> = BTreeMap::new();
     for Read { name, template, at, sure } in &checker.reads {
-        if known(name) || loader.defined_anyway.contains(name) || mistaken.names(name) {
+        if known(name) || loader.files.unknown || loader.defined_anyway.contains(name) || mistaken.names(name) {
             continue;
         }
         let span = place(loader, template, *at, name);

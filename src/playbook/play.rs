@@ -416,14 +416,14 @@ impl Loader<'_> {
                 let exact = pattern.exact().is_some();
                 open |= !exact;
                 for path in self.matching(&pattern, &vars_folders(folder)) {
+                    let is_first = exact && !std::mem::replace(&mut found, true);
                     let origin = self.shown(&path);
                     let owner: Arc<str> = format!("play {}", self.plays).into();
                     if let Some(id) = self.vars_fragment(&path, &origin, Some(item), &owner) {
                         self.included_vars.entry(path.display().to_string().into()).or_default().insert(owner);
-                        if exact && !found {
+                        if is_first {
                             known.push(Arc::new(self.layer(id).clone()));
                         }
-                        found = true;
                     }
                 }
             }

@@ -19,6 +19,8 @@ pub struct Files {
     pub vault: Vault,
     /// Texts that could not be read as what they are: what they were to define is not known.
     pub unread: Vec<Arc<str>>,
+    /// Something that may define variables could not be read at all: what it was to define is not known.
+    pub unknown: bool,
     /// Where warnings stand that are mistakes on a host that reaches them.
     pub doubted: Vec<Span>,
 }
@@ -82,6 +84,7 @@ impl Files {
             Ok(bytes) => bytes,
             Err(error) => {
                 self.diagnostics.push(Diagnostic::nowhere(format!("read `{name}`: {}", vault::plain(&error))));
+                self.unknown = true;
                 return None;
             }
         };
@@ -93,7 +96,10 @@ impl Files {
                     let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
                     let header = String::from_utf8_lossy(header).trim().to_owned();
                     let width = header.chars().count() as u32;
-                    let file = self.sources.add(name, path, header);
+                    self.unknown = true;
+                    // Under another path: who reads the file again must not get this text.
+                    let shown = path.with_file_name(format!("{name}, encrypted"));
+                    let file = self.sources.add(name, &shown, header);
                     let span = Span { file, line: 1, column: 1 };
                     let mut diagnostic = Diagnostic::error(refusal.message.replace("value", "file"), span, width);
                     diagnostic.hint = refusal.hint;

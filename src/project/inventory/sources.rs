@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use super::graph::Graph;
 use super::{address, ini, yaml};
@@ -29,6 +30,7 @@ pub(super) fn read(graph: &mut Graph, files: &mut Files, base: &Path, source: &s
             Diagnostic::nowhere(format!("read the inventory `{name}`: no such file or folder"))
                 .hint("a list of hosts has a comma: `-i web1,web2` or `-i web1,`"),
         );
+        files.unknown = true;
         return None;
     }
     one(graph, files, &path);
@@ -41,6 +43,7 @@ fn one(graph: &mut Graph, files: &mut Files, path: &Path) {
             Ok(entries) => entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok()).collect(),
             Err(error) => {
                 let message = format!("read the folder `{}`: {}", files.name(path), vault::plain(&error));
+                files.unknown = true;
                 return files.diagnostics.push(Diagnostic::nowhere(message));
             }
         };
@@ -62,6 +65,7 @@ fn one(graph: &mut Graph, files: &mut Files, path: &Path) {
     let ending = path.extension().map(|ending| ending.to_string_lossy().into_owned());
     match ending.as_deref() {
         Some("toml") => {
+            files.unknown = true;
             files.diagnostics.push(Diagnostic::in_file(file, "inventories in TOML are not supported").hint("write it as YAML or INI"));
         }
         Some("yml" | "yaml" | "json") => as_yaml(graph, files, file, path),
@@ -85,7 +89,11 @@ fn as_ini(graph: &mut Graph, files: &mut Files, file: u32, path: &Path) {
     let name = files.name(path);
     let Some(source) = files.sources.file(file) else { return };
     let origin = ini::Origin { file, name: &name, path, secret: source.secret };
+    let before = files.diagnostics.count_errors();
     ini::read(graph, origin, &source.text, &mut files.diagnostics);
+    if files.diagnostics.count_errors() > before {
+        files.unread.push(Arc::clone(&source.text));
+    }
 }
 
 fn as_yaml(graph: &mut Graph, files: &mut Files, file: u32, path: &Path) {
@@ -94,6 +102,7 @@ fn as_yaml(graph: &mut Graph, files: &mut Files, file: u32, path: &Path) {
     if let Some((key, plugin)) = node.entry("plugin") {
         let plugin = plugin.text().unwrap_or_default();
         let name = files.name(path);
+        files.unknown = true;
         files.diagnostics.push(
             Diagnostic::at(key, format!("the inventory plugin `{plugin}` is not supported"))
                 .hint(format!("write down what it finds: ansible-inventory -i {name} --list --yaml --export > hosts.yml")),
@@ -110,6 +119,8 @@ fn as_yaml(graph: &mut Graph, files: &mut Files, file: u32, path: &Path) {
 /// Runs an inventory script: it prints JSON for `--list`.
 fn run(graph: &mut Graph, files: &mut Files, path: &Path) {
     let name = files.name(path);
+    // Until it has said what it knows.
+    let was_unknown = std::mem::replace(&mut files.unknown, true);
     let mut fail =
         |cause: String| files.diagnostics.push(Diagnostic::nowhere(format!("run the inventory script `{name} --list`: {cause}")));
     let output = match Command::new(path).arg("--list").stdin(Stdio::null()).output() {
@@ -125,6 +136,7 @@ fn run(graph: &mut Graph, files: &mut Files, path: &Path) {
     let printed = PathBuf::from(format!("{} --list", path.display()));
     let file = files.sources.add(format!("{name} --list"), &printed, text);
     let Some(node) = documents::document(&files.sources, file, &mut files.diagnostics) else { return };
+    files.unknown = was_unknown;
     if node.as_map().is_none() {
         files.diagnostics.push(Diagnostic::at(&node, format!("an inventory script prints a JSON object, this is {}", node.describe())));
     } else if node.get("_meta").and_then(|meta| meta.get("hostvars")).is_none() {
