@@ -110,7 +110,7 @@ impl Loader<'_> {
             if !actions.is_empty() || (near.is_some() && module_near.is_none()) || (unknown.len() > 1 && near.is_some()) {
                 self.mistake(
                     Diagnostic::at(key, format!("unknown keyword `{name}` in {}", context.place().article()))
-                        .suggest(name, keyword::names(context.place())),
+                        .slip_of(name, keyword::names(context.place())),
                 );
             } else {
                 self.module(key, name);

@@ -188,6 +188,8 @@ impl Checker {
         let span = place(loader, template, problem.at, &problem.word);
         let mut mistake = Diagnostic::error(problem.message.clone(), span, (problem.word.chars().count() as u32).max(1));
         mistake.hint.clone_from(&problem.hint);
+        let near = problem.hint.as_deref().and_then(|hint| hint.strip_prefix("did you mean `")?.strip_suffix("`?"));
+        mistake.is_slip = near.is_some_and(|near| is_slip_of(&problem.word, near));
         self.tell(loader, mistake);
     }
 

@@ -1,5 +1,6 @@
 //! Mistakes that Ansible meets only where a host reaches them. What is surely reached is an error before anything is touched; what a
-//! condition may leave out is a warning, and the program carries the mistake to the host that does reach it.
+//! condition may leave out is a warning, and the program carries the mistake to the host that does reach it. A word with a letter off is
+//! always an error: it is never what was meant.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -63,8 +64,11 @@ impl Loader<'_> {
         }
     }
 
-    /// A mistake that a host may meet: a warning, unless the same one is met for sure.
+    /// A mistake that a host may meet: a warning, unless the same one is met for sure, or it is a slip of the pen.
     pub fn perhaps(&mut self, mut mistake: Diagnostic) {
+        if mistake.is_slip {
+            return self.mistake(mistake);
+        }
         let is_same = |told: &Diagnostic| told.severity == Severity::Error && told.span == mistake.span && told.message == mistake.message;
         if self.files.diagnostics.iter().any(is_same) {
             return;

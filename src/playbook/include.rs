@@ -95,7 +95,7 @@ impl Loader<'_> {
             } else {
                 let at = argument.key_node.unwrap_or(place.node);
                 self.mistake(
-                    Diagnostic::at(at, format!("`{}` has no argument `{name}`", action.name)).suggest(name, known.iter().copied()),
+                    Diagnostic::at(at, format!("`{}` has no argument `{name}`", action.name)).slip_of(name, known.iter().copied()),
                 );
             }
         }

@@ -81,7 +81,7 @@ impl Loader<'_> {
             let import = Some("import_playbook").filter(|_| place == Place::Play);
             self.mistake(
                 Diagnostic::at(key, format!("unknown keyword `{name}` in {}", place.article()))
-                    .suggest(name, keyword::names(place).chain(import)),
+                    .slip_of(name, keyword::names(place).chain(import)),
             );
             return false;
         };

@@ -61,7 +61,7 @@ impl Loader<'_> {
                 let names: Vec<&str> = spec.fields.iter().map(|field| field.name).collect();
                 let mistake = Diagnostic::at(name, format!("module `{}` has no argument `{text}`", entry.name()));
                 // The usual name before an alias that is as near.
-                let mistake = mistake.suggest(text, spec.names()).suggest(text, names.iter().copied());
+                let mistake = mistake.slip_of(text, spec.names()).slip_of(text, names.iter().copied());
                 let listed = format!("its arguments are {}", names.join(", "));
                 self.mistake(if mistake.label.is_none() { mistake.hint(listed) } else { mistake });
             }
@@ -132,8 +132,8 @@ impl Loader<'_> {
             if !spec.open || is_slip_of_package(entry, key) {
                 self.mistake(
                     Diagnostic::at(at, format!("module `{}` has no argument `{key}`", entry.name()))
-                        .suggest(key, spec.names())
-                        .suggest(key, spec.fields.iter().map(|field| field.name)),
+                        .slip_of(key, spec.names())
+                        .slip_of(key, spec.fields.iter().map(|field| field.name)),
                 );
             }
             return;

@@ -32,6 +32,8 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// A file of this name is not there, and the run may make it before this task.
     pub awaits: Option<(String, Option<Span>)>,
+    /// A word with a letter off: nobody meant it, whoever reaches it.
+    pub is_slip: bool,
 }
 
 /// A second place that a mistake shows.
@@ -86,6 +88,16 @@ impl Diagnostic {
     pub fn suggest<'word>(mut self, word: &str, candidates: impl IntoIterator<Item = &'word str>) -> Self {
         if let Some(label) = super::suggest::did_you_mean(word, candidates) {
             self.label = Some(label);
+        }
+        self
+    }
+
+    /// The same for a word that must be one of these: with a letter off it is a slip.
+    #[must_use]
+    pub fn slip_of<'word>(mut self, word: &str, candidates: impl IntoIterator<Item = &'word str>) -> Self {
+        if let Some(near) = super::suggest::suggest(word, candidates) {
+            self.is_slip = super::suggest::is_slip_of(word, near);
+            self.label = Some(format!("did you mean `{near}`?"));
         }
         self
     }
@@ -153,6 +165,10 @@ impl Diagnostics {
 
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    pub fn count_errors(&self) -> usize {
+        self.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
