@@ -416,7 +416,8 @@ impl Loader<'_> {
                 let exact = pattern.exact().is_some();
                 open |= !exact;
                 for path in self.matching(&pattern, &vars_folders(folder)) {
-                    let is_first = exact && !std::mem::replace(&mut found, true);
+                    let is_first = exact && !found;
+                    found = true;
                     let origin = self.shown(&path);
                     let owner: Arc<str> = format!("play {}", self.plays).into();
                     if let Some(id) = self.vars_fragment(&path, &origin, Some(item), &owner) {

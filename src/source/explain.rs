@@ -43,6 +43,9 @@ pub(super) fn syntax(lines: &Lines, file: u32, error: &Slipped) -> Diagnostic {
             return diagnostic;
         }
     }
+    if let Some(diagnostic) = no_colon(lines, file, here, above, info) {
+        return diagnostic;
+    }
     let (message, label) = phrase(info);
     if line > lines.count() {
         // The end of the file: what can be shown is the last line.
@@ -95,6 +98,22 @@ fn too_deep(lines: &Lines, file: u32, here: usize, above: Option<usize>, info: &
         )
         .label(format!("write `{name}` as deep as `{owner}`, or all of `{owner}` on lines below it")),
     )
+}
+
+/// `a 1` and below it `b: 2`: the scanner stops at the second, which is right.
+fn no_colon(lines: &Lines, file: u32, here: usize, above: Option<usize>, info: &str) -> Option<Diagnostic> {
+    let above = above.filter(|_| info.contains("simple key expect"))?;
+    let is_pair = |text: &str| text.ends_with(':') || key_and_value(text).0.is_some();
+    let (body, below) = (uncommented(lines.text(above).trim()), uncommented(lines.text(here).trim()));
+    if is_pair(body) || !is_pair(below) {
+        return None;
+    }
+    let indentation = lines.text(above).chars().take_while(|letter| *letter == ' ').count();
+    let span = Span { file, line: above as u32, column: indentation as u32 + 1 };
+    let otherwise = "this is neither `key: value` nor `- item`";
+    let label =
+        body.split_once(' ').map_or(otherwise.to_owned(), |(key, value)| short(format!("write `{key}: {}`", value.trim()), otherwise));
+    Some(Diagnostic::error("expected `:` after a key", span, body.chars().count() as u32).label(label))
 }
 
 struct Slip {
