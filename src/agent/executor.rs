@@ -96,10 +96,16 @@ pub struct Executor {
     pub ordered: bool,
     /// Since this host last waited for the others, their tasks may have been delegated to it.
     pub is_visited: bool,
+    /// Since this host last waited for the others, they may have done what it could see from afar.
+    pub is_behind: bool,
     /// A file of the controller was looked for and not there.
     pub missed: AtomicBool,
     /// The item in hand has changed something.
     pub acted: bool,
+    /// The item in hand has something to do on the controller, if not more.
+    pub wrote: bool,
+    /// The number of the last task before which the controller's files were looked at ([`Awaits`]).
+    pub looked: u32,
     pub resume: Option<Resume>,
     /// The machine was waited for in vain, so many seconds, after its restart or before anything else.
     pub given_up: Option<f64>,
@@ -163,8 +169,11 @@ impl Executor {
             given_up_here: false,
             ordered,
             is_visited: false,
+            is_behind: false,
             missed: AtomicBool::new(false),
             acted: false,
+            wrote: false,
+            looked: 0,
             resume: None,
             warned: BTreeSet::new(),
             given_up: None,
@@ -198,6 +207,7 @@ impl Executor {
         self.state = State::default();
         self.handlers = None;
         self.refusal = None;
+        self.looked = 0;
         self.public_roles.clear();
     }
 
@@ -370,13 +380,12 @@ impl Executor {
         let context = Context::root(&play.keywords);
         if self.resume.is_none() {
             let at = root.child(section::FACTS);
-            // A further batch begins when the one before is through: everybody waits at the play's first step.
-            // So it does where an earlier play may end the run for all.
+            // A play begins when those before it are through, a further batch when the one before is: everybody waits at its first step.
             if (play.batch > 0 || play.waits) && self.ordered {
                 let waited = self.port.reach(&at, self.state.dirty);
                 match waited.and_then(|_| self.port.ask(Question::PlayEnded { play: play.index })) {
                     Ok(Answer::Changed(true)) => return Flow::EndPlay,
-                    Ok(_) => {}
+                    Ok(_) => self.is_behind = false,
                     Err(ended) => return Flow::Ended(ended),
                 }
             }
@@ -482,6 +491,8 @@ impl Executor {
                 Step::Block(block) => self.run_block(block, context, &position),
                 Step::Include(include) => self.run_include(include, context, &position),
             };
+            // Also where this host was skipped, or its block did not fail.
+            self.is_behind |= self.may_be_seen(step);
             if flow != Flow::Next {
                 match self.goes_on(flow, steps, index, at) {
                     Ok(next) => goes_on_at = next,

@@ -99,7 +99,7 @@ pub struct Start {
 pub struct NewFiles {
     pub files: BTreeMap<Arc<str>, File>,
     pub vars: BTreeMap<Arc<str>, Arc<Layer>>,
-    /// Some other host has planned or done a change.
+    /// Some task that may write on the controller has something to do.
     pub dirty: bool,
 }
 
@@ -154,6 +154,8 @@ pub enum Up {
         position: Position,
         dirty: bool,
     },
+    /// A task that may write files on the controller was done, or is to do something.
+    Wrote,
     Performed {
         id: u64,
         reply: PerformReply,
@@ -388,6 +390,8 @@ pub enum Question {
     /// Files of the controller as they now are; with a position once all other hosts are past it.
     Files {
         position: Option<Position>,
+        /// One was not there: it may have come from outside of the run.
+        missed: bool,
     },
     /// Whether an earlier batch ended the play for all (`meta: end_play`).
     PlayEnded {

@@ -107,10 +107,12 @@ impl Executor {
         if !goes_on {
             self.state.notified.iter_mut().for_each(|notification| notification.taken = true);
         }
+        let Some(play) = self.play.clone() else { return Flow::Next };
+        // Also those that only others were notified of.
+        self.is_behind |= play.handlers.iter().any(|step| self.may_be_seen(step));
         if self.state.notified.is_empty() {
             return Flow::Next;
         }
-        let Some(play) = self.play.clone() else { return Flow::Next };
         let root = if context.parent.is_none() { *context } else { Context::root(&play.keywords) };
         self.handling = true;
         let flow = self.run_notified(&root, at);

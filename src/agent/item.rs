@@ -239,11 +239,11 @@ impl Executor {
     /// `results`: of the loop's items before, for a snapshot.
     pub fn run_item_with(&mut self, item: &Item<'_>, results: &[Value]) -> std::result::Result<ItemRun, Flow> {
         let started = Instant::now();
-        (self.acted, *self.missed.get_mut()) = (false, false);
+        (self.acted, self.wrote, *self.missed.get_mut()) = (false, false, false);
         let mut tried = self.try_item(item, results);
         // What was done is not done again for a file that its judgement wants.
-        if self.missed.swap(false, Ordering::Relaxed) && self.program.makes_files && !self.acted && is_bad(&tried) {
-            let (is_new, is_dirty) = self.look_again(item.at).map_err(Flow::Ended)?;
+        if self.missed.swap(false, Ordering::Relaxed) && !self.program.writes_files.is_empty() && !self.acted && is_bad(&tried) {
+            let (is_new, is_dirty) = self.look_again(item.at, true).map_err(Flow::Ended)?;
             if is_new {
                 tried = self.try_item(item, results);
             }
@@ -252,6 +252,10 @@ impl Executor {
                 tried = Err(Error::unknown("a file of the controller, which steps before may make"));
             }
         }
+        if matches!(&tried, Err(error) if error.unknown_cause().is_some()) {
+            self.wrote = true;
+        }
+        self.tell_written(item);
         let mut run = match tried {
             Ok(run) => run?,
             Err(error) => match error.unknown_cause() {
@@ -781,6 +785,7 @@ impl Executor {
                     return Err(Stop::Flow(flow));
                 }
                 // Others may read what it brings.
+                self.wrote |= entry.name() == "fetch" && !sentences.is_empty();
                 self.state.dirty |= self.pass == Pass::Plan && entry.name() == "fetch" && !sentences.is_empty();
                 if let Some(ended) = ended {
                     return Err(ended.into());
@@ -911,6 +916,7 @@ impl Executor {
             let attempt = Attempt { is_met, ..self.recalled(planned, &digest) };
             return Ok(if settings.background.is_some() { self.idle(attempt) } else { attempt });
         };
+        self.wrote |= self.is_on_controller(settings);
         if settings.mode == CallMode::Plan && !settings.really {
             return Ok(Attempt { is_met, ..self.predicted(planned, settings) });
         }
@@ -954,6 +960,14 @@ impl Executor {
             attempt.opaque = planned.sentences.first().cloned();
         }
         Ok(attempt)
+    }
+
+    /// Whether a call is done on the controller.
+    fn is_on_controller(&self, settings: &Settings) -> bool {
+        match &settings.target {
+            Target::Host(host) => settings.locally || &**host == "127.0.0.1" || self.program.here.contains(host),
+            Target::Login | Target::User(_) => self.program.is_local,
+        }
     }
 
     fn may_act(&mut self, item: &Item<'_>, settings: &Settings, handle: u64) -> std::result::Result<(), Stop> {

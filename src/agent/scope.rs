@@ -4,7 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 use super::context::Context;
-use super::executor::Executor;
+use super::executor::{Executor, Pass};
 use super::frame::{Answer, Question, TemplateFile};
 use crate::program::{Key, Layer, Map, Position, Tree, Value, collection_role};
 use crate::template::{Error, Result, Scope};
@@ -432,9 +432,26 @@ impl TaskScope<'_> {
 
     /// Asks the controller for a lookup.
     pub fn ask_lookup(&self, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>> {
-        match self.ask(Question::Lookup { plugin: plugin.into(), terms: terms.to_vec(), options: options.clone() })? {
-            Answer::List(values) => Ok(values),
-            _ => Err(Error::failed(format!("lookup {plugin}: the controller gave no list"))),
+        let looks = !matches!(plugin, "env" | "inventory_hostnames" | "provision.path_filter");
+        let may_come = looks && self.follows()?;
+        match self.ask(Question::Lookup { plugin: plugin.into(), terms: terms.to_vec(), options: options.clone() }) {
+            Ok(Answer::List(values)) => Ok(values),
+            Ok(_) => Err(Error::failed(format!("lookup {plugin}: the controller gave no list"))),
+            Err(error) if may_come && error.unknown_cause().is_none() => Err(Error::unknown("what steps before do on the controller")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the others where their tasks before this one may do something on the controller. Whether they are still to do it.
+    fn follows(&self) -> Result<bool> {
+        let executor = self.executor;
+        let is_planned = executor.pass == Pass::Plan && !executor.program.writes_files.is_empty();
+        if !executor.is_behind || !executor.keeps_order() || executor.finishing > 0 {
+            return Ok(is_planned && executor.state.dirty);
+        }
+        match executor.port.reach(self.position, executor.state.dirty) {
+            Ok(others_dirty) => Ok(is_planned && (others_dirty || executor.state.dirty)),
+            Err(ended) => Err(Error::failed(ended.to_string())),
         }
     }
 }

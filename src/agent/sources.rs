@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::context::Context;
 use super::executor::Executor;
-use super::frame::{Answer, Question};
+use super::frame::{Answer, Question, Up};
 use super::include::{find, normal};
 use super::item::{Item, Stop};
 use super::port::Ended;
@@ -74,19 +74,19 @@ impl Executor {
     }
 
     /// Takes files of the controller as they are once the other hosts are past the task: the run itself may have made them. Whether some
-    /// are new, and whether anything that comes before is to change something.
-    pub fn look_again(&mut self, at: &Position) -> std::result::Result<(bool, bool), Ended> {
+    /// are new, and whether what comes before is to write some. `missed`: one was not there.
+    pub fn look_again(&mut self, at: &Position, missed: bool) -> std::result::Result<(bool, bool), Ended> {
         // A play begins where the plays before it end, whatever its strategy.
         let position = if self.keeps_order() { Some(at.clone()) } else { at.play().map(|play| Position(vec![play])) };
         let position = position.filter(|_| self.ordered && self.finishing == 0);
-        match self.port.ask(Question::Files { position })? {
+        match self.port.ask(Question::Files { position, missed })? {
             Answer::Files(new) => {
                 let is_new = !new.files.is_empty() || !new.vars.is_empty();
                 if is_new {
                     new.vars.values().for_each(|layer| self.masker.learn_layer(layer));
                     Arc::make_mut(&mut self.program).take_files(&new.files, &new.vars);
                 }
-                Ok((is_new, new.dirty || self.state.dirty))
+                Ok((is_new, new.dirty))
             }
             // What is wrong in another file is no reason to end here: who wants what is not there says so.
             Answer::Error { message, .. } => {
@@ -96,6 +96,13 @@ impl Executor {
                 Ok((false, self.state.dirty))
             }
             _ => Ok((false, self.state.dirty)),
+        }
+    }
+
+    /// Has the others read the controller's files again, if the item in hand may have written some.
+    pub fn tell_written(&mut self, item: &Item<'_>) {
+        if std::mem::take(&mut self.wrote) && self.program.writes_files.contains(&item.task.span) {
+            self.port.send(Up::Wrote);
         }
     }
 

@@ -10,7 +10,7 @@ use super::item::{Item, ItemRun, is_read};
 use super::port::Ended;
 use super::predictions::Prediction;
 use crate::module::{Entry, find};
-use crate::program::{Key, Loop, Map, Position, Strategy, Task, Tree, Value, tags};
+use crate::program::{Key, Loop, Map, Position, Step, Strategy, Task, Tree, Value, tags};
 use crate::template::{Error, ErrorKind, Result};
 
 /// The items of a loop, or why there are none yet.
@@ -25,6 +25,30 @@ pub enum Items {
 pub fn awaits_conditions(error: &Error) -> bool {
     error.kind == ErrorKind::Undefined || error.unknown_cause().is_some()
 }
+
+/// Modules that may do something on other machines than their own.
+const AFAR: [&str; 5] = ["command", "shell", "raw", "script", "uri"];
+
+/// Modules whose result hangs on the time at which they look, or on what other machines have to give.
+const WATCHES: [&str; 6] = ["wait_for", "wait_for_connection", "pause", "git", "get_url", "uri"];
+
+/// Modules that look at nothing but variables, or wait for the others by themselves.
+const WITHIN: [&str; 14] = [
+    "add_host",
+    "assert",
+    "async_status",
+    "debug",
+    "fail",
+    "group_by",
+    "include_vars",
+    "meta",
+    "ping",
+    "set_fact",
+    "set_stats",
+    "validate_argument_spec",
+    "command",
+    "shell",
+];
 
 /// What a `meta` task may end for all hosts.
 fn ends(task: &Task) -> Ends {
@@ -149,10 +173,39 @@ impl Executor {
         }
     }
 
+    /// Whether a step may do what other hosts can see: a command may reach any machine, and what it writes here any host may read.
+    pub fn may_be_seen(&self, step: &Step) -> bool {
+        match step {
+            Step::Task(task) => AFAR.contains(&&*task.module) || self.program.writes_files.contains(&task.span),
+            Step::Block(block) => [&block.block, &block.rescue, &block.always].into_iter().flatten().any(|step| self.may_be_seen(step)),
+            Step::Include(_) => true,
+        }
+    }
+
+    /// Waits for the other hosts where what they do before this task may be what it sees, as all wait for all in Ansible: before what
+    /// watches or waits, and before what looks at its machine after a task that may reach any.
+    fn follow(&mut self, task: &Task, context: &Context<'_>, at: &Position) -> std::result::Result<(), Ended> {
+        let watches = !task.until.is_empty() || task.retries.is_some() || WATCHES.contains(&&*task.module);
+        let follows = watches || (self.is_behind && !WITHIN.contains(&&*task.module));
+        if !follows || !self.keeps_order() || self.finishing > 0 || self.surely_skipped(task, context, at) {
+            return Ok(());
+        }
+        let others_dirty = self.port.reach(at, self.state.dirty)?;
+        self.is_behind = false;
+        if self.pass == Pass::Plan && others_dirty {
+            self.predictions.taint(at, 0, "what other hosts do before it");
+        }
+        Ok(())
+    }
+
     /// Runs all items; answers the registered value too.
     fn run_items(&mut self, task: &Task, context: &Context<'_>, at: &Position) -> (Flow, Value) {
-        if self.program.awaits_files.contains(&task.span) && !self.surely_skipped(task, context, at) {
-            match self.look_again(at) {
+        if let Err(ended) = self.follow(task, context, at) {
+            return (Flow::Ended(ended), Value::Null);
+        }
+        let awaits = self.program.awaits_files.get(&task.span).copied().filter(|awaits| self.looked <= awaits.writer);
+        if let Some(awaits) = awaits.filter(|_| !self.surely_skipped(task, context, at)) {
+            match self.look_again(at, false) {
                 Err(ended) => return (Flow::Ended(ended), Value::Null),
                 Ok((_, true)) if self.pass == Pass::Plan => {
                     let cause: Arc<str> = "a file of the controller, which steps before may make".into();
@@ -163,6 +216,8 @@ impl Executor {
                     let value = run.value.clone();
                     return (self.after(task, context, at, value.clone(), &[run]), value);
                 }
+                // Without an order it is the play's beginning that was waited for.
+                Ok(_) if self.keeps_order() => self.looked = awaits.turn,
                 Ok(_) => {}
             }
         }

@@ -1,6 +1,7 @@
 //! Compiling anew when a run adds hosts or groups to its inventory.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::compile::{Compiled, Options, compile};
@@ -105,6 +106,17 @@ impl Again {
         }
         (*inventory, *limit) = before;
         Err(files.diagnostics.render(&files.sources))
+    }
+
+    /// Has these files read again, where their text is another one.
+    pub fn forget(&mut self, paths: &BTreeSet<Arc<str>>) {
+        let sources = &mut self.project.files.sources;
+        let is_other = |path: &Path| {
+            let known = sources.find(path).and_then(|index| sources.file(index));
+            known.is_some_and(|known| known.secret || std::fs::read_to_string(path).ok().as_deref() != Some(&*known.text))
+        };
+        let others: Vec<&Path> = paths.iter().map(|path| Path::new(&**path)).filter(|path| is_other(path)).collect();
+        sources.forget(|path| others.contains(&path));
     }
 
     /// Everything as it is now; the error is the report of what is wrong.

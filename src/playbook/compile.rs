@@ -11,7 +11,7 @@ use super::early;
 use super::loader::{Loader, Uses};
 use super::made::Made;
 use super::play::{LoadedPlay, Order};
-use super::visits::Visits;
+use super::visits::visits_controller;
 use crate::program::{Fragments, Key, Layer, Map, Play, Program, Settings, Tree, Value};
 use crate::project::{self, Inventory, Project};
 use crate::source::{Diagnostic, Node, says};
@@ -169,7 +169,6 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         everyone.retain(|host| compiled.plays.iter().any(|play| play.batches.iter().any(|batch| batch.contains(host))));
     }
     let mut shared: HashMap<(usize, usize), Arc<Play>> = HashMap::new();
-    let visits: Vec<Visits> = compiled.plays.iter().map(|play| Visits::of(&play.play, &loader.fragments)).collect();
     for host in everyone {
         let mut program = context.program(&host, &folders);
         let takes_part = |index: usize| compiled.plays[index].batches.iter().any(|batch| batch.contains(&host));
@@ -214,9 +213,9 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
                 play.batch = batch as u32;
                 // Further batches are run as a whole, as Ansible does.
                 play.begins = begins == Some(index) && batch == 0;
-                let before = || compiled.plays[..index].iter();
-                play.waits = before().any(|play| play.batches.len() > 1 || play.play.is_ended_by_failures())
-                    || visits[..index].iter().any(|visits| visits.may_reach(&summary.play.hosts));
+                let before = compiled.plays[..index].iter().flat_map(|play| play.batches.iter().flatten());
+                let is_alone = |other: &Arc<str>| matches!(&summary.batches[batch][..], [only] if only == other);
+                play.waits = !before.into_iter().all(is_alone);
                 play.batch_hosts = Arc::new(summary.batches[batch].clone());
                 Arc::new(play)
             });
@@ -224,7 +223,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         }
         compiled.programs.insert(host, program);
     }
-    let others_come = visits.iter().any(|visits| visits.controller);
+    let others_come = compiled.plays.iter().any(|play| visits_controller(&play.play, &loader.fragments));
     // Everyone that could be reached: hosts of plays, and those that tasks are delegated to.
     let mut layers: BTreeMap<Arc<str>, Vec<Layer>> = BTreeMap::new();
     let first = folders.first().map(PathBuf::as_path);
@@ -251,14 +250,14 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     for (host, program) in &mut compiled.programs {
         program.shares = names[&machine_of(host)] > 1 || (program.is_local && others_come);
     }
-    let is_here = |summary: &PlaySummary| {
-        let is_local = |host: &Arc<str>| compiled.programs.get(host).is_some_and(|program| program.is_local);
-        summary.play.hosts.iter().any(|host| &**host == "localhost" || is_local(host))
-    };
-    let made = Made::of(&compiled.plays, &loader.fragments, is_here);
+    let is_here = |connection: &super::connection::Connection| connection.kind == ConnectionKind::Local;
+    let here = compiled.connections.iter().filter(|(_, connection)| is_here(connection)).map(|(host, _)| Arc::clone(host));
+    let here: BTreeSet<Arc<str>> = here.chain(["localhost".into()]).collect();
+    let made = Made::of(&compiled.plays, &loader.fragments, here.clone());
     let awaits_files = loader.await_files(&made);
     for program in compiled.programs.values_mut() {
-        program.makes_files = made.is_any;
+        program.here.clone_from(&here);
+        program.writes_files.clone_from(&made.writers);
         program.awaits_files.clone_from(&awaits_files);
     }
     for host in layers.into_keys() {

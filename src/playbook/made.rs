@@ -1,50 +1,118 @@
 //! Files that the run itself makes on the controller: `fetch` brings them, tasks that are done here write them. They need not be there
 //! before, and what is there before may be another one when a task reads it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::compile::PlaySummary;
 use super::loader::Loader;
-use crate::program::{Fragments, Keywords, Loop, Span, Step, Task, Tree, Value};
+use crate::program::{Awaits, Fragments, Keywords, Loop, Span, Step, Task, Tree, Value};
 use crate::source::{Diagnostic, Severity};
 
 /// What tasks that may write on the controller say.
 #[derive(Debug, Default)]
 pub struct Made {
-    /// With the number of the task: tasks that are included when the run comes to them have 0.
-    texts: Vec<(usize, Span, Arc<str>)>,
-    /// Numbers of the plays' own tasks, in the order in which they run.
-    tasks: HashMap<Span, usize>,
-    /// Tasks that the run includes are looked at.
-    is_included: bool,
-    /// Some task writes here.
-    pub is_any: bool,
-    /// The first task that may write files here which it does not name.
-    open: Option<usize>,
+    texts: Vec<(Turn, Span, Arc<str>)>,
+    /// Where the plays' own tasks stand in the order in which they run.
+    tasks: HashMap<Span, Turn>,
+    /// How many they are so far.
+    count: u32,
+    /// Tasks that are met now have their turn somewhere in this: handlers, and what the run includes.
+    sometime: Option<Turn>,
+    /// Tasks that may write here, and those of them that may write files which they do not name.
+    pub writers: BTreeSet<Span>,
+    open: Vec<(Turn, Span)>,
+    /// Inventory names of the controller.
+    here: BTreeSet<Arc<str>>,
 }
 
-/// Modules that write files which their arguments name.
-const WRITERS: [&str; 12] =
-    ["fetch", "copy", "template", "get_url", "file", "lineinfile", "blockinfile", "replace", "assemble", "uri", "tempfile", "known_hosts"];
+/// Numbers of the first and the last place where a task stands, or may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    first: u32,
+    last: u32,
+}
 
-/// Modules that write files which nothing need name.
-const OPEN: [&str; 8] = ["command", "shell", "raw", "script", "expand", "git", "unarchive", "pip"];
+/// Of what the run includes.
+const SOMETIME: Turn = Turn { first: 0, last: u32::MAX };
+
+/// Modules that write no files but those which their arguments name.
+const WRITERS: [&str; 13] = [
+    "fetch",
+    "copy",
+    "template",
+    "get_url",
+    "file",
+    "lineinfile",
+    "blockinfile",
+    "replace",
+    "assemble",
+    "uri",
+    "tempfile",
+    "known_hosts",
+    "ini_file",
+];
+
+/// Modules that write no file of a project.
+const QUIET: [&str; 37] = [
+    "add_host",
+    "apt",
+    "apt_key",
+    "apt_repository",
+    "assert",
+    "async_status",
+    "cron",
+    "debug",
+    "dnf",
+    "fail",
+    "find",
+    "getent",
+    "group",
+    "group_by",
+    "hostname",
+    "include_vars",
+    "meta",
+    "modprobe",
+    "mount",
+    "package",
+    "package_facts",
+    "pause",
+    "ping",
+    "reboot",
+    "service",
+    "service_facts",
+    "set_fact",
+    "set_stats",
+    "setup",
+    "slurp",
+    "stat",
+    "sysctl",
+    "systemd",
+    "timezone",
+    "validate_argument_spec",
+    "wait_for",
+    "wait_for_connection",
+];
 
 impl Made {
-    /// `is_here`: the play's hosts are the controller.
-    pub fn of(plays: &[PlaySummary], fragments: &Fragments, is_here: impl Fn(&PlaySummary) -> bool) -> Self {
-        let mut made = Self::default();
+    /// `here`: hosts that are the controller.
+    pub fn of(plays: &[PlaySummary], fragments: &Fragments, here: BTreeSet<Arc<str>>) -> Self {
+        let mut made = Self { here, ..Self::default() };
         let mut anywhere = false;
         for summary in plays.iter().filter(|summary| !summary.batches.is_empty()) {
             let play = &summary.play;
-            let here = is_here(summary) || may_be_here(&play.keywords);
+            let here = play.hosts.iter().any(|host| made.here.contains(host)) || made.may_be_here(&play.keywords);
             anywhere |= here;
-            for steps in [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks, &play.handlers] {
+            let first = made.count + 1;
+            for steps in [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks] {
                 made.steps(steps, here);
             }
+            made.count += 1;
+            made.sometime = Some(Turn { first, last: made.count });
+            made.steps(&play.handlers, here);
+            made.sometime = None;
         }
-        made.is_included = true;
+        made.sometime = Some(SOMETIME);
         fragments.tasks.values().for_each(|steps| made.steps(steps, anywhere));
         made
     }
@@ -54,7 +122,7 @@ impl Made {
             match step {
                 Step::Task(task) => self.task(task, here),
                 Step::Block(block) => {
-                    let here = here || may_be_here(&block.keywords);
+                    let here = here || self.may_be_here(&block.keywords);
                     [&block.block, &block.rescue, &block.always].into_iter().for_each(|steps| self.steps(steps, here));
                 }
                 Step::Include(_) => {}
@@ -63,25 +131,22 @@ impl Made {
     }
 
     fn task(&mut self, task: &Task, here: bool) {
-        let number = if self.is_included {
-            0
-        } else {
-            let next = self.tasks.len() + 1;
-            *self.tasks.entry(task.span).or_insert(next)
-        };
-        if &*task.module != "fetch" && !here && !may_be_here(&task.keywords) {
+        let now = self.sometime.unwrap_or_else(|| {
+            self.count += 1;
+            Turn { first: self.count, last: self.count }
+        });
+        // A role that stands in two places has its tasks there twice.
+        let turn = *self.tasks.entry(task.span).and_modify(|turn| turn.last = turn.last.max(now.last)).or_insert(now);
+        if QUIET.contains(&&*task.module) || (&*task.module != "fetch" && !here && !self.may_be_here(&task.keywords)) {
             return;
         }
-        let (writes, is_open) = (WRITERS.contains(&&*task.module), OPEN.contains(&&*task.module));
-        if !writes && !is_open {
-            return;
-        }
-        self.is_any = true;
+        self.writers.insert(task.span);
         let names = |name: &str| matches!(name, "dest" | "path" | "destfile" | "name");
         let is_named = |value: &Tree| value.is_literal();
         let named = task.arguments.named.iter().filter(|argument| names(&argument.name));
+        let is_open = !WRITERS.contains(&&*task.module);
         if is_open || task.arguments.splat.is_some() || !named.map(|argument| &argument.value).all(is_named) {
-            self.open = Some(self.open.map_or(number, |first| first.min(number)));
+            self.open.push((turn, task.span));
         }
         let mut found = Vec::new();
         let arguments = task.arguments.named.iter().filter(|argument| *argument.name != *"src").map(|argument| &argument.value);
@@ -94,35 +159,40 @@ impl Made {
         if let Some(looping) = task.looping.as_ref().filter(|looping| takes_items(looping)) {
             texts(&looping.items, &mut found);
         }
-        self.texts.extend(found.into_iter().map(|text| (number, task.span, text)));
+        self.texts.extend(found.into_iter().map(|text| (turn, task.span, text)));
     }
 
-    /// Of a task that reads: those that are not known come last.
-    fn number(&self, task: Option<Span>) -> usize {
-        task.and_then(|task| self.tasks.get(&task)).copied().unwrap_or(usize::MAX)
+    /// Of a task that reads: of those that are not known nothing is known.
+    fn turn(&self, task: Option<Span>) -> Turn {
+        task.and_then(|task| self.tasks.get(&task)).copied().unwrap_or(SOMETIME)
     }
 
-    /// Whether some task before this one says the name of a file or folder.
-    fn says(&self, name: &str, task: Option<Span>) -> bool {
-        let reader = self.number(task);
+    /// The turns of tasks before this one that say the name of a file or folder.
+    fn sayers(&self, name: &str, task: Option<Span>) -> impl Iterator<Item = Turn> {
+        let reader = self.turn(task);
         let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.');
-        let is_whole = |text: &str, at: usize| {
+        let is_whole = move |text: &str, at: usize| {
             let (before, after) = (text[..at].chars().next_back(), text[at + name.len()..].chars().next());
             !before.is_some_and(is_part) && !after.is_some_and(is_part)
         };
-        !name.is_empty()
-            && self.texts.iter().any(|(number, of, text)| {
-                *number < reader && Some(*of) != task && text.match_indices(name).any(|(at, _)| is_whole(text, at))
-            })
+        let texts = self.texts.iter().filter(move |(turn, of, _)| !name.is_empty() && turn.first < reader.last && Some(*of) != task);
+        texts.filter(move |(_, _, text)| text.match_indices(name).any(|(at, _)| is_whole(text, at))).map(|(turn, _, _)| *turn)
     }
-}
 
-/// Whether tasks with these keywords may be done on the controller.
-fn may_be_here(keywords: &Keywords) -> bool {
-    let text = |tree: &Tree| tree.literal().and_then(Value::as_str).map(str::to_owned);
-    let is_local = |tree: &Tree| text(tree).is_none_or(|word| word.rsplit('.').next() == Some("local"));
-    keywords.delegate_to.as_ref().is_some_and(|tree| text(tree).is_none_or(|host| matches!(&*host, "localhost" | "127.0.0.1")))
-        || keywords.connection.as_ref().is_some_and(is_local)
+    /// The turns of tasks before this one that may write files which they do not name.
+    fn open_before(&self, task: Option<Span>) -> impl Iterator<Item = Turn> {
+        let reader = self.turn(task);
+        self.open.iter().filter(move |(turn, of)| turn.first < reader.last && Some(*of) != task).map(|(turn, _)| *turn)
+    }
+
+    /// Whether tasks with these keywords may be done on the controller.
+    fn may_be_here(&self, keywords: &Keywords) -> bool {
+        let text = |tree: &Tree| tree.literal().and_then(Value::as_str).map(str::to_owned);
+        let is_local = |tree: &Tree| text(tree).is_none_or(|word| word.rsplit('.').next() == Some("local"));
+        let is_here = |host: String| matches!(&*host, "localhost" | "127.0.0.1") || self.here.contains(&*host);
+        keywords.delegate_to.as_ref().is_some_and(|tree| text(tree).is_none_or(is_here))
+            || keywords.connection.as_ref().is_some_and(is_local)
+    }
 }
 
 fn texts(tree: &Tree, found: &mut Vec<Arc<str>>) {
@@ -152,24 +222,32 @@ impl Loader<'_> {
     }
 
     /// What is not there and may be made is no mistake. Gives the tasks that are to look again when their turn comes.
-    pub fn await_files(&mut self, made: &Made) -> BTreeSet<Span> {
-        if !made.is_any {
-            return BTreeSet::new();
+    pub fn await_files(&mut self, made: &Made) -> BTreeMap<Span, Awaits> {
+        if made.writers.is_empty() {
+            return BTreeMap::new();
         }
         let last = |name: &str| name.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
         self.files.diagnostics.review(|diagnostic: &mut Diagnostic| {
             let Some((name, task)) = &diagnostic.awaits else { return true };
-            if made.says(&last(name), *task) {
+            if made.sayers(&last(name), *task).next().is_some() {
                 return false;
             }
             // Nobody writes a file right into the project's own folders without its name.
-            if name.contains('/') && diagnostic.severity == Severity::Error && made.open.is_some_and(|first| first < made.number(*task)) {
+            if name.contains('/') && diagnostic.severity == Severity::Error && made.open_before(*task).next().is_some() {
                 diagnostic.severity = Severity::Warning;
                 let hint = diagnostic.hint.take().map(|hint| format!("{hint}; ")).unwrap_or_default();
                 diagnostic.hint = Some(format!("{hint}the run goes on, for a task before may make it on this machine"));
             }
             true
         });
-        std::mem::take(&mut self.named).into_iter().filter(|(task, name)| made.says(name, Some(*task))).map(|(task, _)| task).collect()
+        let mut awaits: BTreeMap<Span, Awaits> = BTreeMap::new();
+        for (task, name) in std::mem::take(&mut self.named) {
+            let writers = made.sayers(&name, Some(task)).chain(made.open_before(Some(task)));
+            if let Some(writer) = writers.map(|turn| turn.last).max() {
+                let known = awaits.entry(task).or_insert(Awaits { turn: made.turn(Some(task)).first, writer });
+                known.writer = known.writer.max(writer);
+            }
+        }
+        awaits
     }
 }

@@ -1,55 +1,34 @@
-//! Whose machines a play's tasks work on besides their own hosts'.
-
-use std::sync::Arc;
+//! Whether a play's tasks work on the controller besides their own hosts' machines.
 
 use crate::program::{Fragments, Keywords, Play, Tree, any_keywords};
 
-/// Where `delegate_to` and `connection` of a play take its tasks.
-#[derive(Clone, Debug, Default)]
-pub struct Visits {
-    /// To the controller.
-    pub controller: bool,
-    /// To hosts that a run finds out.
-    anyone: bool,
-    /// To these.
-    named: Vec<Arc<str>>,
+/// Whether `delegate_to` or `connection` may take tasks of a play to the controller. Tasks that it may include count as its own.
+pub fn visits_controller(play: &Play, fragments: &Fragments) -> bool {
+    let sections = [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks, &play.handlers];
+    let included = fragments.tasks.values().map(|steps| &***steps);
+    let mut steps = sections.into_iter().map(Vec::as_slice).chain(included);
+    is_visit(&play.keywords) || steps.any(|steps| any_keywords(steps, &is_visit))
 }
 
-impl Visits {
-    /// Tasks that it may include count as its own.
-    pub fn of(play: &Play, fragments: &Fragments) -> Self {
-        let mut visits = Self::default();
-        let sections = [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks, &play.handlers];
-        let found = std::cell::RefCell::new(&mut visits);
-        let add = |keywords: &Keywords| {
-            found.borrow_mut().add(keywords);
-            false
-        };
-        add(&play.keywords);
-        let included = fragments.tasks.values().map(|steps| &***steps);
-        for steps in sections.into_iter().map(Vec::as_slice).chain(included) {
-            any_keywords(steps, &add);
-        }
-        visits
-    }
-
-    fn add(&mut self, keywords: &Keywords) {
-        match keywords.delegate_to.as_ref().map(|tree| tree.literal().and_then(crate::program::Value::as_str)) {
-            Some(Some("localhost")) => self.controller = true,
-            Some(Some(name)) => self.named.push(name.into()),
-            Some(None) => (self.anyone, self.controller) = (true, true),
-            None => {}
-        }
+fn is_visit(keywords: &Keywords) -> bool {
+    let may_be = |tree: &Tree, is: fn(&str) -> bool| tree.literal().is_none_or(|value| value.as_str().is_some_and(is));
+    keywords.delegate_to.as_ref().is_some_and(|tree| may_be(tree, |host| host == "localhost"))
         // `ssh` is where the task would go anyway.
-        self.controller |= keywords.connection.as_ref().is_some_and(|tree| !matches!(tree, Tree::Literal(_)) || is_local(tree));
-    }
-
-    /// Whether a task may work on one of these hosts' machines for another host.
-    pub fn may_reach(&self, hosts: &[Arc<str>]) -> bool {
-        self.anyone || hosts.iter().any(|host| self.named.contains(host) || (self.controller && &**host == "localhost"))
-    }
+        || keywords.connection.as_ref().is_some_and(|tree| may_be(tree, |word| word.rsplit('.').next() == Some("local")))
 }
 
-fn is_local(tree: &Tree) -> bool {
-    tree.literal().and_then(crate::program::Value::as_str).is_some_and(|word| word.rsplit('.').next() == Some("local"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Value;
+
+    #[test]
+    fn a_name_that_the_run_finds_out_may_be_the_controllers() {
+        let of =
+            |delegate_to: Option<Tree>, connection: Option<Tree>| is_visit(&Keywords { delegate_to, connection, ..Keywords::default() });
+        let literal = |text: &str| Some(Tree::Literal(Value::text(text)));
+        let list = Some(Tree::List(vec![Tree::Literal(Value::Null)]));
+        assert!(of(literal("localhost"), None) && of(list.clone(), None) && of(None, literal("ansible.builtin.local")) && of(None, list));
+        assert!(!of(literal("db"), None) && !of(None, literal("ssh")) && !of(None, None));
+    }
 }

@@ -48,12 +48,23 @@ pub struct Program {
     pub login: Option<Arc<str>>,
     /// Variables that other hosts may set for this one (`delegate_facts`): who reads one asks the controller.
     pub told: BTreeSet<Arc<str>>,
-    /// Tasks of the run may make files on the controller.
-    pub makes_files: bool,
-    /// Tasks that read files of the controller which the run may make: by where they stand.
-    pub awaits_files: BTreeSet<Span>,
+    /// Inventory names of the controller.
+    pub here: BTreeSet<Arc<str>>,
+    /// Tasks that may write files on the controller: by where they stand.
+    pub writes_files: BTreeSet<Span>,
+    /// Tasks that read files of the controller which the run may write.
+    pub awaits_files: BTreeMap<Span, Awaits>,
     /// Something reads what Python is on its machine, in `ansible_facts`.
     pub reads_python: bool,
+}
+
+/// When a task reads files which others write, by numbers of tasks in the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaits {
+    /// Its own number, the first where it stands more than once.
+    pub turn: u32,
+    /// The last number at which one of the others may be done.
+    pub writer: u32,
 }
 
 impl Program {
@@ -74,6 +85,7 @@ impl Program {
     /// Files and files of variables that are new, or other ones than before.
     pub fn take_files(&mut self, files: &BTreeMap<Arc<str>, File>, vars: &BTreeMap<Arc<str>, Arc<Layer>>) {
         self.files.extend(files.iter().map(|(path, file)| (Arc::clone(path), file.clone())));
+        vars.keys().for_each(|path| drop(self.fragments.mistakes.remove(path)));
         self.fragments.vars.extend(vars.iter().map(|(path, layer)| (Arc::clone(path), Arc::clone(layer))));
     }
 
@@ -175,8 +187,7 @@ pub struct Play {
     pub batch_hosts: Arc<Vec<Arc<str>>>,
     /// `--start-at-task` is in it: the run begins there.
     pub begins: bool,
-    /// An earlier play may end the run for all hosts (`serial`, `max_fail_percentage`, `any_errors_fatal`), or its tasks may be delegated
-    /// to hosts of this one.
+    /// Earlier plays have other hosts: they may end the run for all, and what they do may be what this one's tasks look at or wait for.
     pub waits: bool,
     /// `None`: by default (true).
     pub gather_facts: Option<Tree>,

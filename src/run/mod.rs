@@ -86,6 +86,8 @@ pub trait Recompile: Send {
     fn refresh(&mut self) -> Result<(), String>;
     /// Forgets what was added and read since the run began.
     fn restart(&mut self);
+    /// Has these files of variables read again, where their text is another one.
+    fn forget(&mut self, paths: &BTreeSet<Arc<str>>);
     /// Everything as it is now.
     fn again(&mut self) -> Result<Again, String>;
 }

@@ -1,6 +1,6 @@
 //! From compiled playbooks to a run's inputs: connections, contents, keys.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -111,6 +111,10 @@ impl Recompile for Anew {
 
     fn restart(&mut self) {
         self.again.restart();
+    }
+
+    fn forget(&mut self, paths: &BTreeSet<Arc<str>>) {
+        self.again.forget(paths);
     }
 
     fn again(&mut self) -> Result<super::Again, String> {

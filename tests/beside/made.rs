@@ -135,3 +135,55 @@ fn a_plan_holds_where_the_run_makes_what_it_reads() {
         assert_eq!(code, Some(0), "{said}");
     }
 }
+
+/// What is built here before it is sent: files that are there from an earlier run, which no task names.
+const BUILT: &str = r#"
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  tasks:
+    - {name: build, command: "./build.sh {{ count }}", args: {chdir: "{{ playbook_dir }}"}, changed_when: false}
+- hosts: one:two
+  gather_facts: false
+  roles: [app]
+  tasks:
+    - {name: jar, copy: {src: app.jar, dest: "{{ root }}/{{ inventory_hostname }}.jar"}}
+    - {name: folder, copy: {src: site/, dest: "{{ root }}/{{ inventory_hostname }}.site/"}}
+    - {name: page, template: {src: page.j2, dest: "{{ root }}/{{ inventory_hostname }}.page"}}
+    - {name: said, copy: {content: "{{ lookup('file', 'app.jar') }}", dest: "{{ root }}/{{ inventory_hostname }}.said"}}
+    - {name: variables, include_vars: vars/build.yml}
+    - {name: number, copy: {content: "{{ number }}", dest: "{{ root }}/{{ inventory_hostname }}.number"}}
+    - {name: again, command: "./build.sh {{ count }}0", args: {chdir: "{{ playbook_dir }}"}, delegate_to: localhost, run_once: true}
+    - {name: jar again, copy: {src: app.jar, dest: "{{ root }}/{{ inventory_hostname }}.second"}}
+    - {name: one of them, include_vars: "{{ item }}", with_first_found: ["vars/{{ inventory_hostname }}.yml", vars/build.yml]}
+    - {name: number again, copy: {content: "{{ number }}", dest: "{{ root }}/{{ inventory_hostname }}.numbers"}}
+"#;
+
+const BUILD: &str = "#!/bin/sh\nset -e\nmkdir -p files/site templates vars\necho jar $1 > files/app.jar\necho index $1 > files/site/index\n\
+                     echo new > files/site/of-$1\necho page $1 > templates/page.j2\necho number: $1 > vars/build.yml\n";
+
+#[test]
+fn what_was_there_and_is_built_anew_is_sent_as_it_then_is() {
+    let role = "- {name: of role, copy: {src: app.jar, dest: \"{{ root }}/{{ inventory_hostname }}.role\"}}\n";
+    let files = [("site.yml", BUILT), ("build.sh", BUILD), ("roles/app/tasks/main.yml", role), ("hosts.ini", HOSTS)];
+    let Some(project) = Project::new(&files) else { return };
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(project.path("build.sh"), mode).expect("sets the mode");
+    // What an earlier run has left.
+    let leave = || {
+        let _ = std::fs::remove_dir_all(project.path("files"));
+        let built = std::process::Command::new(project.path("build.sh")).arg("0").current_dir(project.path(".")).status();
+        assert!(built.is_ok_and(|status| status.success()));
+    };
+    for count in [4, 5, 5] {
+        let arguments = ["site.yml", "-e", &format!("count={count}")];
+        leave();
+        let (theirs, they_said) = project.theirs(&arguments);
+        leave();
+        let (ours, we_said) = project.ours(&arguments);
+        assert_eq!(theirs.code, 0, "{they_said}");
+        assert_eq!(theirs, ours, "{count}: {they_said}\n{we_said}");
+        assert_eq!(ours.files["two.jar"], format!("jar {count}\n"));
+        assert_eq!(ours.files["one.numbers"], format!("{count}0"));
+    }
+}

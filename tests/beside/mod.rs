@@ -43,6 +43,7 @@ mod meta;
 mod mounts;
 #[cfg(feature = "controller")]
 mod notify;
+mod order;
 #[cfg(feature = "controller")]
 mod packages;
 #[cfg(feature = "controller")]

@@ -514,7 +514,11 @@ impl Port for Ear {
     }
     fn send(&self, _: Up) {}
     fn ask(&self, question: Question) -> std::result::Result<Answer, Ended> {
-        panic!("nobody answers {question:?}")
+        match question {
+            // Nothing writes in the project's folder.
+            Question::Files { .. } => Ok(Answer::Files(Box::default())),
+            question => panic!("nobody answers {question:?}"),
+        }
     }
     fn content(&self, sha256: &str, sink: &mut dyn Write) -> std::result::Result<(), Ended> {
         let bytes = match self.contents.get(sha256).expect("a file of the project") {

@@ -34,7 +34,7 @@ impl Coordinator {
             let hint = Some("run the same command again: nothing was changed on it".to_owned());
             self.unreachable(&name, Failure { message: "the link was lost between plan and apply".to_owned(), hint });
         }
-        self.read_at = None;
+        (self.written, self.read_at) = (0, None);
         for name in names {
             if let Some(host) = self.hosts.get_mut(&name) {
                 host.program.clone_from(&host.begun);
@@ -43,7 +43,7 @@ impl Coordinator {
                 host.place = fresh.place;
                 (host.failing, host.runs_handlers, host.left, host.lap) = (None, false, None, (0, 0));
                 (host.stops, host.fails) = (None, None);
-                host.dirty = false;
+                (host.dirty, host.wrote) = (false, false);
                 host.wants = None;
                 host.result = None;
                 host.published.clear();

@@ -36,6 +36,12 @@ impl Coordinator {
                     host.wants = Some(host.place_of(&position));
                 }
             }
+            Up::Wrote => {
+                self.written += 1;
+                if let Some(host) = self.hosts.get_mut(name) {
+                    host.wrote = true;
+                }
+            }
             Up::Performed { id, reply } => {
                 if let Some(Performing { asker, asked, on, plans }) = self.performs.remove(&id) {
                     let answer = self.delegated(&on, plans, reply);
@@ -217,7 +223,7 @@ impl Coordinator {
                     | Question::RunOnce { position }
                     | Question::Gone { position }
                     | Question::Inventory { position: Some(position) }
-                    | Question::Files { position: Some(position) }
+                    | Question::Files { position: Some(position), .. }
                     | Question::Turn { position, .. } => {
                         let position = position.clone();
                         self.moved(name, &position);

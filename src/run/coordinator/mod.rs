@@ -51,6 +51,8 @@ struct Host {
     down: Option<Outbox>,
     place: Place,
     dirty: bool,
+    /// A task of it that may write on the controller has something to do.
+    wrote: bool,
     /// What it was told of others' failures: [`Down::Stop`] and [`Down::Fail`].
     stops: Option<(Position, Arc<str>)>,
     fails: Option<(Position, Position)>,
@@ -108,6 +110,7 @@ impl Host {
             down: None,
             place,
             dirty: false,
+            wrote: false,
             stops: None,
             fails: None,
             left: None,
@@ -216,9 +219,11 @@ pub struct Coordinator {
     clears: bool,
     /// The inventory was read again.
     refreshed: bool,
-    /// Programs as they are with the files that were there when a task at this place asked.
+    /// Programs as they are with the files that were there after so many tasks had written some; at this place, where one was not there.
     read: HashMap<Arc<str>, Program>,
-    read_at: Option<Place>,
+    read_at: Option<(u64, Option<Place>)>,
+    /// How many tasks have written on the controller.
+    written: u64,
     cancelled: Option<Instant>,
     inventory: Arc<BTreeMap<Arc<str>, HostVariables>>,
     /// As it was before the run changed it.
@@ -249,6 +254,7 @@ impl Coordinator {
             latest: BTreeMap::new(),
             read: HashMap::new(),
             read_at: None,
+            written: 0,
             slots: Arc::new(Semaphore::new(inputs.forks.max(1))),
             inputs,
             hosts,

@@ -102,10 +102,10 @@ impl Coordinator {
                 let is_due = place.is_none_or(|place| self.others_past(&waiting.host, &place));
                 is_due.then(|| self.inventory_anew(&waiting.host))
             }
-            Question::Files { position } => {
+            Question::Files { position, missed } => {
                 let place = position.as_ref().map(|position| self.place_of(waiting, position));
                 let is_due = place.as_ref().is_none_or(|place| self.others_past(&waiting.host, place));
-                is_due.then(|| self.files_anew(&waiting.host, place))
+                is_due.then(|| self.files_anew(&waiting.host, place, *missed))
             }
             _ => Some(Answer::Done),
         }
@@ -281,22 +281,26 @@ impl Coordinator {
         }
     }
 
-    /// What the program of a host reads of this machine's files, as they now are: read once for all hosts that come to the same task.
-    fn files_anew(&mut self, asker: &Arc<str>, place: Option<Place>) -> Answer {
+    /// What the program of a host reads of this machine's files, as they now are. They are read once for all hosts, and again only after
+    /// some task has written there.
+    fn files_anew(&mut self, asker: &Arc<str>, place: Option<Place>, missed: bool) -> Answer {
         // A place in a play, not its beginning: tasks of a play without an order share that.
-        let is_read = place.as_ref().is_some_and(|place| place.position.0.len() > 1) && self.read_at == place;
+        let now = (self.written, place.filter(|place| missed && place.position.0.len() > 1));
+        let is_same = |read: &(u64, _)| if missed { now.1.is_some() && *read == now } else { read.0 == now.0 };
+        let is_read = self.read_at.as_ref().map_or(self.written == 0 && !missed, is_same);
         if !is_read {
             let Some(recompile) = &mut self.inputs.recompile else { return Answer::Done };
+            let programs = self.hosts.values().filter_map(|host| host.program.as_ref());
+            recompile.forget(&programs.flat_map(|program| program.fragments.vars.keys().cloned()).collect());
             let again = match recompile.again() {
                 Ok(again) => again,
                 Err(message) => return Answer::Error { message, hint: None },
             };
             self.inputs.contents.extend(again.contents);
             self.read = again.programs.into_iter().collect();
-            self.read_at = place;
+            self.read_at = Some(now);
         }
-        let dirty = self.hosts.iter().any(|(other, host)| other != asker && !host.serves && host.dirty);
-        let mut new = NewFiles { dirty, ..NewFiles::default() };
+        let mut new = NewFiles { dirty: self.hosts.values().any(|host| host.wrote), ..NewFiles::default() };
         let known = self.hosts.get_mut(asker).and_then(|host| host.program.as_mut());
         if let (Some(known), Some(read)) = (known, self.read.get(asker)) {
             let is_new = |path: &Arc<str>, file: &File| known.files.get(path) != Some(file);
