@@ -433,7 +433,7 @@ impl TaskScope<'_> {
     /// Asks the controller for a lookup.
     pub fn ask_lookup(&self, plugin: &str, terms: &[Value], options: &Map) -> Result<Vec<Value>> {
         let looks = !matches!(plugin, "env" | "inventory_hostnames" | "provision.path_filter");
-        let may_come = looks && self.follows()?;
+        let may_come = looks && self.follows()? && matches!(plugin, "pipe" | "lines");
         match self.ask(Question::Lookup { plugin: plugin.into(), terms: terms.to_vec(), options: options.clone() }) {
             Ok(Answer::List(values)) => Ok(values),
             Ok(_) => Err(Error::failed(format!("lookup {plugin}: the controller gave no list"))),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::walk::Found;
-use crate::program::{File, Layer, Program, Published, Span, Template, Tree};
+use crate::program::{Asks, File, Keywords, Layer, Program, Published, Span, Step, Template, Tree, Value};
 use crate::template::Options;
 use crate::template::reads::{self, Form, HostRead, Problem, Reads};
 
@@ -37,6 +37,8 @@ pub struct Closure {
     pub everything: bool,
     /// Variables of other hosts.
     pub hosts: Vec<HostRead>,
+    /// Lookups that only the controller can make.
+    lookups: BTreeSet<(Arc<str>, Vec<Option<Arc<str>>>)>,
     /// Some text reads what Python is on the machine, in `ansible_facts`.
     pub reads_python: bool,
 }
@@ -100,6 +102,8 @@ fn add(reads: &Reads, closure: &mut Closure, open: &mut Vec<Arc<str>>) {
             closure.hosts.push(host.clone());
         }
     }
+    let terms = |terms: &[Tree]| terms.iter().map(|term| term.literal().and_then(Value::as_str).map(Arc::from)).collect();
+    closure.lookups.extend(reads.lookups.iter().map(|lookup| (Arc::clone(&lookup.plugin), terms(&lookup.terms))));
 }
 
 /// A program's own closure: from its plays and fragments over all variables that it has.
@@ -206,6 +210,82 @@ fn told(program: &Program) -> BTreeSet<Arc<str>> {
     if found.delegates_facts { found.facts } else { BTreeSet::new() }
 }
 
+/// What a program's agent may ask of the controller.
+fn asks(cache: &mut Cache, program: &Program, closure: &Closure) -> Asks {
+    let mut found = Found::default();
+    program.plays.iter().for_each(|play| found.play(play));
+    found.fragments(&program.fragments, &BTreeSet::new());
+    let mut definitions = Definitions::new();
+    let layers = program.inventory.iter().chain(&program.layers).chain([&program.extra]);
+    let fragments = program.fragments.vars.values().map(|layer| &**layer);
+    layers.chain(fragments).chain(found.vars.iter().copied()).for_each(|layer| define(&mut definitions, layer));
+    // What may read any variable may evaluate any of them.
+    let mut all = Closure::default();
+    if closure.everything {
+        follow(cache, &mut all, definitions.keys().map(|name| Arc::from(*name)).collect(), &definitions);
+    }
+    let reads = closure.hosts.iter().chain(&all.hosts);
+    let mut asks = Asks {
+        variables: reads.map(|read| (read.host.clone(), read.variable.clone())).collect(),
+        modules: found.tasks.iter().map(|task| Arc::clone(&task.module)).collect(),
+        sets_facts: found.delegates_facts,
+        lookups: closure.lookups.union(&all.lookups).cloned().collect(),
+        ..Asks::default()
+    };
+    // A name on its own, as in a loop or a text of another syntax.
+    if closure.names.contains("hostvars") || all.names.contains("hostvars") {
+        asks.variables.insert((None, None));
+    }
+    for looping in found.tasks.iter().filter_map(|task| task.looping.as_ref()) {
+        if let Some(plugin) = &looping.with {
+            asks.lookups.insert((Arc::clone(plugin), vec![looping.items.literal().and_then(Value::as_str).map(Arc::from)]));
+        }
+    }
+    for play in &program.plays {
+        let around = visit(&mut asks, &play.keywords);
+        for steps in [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks, &play.handlers] {
+            visits(&mut asks, steps, around);
+        }
+    }
+    // Whatever is included from a place where tasks are delegated is.
+    let fragments = program.fragments.tasks.values().map(|steps| &***steps);
+    let roles = program.fragments.roles.values().map(|role| role.dependencies.as_slice());
+    fragments.chain(roles).for_each(|steps| visits(&mut asks, steps, false));
+    asks
+}
+
+/// Where tasks with these keywords are done besides their own host. Whether there is any such place.
+fn visit(asks: &mut Asks, keywords: &Keywords) -> bool {
+    let text = |tree: &Tree| tree.literal().and_then(Value::as_str).map(Arc::<str>::from);
+    asks.delegates.extend(keywords.delegate_to.as_ref().map(text));
+    let is_local = |tree: &&Tree| text(tree).is_none_or(|word| word.rsplit('.').next() == Some("local"));
+    let is_local = keywords.connection.as_ref().filter(is_local).is_some();
+    asks.delegates.extend(is_local.then(|| Some("localhost".into())));
+    is_local || keywords.delegate_to.is_some()
+}
+
+fn visits(asks: &mut Asks, steps: &[Step], around: bool) {
+    for step in steps {
+        match step {
+            Step::Task(task) => {
+                if visit(asks, &task.keywords) || around {
+                    asks.delegated.insert(Some(Arc::clone(&task.module)));
+                    // It ends in one.
+                    asks.delegated.extend((&*task.module == "template").then(|| Some("copy".into())));
+                }
+            }
+            Step::Block(block) => {
+                let around = visit(asks, &block.keywords) || around;
+                [&block.block, &block.rescue, &block.always].into_iter().for_each(|steps| visits(asks, steps, around));
+            }
+            Step::Include(include) => {
+                let (own, applied) = (visit(asks, &include.keywords), visit(asks, &include.apply));
+                asks.delegated.extend((own || applied || around).then_some(None));
+            }
+        }
+    }
+}
+
 /// Takes out of each program what it cannot read, and says what each host must publish for the others and what they may tell it.
 pub fn prune<'p>(programs: impl Iterator<Item = &'p mut Program>) {
     let mut cache = Cache::default();
@@ -263,6 +343,7 @@ pub fn prune<'p>(programs: impl Iterator<Item = &'p mut Program>) {
                 None => closure.everything = true,
             }
         }
+        program.asks = asks(&mut cache, program, closure);
         if closure.everything {
             // The controller's own: how a host is reached is not a task's business even then.
             for layer in &mut program.inventory {

@@ -54,8 +54,8 @@ pub struct Compiled {
     pub of_controller: BTreeSet<Arc<str>>,
 }
 
-/// Lookups that a node's agent asks the controller for, by words of its own.
-const OF_CONTROLLER: [&str; 3] = ["pipe", "lines", "env"];
+/// Lookups and filters that ask the controller more than its files.
+const OF_CONTROLLER: [&str; 4] = ["pipe", "lines", "env", "expandvars"];
 
 /// A host's variables before the run.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,7 @@
 //!
 //! Everything here is data: no I/O, no evaluation. The controller builds it (`playbook`), the agent runs it.
 
+pub mod asks;
 pub mod free_form;
 pub mod glob;
 pub mod host_names;
@@ -13,6 +14,7 @@ pub mod tree;
 pub mod value;
 pub mod zone;
 
+pub use asks::Asks;
 pub use play::*;
 pub use position::Position;
 pub use tree::{Span, Template, Tree};

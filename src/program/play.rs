@@ -56,6 +56,9 @@ pub struct Program {
     pub awaits_files: BTreeMap<Span, Awaits>,
     /// Something reads what Python is on its machine, in `ansible_facts`.
     pub reads_python: bool,
+    /// What its agent may ask for: the controller's.
+    #[serde(skip)]
+    pub asks: super::Asks,
 }
 
 /// When a task reads files which others write, by numbers of tasks in the order in which they run.
@@ -596,6 +599,14 @@ pub enum File {
 }
 
 impl File {
+    /// Whether these are its bytes, or those that lie on the controller.
+    pub fn is_of(&self, digest: &str) -> bool {
+        match self {
+            Self::Plain { sha256, sealed, .. } => **sha256 == *digest || sealed.as_ref().is_some_and(|(sealed, _)| **sealed == *digest),
+            Self::Directory { .. } | Self::Symlink { .. } => false,
+        }
+    }
+
     /// Its bytes as they lie on the controller.
     pub fn seal(&mut self) {
         if let File::Plain { sha256, size, content, sealed, .. } = self

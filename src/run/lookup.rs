@@ -40,9 +40,20 @@ impl Lookups {
                 message: format!("the lookup '{plugin}' is asked for by a node, and no file of the project says it"),
                 hint: Some(format!("write `lookup('{plugin}', …)` in a playbook, role, template or file of variables")),
             }),
+            // It shows variables of this machine's environment.
+            "provision.path_filter" if is_of_environment(terms) && !self.of_controller.contains(EXPANDS) => {
+                Err(failure(format!("the filter '{EXPANDS}' is asked for by a node, and no file of the project says it")))
+            }
             plugin => answer(plugin, terms, options).map_err(failure),
         }
     }
+}
+
+/// The filter that puts variables of the environment in.
+const EXPANDS: &str = "expandvars";
+
+fn is_of_environment(terms: &[Value]) -> bool {
+    terms.first().and_then(Value::as_str) == Some(EXPANDS)
 }
 
 fn failure(message: String) -> Failure {

@@ -324,6 +324,8 @@ fn nspawn_words(config: &Config, root: &Path, disk: &Path) -> Vec<String> {
     words.push(format!("--directory={}", root.display()));
     words.push(format!("--machine={}", config.names.machine(&config.name)));
     words.push(format!("--hostname={}", config.name));
+    // All that a machine of its own could do but set the clock, which is this machine's.
+    words.push("--drop-capability=CAP_SYS_TIME".to_owned());
     // The one we are in already; named so that nspawn knows the network is the node's own.
     words.push("--network-namespace-path=/proc/self/ns/net".to_owned());
     words.extend(

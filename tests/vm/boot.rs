@@ -46,6 +46,17 @@ fn a_node_is_a_machine_that_can_hold_a_kubernetes_node() {
     assert_eq!(lines[4..], ["755 root", "700 root", "700 root", "600 root", "600 root", "1", "1", "overlay", "0"]);
 }
 
+/// Its clock is this machine's.
+#[test]
+fn a_node_cannot_set_this_machines_clock() {
+    let Some(nodes) = TestNodes::boot(&["a"]) else {
+        return;
+    };
+    let said = nodes.ssh("a", "date --set=@$(date +%s) 2>&1 >/dev/null; true");
+    assert_eq!(said, "date: cannot set date: Operation not permitted\n");
+    assert_eq!(nodes.ssh("a", "systemctl --failed --plain --no-legend | wc -l"), "0\n");
+}
+
 #[test]
 fn a_script_of_init_d_without_a_unit_is_a_service() {
     let Some(nodes) = TestNodes::boot(&["a"]) else {

@@ -8,7 +8,7 @@ use crate::agent::frame::{
     Answer, CHUNK, CallMode, Down, Ends, Event, GivenUp, ItemResult, Perform, PerformReply, Question, Status, Summary, Up,
 };
 use crate::module::engine::Parcel;
-use crate::program::{Bytes, Map, Position, Value};
+use crate::program::{Asks, Bytes, Map, Position, Value};
 use crate::run::host::{Outbox, Patience};
 use crate::run::lookup::Lookups;
 use crate::run::{Contents, Failure, Happening, HostResult};
@@ -128,7 +128,52 @@ impl Coordinator {
 
     // ---- questions ----
 
+    /// Why a question is not answered: nothing in the program of its host asks it.
+    fn is_foreign(&self, name: &Arc<str>, question: &Question) -> Option<String> {
+        let nothing = Asks::default();
+        let asks = self.hosts.get(name).and_then(|host| host.program.as_ref()).map_or(&nothing, |program| &program.asks);
+        let has = |modules: &[&str]| modules.iter().any(|module| asks.modules.contains(*module));
+        let what = match question {
+            Question::HostVariable { host, name: variable, .. } if !asks.may_read(host, Some(variable)) => {
+                format!("hostvars['{host}']['{variable}']")
+            }
+            Question::HostVariables { host, .. } if !asks.may_read(host, None) => format!("hostvars['{host}']"),
+            Question::Delegate { host, request } => match &**request {
+                Perform::Plan(call) if !asks.may_delegate(host, &call.module) => format!("a task of `{}` delegated to {host}", call.module),
+                Perform::Read { .. } if !has(&["fetch"]) => format!("a file of {host}"),
+                _ if !asks.is_delegate(host) => format!("a task delegated to {host}"),
+                _ => return None,
+            },
+            Question::SetHostFacts { host, .. } if !asks.sets_facts || !asks.is_delegate(host) => format!("to set variables of {host}"),
+            Question::AddHost { .. } if !has(&["add_host"]) => "`add_host`".to_owned(),
+            Question::GroupBy { .. } if !has(&["group_by"]) => "`group_by`".to_owned(),
+            Question::Prompt { .. } if !has(&["pause"]) => "`pause`".to_owned(),
+            Question::Content { sha256 } if !self.may_have(name, sha256) => format!("a file of SHA-256 {sha256}"),
+            Question::Lookup { plugin, terms, .. } => {
+                let plugin = plugin.strip_prefix("ansible.builtin.").unwrap_or(plugin);
+                let is_bound = matches!(plugin, "pipe" | "lines" | "env");
+                (is_bound && !asks.may_look_up(plugin, terms)).then(|| format!("such a lookup of '{plugin}'"))?
+            }
+            _ => return None,
+        };
+        Some(format!("{name} asks for {what}, and nothing in its program does"))
+    }
+
+    /// Whether a file is one of a host's program, or of one whose tasks are being done there. What is in no program is no host's own:
+    /// artifacts.
+    fn may_have(&self, name: &Arc<str>, sha256: &str) -> bool {
+        let holds = |host: &Host| host.program.as_ref().is_some_and(|program| program.files.values().any(|file| file.is_of(sha256)));
+        let is_in = |host: &Arc<str>| self.hosts.get(host).is_some_and(holds);
+        let is_asked = || self.performs.values().filter(|performing| performing.on == *name).any(|performing| is_in(&performing.asker));
+        is_in(name) || is_asked() || !self.hosts.values().any(holds)
+    }
+
     pub(super) fn asked(&mut self, name: &Arc<str>, id: u64, question: Question) {
+        if let Some(message) = self.is_foreign(name, &question) {
+            let hint = Some("the node, or what says that it is its agent, does not do what this run's files say: look at it".to_owned());
+            self.answer(name, id, Answer::Error { message, hint });
+            return;
+        }
         match question {
             Question::Content { sha256 } => self.send_content(name, id, &sha256),
             Question::Lookup { plugin, terms, options } => self.look_up(name, id, plugin, terms, options),

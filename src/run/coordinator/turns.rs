@@ -309,7 +309,9 @@ impl Coordinator {
             let vars = read.fragments.vars.iter().filter(|(path, layer)| known.fragments.vars.get(*path) != Some(*layer));
             new.vars = vars.map(|(path, layer)| (Arc::clone(path), Arc::clone(layer))).collect();
             if !new.files.is_empty() || !new.vars.is_empty() {
-                Arc::make_mut(known).take_files(&new.files, &new.vars);
+                let known = Arc::make_mut(known);
+                known.take_files(&new.files, &new.vars);
+                known.asks.extend(&read.asks);
             }
         }
         Answer::Files(Box::new(new))
