@@ -24,6 +24,10 @@ fn the_bundled_environment_becomes_a_cluster_that_answers_and_goes_without_a_tra
     let story = bundled.up();
     assert!(story.contains("✔ release") && story.contains(&format!("page        {}", bundled.page())), "{story}");
     assert!(story.contains("✔ cluster    pods reach each other on all nodes"), "{story}");
+    // What took how long, and where to go on.
+    let steps: Vec<&str> = story.lines().filter(|line| line.starts_with("  ✔")).collect();
+    assert!(steps.len() >= 10 && steps.iter().all(|step| step.ends_with(" s")), "{steps:#?}");
+    assert!(story.contains("\n  kubeconfig  ") && story.contains("\nDone in "), "{story}");
     bundled.answers();
     let status: Value = serde_json::from_str(&bundled.expect(0, &["status", "--json"]).0).expect("JSON");
     assert_eq!(status["url"], bundled.page());

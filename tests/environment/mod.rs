@@ -9,6 +9,7 @@ mod declared;
 mod disturbances;
 mod entries;
 mod existing;
+mod facts;
 mod kills;
 mod machines;
 mod networks;
