@@ -1,6 +1,6 @@
 //! One host's run: plays, their sections, their steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -61,6 +61,8 @@ pub struct Executor {
     pub delegate: Option<Arc<str>>,
     /// What the controller said of hosts that are gone, and where it was asked.
     pub gone_hosts: Mutex<Option<(Position, Vec<Arc<str>>)>>,
+    /// Variables that the item in hand has read, and what gave them: with `-vv`.
+    pub noted: Mutex<BTreeMap<Arc<str>, Arc<str>>>,
     /// Roles that came by `include_role` with `public`, for the rest of the play.
     pub public_roles: Vec<IncludedRole>,
     /// Roles that have run in this play, with what they were called with: they are not run again, also where one of them came by an
@@ -184,6 +186,7 @@ impl Executor {
             folder_of_task: None,
             delegate: None,
             gone_hosts: Mutex::default(),
+            noted: Mutex::default(),
             rescues: Vec::new(),
             beyond_rescue: false,
         }

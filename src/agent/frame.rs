@@ -256,6 +256,8 @@ pub struct ItemResult {
     pub rescued: Option<Position>,
     /// For a failure: where in the user's file.
     pub span: Option<crate::program::Span>,
+    /// Variables that were read, by name, and what gave each: with `-vv`.
+    pub reads: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// What a task or item came to.

@@ -32,6 +32,9 @@ pub struct TaskScope<'run> {
     pub about: OnceCell<TemplateFile>,
 }
 
+/// From this verbosity on a result says where the variables come from that it hangs on.
+const NOTES: u8 = 2;
+
 impl<'run> TaskScope<'run> {
     pub fn new(executor: &'run Executor, context: &'run Context<'run>, locals: &'run Map, position: &'run Position) -> Self {
         Self { executor, context, locals, position, reads: RefCell::default(), template: None, about: OnceCell::new() }
@@ -44,6 +47,10 @@ impl<'run> TaskScope<'run> {
     }
 
     fn record(&self, name: &str, origin: &Arc<str>) {
+        if self.executor.program.settings.verbosity >= NOTES {
+            let mut noted = self.executor.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            noted.insert(name.into(), Arc::clone(origin));
+        }
         let mut reads = self.reads.borrow_mut();
         if !reads.names.iter().any(|(known, _)| **known == *name) {
             reads.names.push((name.into(), Arc::clone(origin)));

@@ -514,6 +514,7 @@ impl Executor {
                 && !run.ignored
                 && self.keyword_flag(|keywords| keywords.any_errors_fatal.as_ref(), context, &Map::new(), at).unwrap_or(false),
             span: run.failed.then_some(run.span.unwrap_or(task.span)),
+            reads: std::mem::take(self.noted.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner)).into_iter().collect(),
         }));
     }
 

@@ -83,7 +83,7 @@ pub struct Selection {
     /// Ask for the vault's password
     #[arg(short = 'J', long, visible_alias = "ask-vault-password")]
     pub ask_vault_pass: bool,
-    /// Say more; up to four times
+    /// Say more; twice: which variables a task read, and what gave each; up to four times
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }

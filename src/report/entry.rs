@@ -114,6 +114,15 @@ fn task_keys(host: &str, item: &ItemResult) -> Value {
     })
 }
 
+/// What gave the variables that it read, where that was asked for.
+fn reads(item: &ItemResult) -> Value {
+    if item.reads.is_empty() {
+        return json!({});
+    }
+    let reads: serde_json::Map<String, Value> = item.reads.iter().map(|(name, origin)| (name.to_string(), json!(origin))).collect();
+    json!({"variables": reads})
+}
+
 pub fn task(host: &str, item: &ItemResult) -> Value {
     let plan = match Word::of(item) {
         Word::Change => "change",
@@ -125,7 +134,7 @@ pub fn task(host: &str, item: &ItemResult) -> Value {
     };
     let because = if let Status::Unknown(cause) = &item.status { Some(cause) } else { None };
     let more = json!({"plan": plan, "because": because, "actions": item.actions, "delegated_to": item.delegated_to});
-    with(with(json!({"event": "planned"}), task_keys(host, item)), more)
+    with(with(with(json!({"event": "planned"}), task_keys(host, item)), more), reads(item))
 }
 
 pub fn task_done(host: &str, result: &ItemResult) -> Value {
@@ -151,7 +160,7 @@ pub fn task_done(host: &str, result: &ItemResult) -> Value {
         "result": result.result.as_ref().map(|value| value.to_json(false)),
         "diff": differences.collect::<Vec<_>>(),
     });
-    with(with(json!({"event": "result"}), task_keys(host, result)), more)
+    with(with(with(json!({"event": "result"}), task_keys(host, result)), more), reads(result))
 }
 
 /// `plan`: `unknown`, `prove` or `wait`.

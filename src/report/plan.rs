@@ -118,7 +118,10 @@ fn text(name: &str, planned: &Planned) -> Vec<String> {
             }
             None => lines.push(format!("  {host}")),
         }
-        lines.extend(of_host.items.iter().map(|item| format!("    {}", shown(item, &planned.sources))));
+        for item in &of_host.items {
+            lines.push(format!("    {}", shown(item, &planned.sources)));
+            lines.extend(text::reads(item).map(|read| format!("    {read}")));
+        }
         lines.extend(of_host.items.iter().flat_map(differences));
         lines.extend(of_host.result.summary.reason.iter().map(|reason| format!("    ended early: {reason}")));
     }

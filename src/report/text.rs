@@ -113,6 +113,7 @@ pub fn result(host: &str, result: &ItemResult, verbosity: u8, sources: &[Arc<str
         let _ = write!(text, " => {}", serde_json::to_string_pretty(&json).unwrap_or_default());
     }
     line(&text);
+    reads(result).for_each(|read| line(&read));
     if is_bad {
         if let Some(span) = result.span.filter(|span| span.line > 0)
             && let Some(name) = sources.get(span.file as usize)
@@ -123,6 +124,11 @@ pub fn result(host: &str, result: &ItemResult, verbosity: u8, sources: &[Arc<str
             line("...ignoring");
         }
     }
+}
+
+/// With `-vv`: which variables it read, and what gave each.
+pub fn reads(result: &ItemResult) -> impl Iterator<Item = String> {
+    result.reads.iter().map(|(name, origin)| format!("  {name}: from {origin}"))
 }
 
 /// A result without what repeats itself.

@@ -9,6 +9,7 @@ mod jobs;
 mod lab;
 mod language;
 mod large;
+mod origins;
 mod plan;
 mod property;
 mod settings;
