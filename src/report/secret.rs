@@ -1,6 +1,7 @@
 //! Secrets typed on the terminal: not shown, asked one at a time, the terminal always put back.
 
 use std::io::{IsTerminal, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nix::sys::signal::{Signal, raise};
@@ -10,6 +11,9 @@ use super::{ask, line, live};
 
 /// The terminal as it was, while a secret is typed. The process may end in the middle of a question.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// The process is about to end.
+static ENDS: AtomicBool = AtomicBool::new(false);
 
 /// Two hosts may ask at once.
 static TURN: Mutex<()> = Mutex::new(());
@@ -37,21 +41,34 @@ pub fn ask_secret(question: &str) -> Option<String> {
     }
 }
 
-/// Puts the terminal back where a question was cut off: before the process ends.
+/// Puts the terminal back where a question was cut off: before the process ends. Nobody is asked any more.
 pub fn put_back() {
-    if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    // Another thread may wait for its turn to ask: it would silence the terminal once more.
+    ENDS.store(true, Ordering::SeqCst);
+    restore();
+}
+
+fn restore() {
+    let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(before) = before.take() {
         let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &before);
     }
 }
 
 /// Nothing is shown, each key comes at once, and ^C is a key: the terminal has to be put back before it ends us.
 fn silence() -> Option<Silenced> {
+    let mut kept = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    if ENDS.load(Ordering::SeqCst) {
+        return None;
+    }
     let before = tcgetattr(std::io::stdin()).ok()?;
     let mut silent = before.clone();
     silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG);
-    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    *kept = Some(before);
+    let set = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &silent);
+    drop(kept);
     let silenced = Silenced;
-    tcsetattr(std::io::stdin(), SetArg::TCSANOW, &silent).ok()?;
+    set.ok()?;
     Some(silenced)
 }
 
@@ -59,7 +76,7 @@ struct Silenced;
 
 impl Drop for Silenced {
     fn drop(&mut self) {
-        put_back();
+        restore();
     }
 }
 
