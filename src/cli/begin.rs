@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Exit;
 use super::artifacts::{known, manifest, store_of};
 use super::machines::Ours;
+use super::passwords;
 use super::person::person;
 use super::shared::Selection;
 use crate::artifact::{Manifest, Store};
@@ -39,6 +40,7 @@ pub struct Checked {
     pub store: Store,
     /// The releases of provision.yaml; none where playbooks are named on the command line.
     pub releases: Vec<Rendered>,
+    /// `None` until [`Checked::ask`].
     pub become_password: Option<Value>,
 }
 
@@ -89,10 +91,6 @@ pub async fn check(selection: &Selection, playbooks: &[String]) -> Result<Checke
     } else {
         folder.file_name().map_or_else(|| "playbook".to_owned(), |name| name.to_string_lossy().into_owned())
     };
-    let become_password = selection.become_password().map_err(|message| {
-        report::error(&message, Some("give --become-password-file, with a file, a program, or - for standard input"));
-        Exit::NotConfirmed
-    })?;
     Ok(Checked {
         folder,
         project,
@@ -103,7 +101,7 @@ pub async fn check(selection: &Selection, playbooks: &[String]) -> Result<Checke
         name,
         store,
         releases,
-        become_password,
+        become_password: None,
     })
 }
 
@@ -118,6 +116,17 @@ fn rendered(project: &Project, options: &Options) -> Result<Vec<Rendered>, Exit>
 }
 
 impl Checked {
+    /// Asks for the passwords that are to be asked for, and reads those that stand in files: whoever runs something needs them.
+    pub fn ask(&mut self, selection: &Selection) -> Result<(), Exit> {
+        let passwords = passwords::ask(selection, &self.project.settings)?;
+        for connection in self.compiled.connections.values_mut().filter(|connection| connection.password.is_none()) {
+            connection.password.clone_from(&passwords.connection);
+        }
+        self.options.password = passwords.connection;
+        self.become_password = passwords.become_.map(Value::Text);
+        Ok(())
+    }
+
     /// Names of the artifacts that playbooks and releases need.
     pub fn needed(&self) -> BTreeSet<Arc<str>> {
         let images =

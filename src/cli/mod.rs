@@ -1,5 +1,6 @@
 //! The command line: one file a command; arguments → settings → one call.
 
+mod absent;
 mod artifacts;
 mod begin;
 mod built_in;
@@ -13,6 +14,7 @@ mod kubeconfig;
 mod kubectl;
 mod machines;
 mod making;
+mod passwords;
 mod person;
 mod plan;
 mod playbook;
@@ -42,6 +44,7 @@ enum Command {
     Up(up::Up),
     Plan(plan::Plan),
     Init(init::Init),
+    #[command(version, display_name = "provision", infer_long_args = true)]
     Playbook(playbook::Playbook),
     Status(status::Status),
     Destroy(destroy::Destroy),
@@ -58,6 +61,10 @@ pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some((message, hint)) = absent::told(&error) {
+                crate::report::error(&message, Some(hint));
+                return Exit::Usage;
+            }
             // Help and version are no mistakes; clap writes them to stdout.
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
             let _ = error.print();

@@ -38,7 +38,8 @@ impl Plan {
     }
 
     async fn steps(self) -> Result<Exit, Exit> {
-        let checked = check(&self.selection, &[]).await?;
+        let mut checked = check(&self.selection, &[]).await?;
+        checked.ask(&self.selection)?;
         let mut reader = Reader { format: Format::of(self.json) };
         let name = checked.name.clone();
         let mut foundations = Foundations { checked, format: reader.format, as_data: true };

@@ -36,6 +36,9 @@ pub struct Playbook {
     /// List the hosts of each play
     #[arg(long)]
     list_hosts: bool,
+    /// As with Ansible; facts are kept for one run only, so there is nothing to clear
+    #[arg(long)]
+    flush_cache: bool,
 }
 
 impl Playbook {
@@ -52,6 +55,12 @@ impl Playbook {
             let names: Vec<(PathBuf, String)> = checked.playbooks.iter().cloned().zip(checked.written.iter().cloned()).collect();
             report::data(list(&checked.compiled, &names, &checked.options.settings, lists).trim_end());
             return Exit::Success;
+        }
+        if let Err(exit) = checked.ask(&self.selection) {
+            return exit;
+        }
+        if self.flush_cache && self.selection.verbose > 0 {
+            report::line("--flush-cache: nothing to clear, facts are kept for one run only");
         }
         if let Err(exit) = fetched(&mut checked, Format::of(self.json)).await {
             return exit;

@@ -1,21 +1,19 @@
 //! Arguments that several commands have, as people of this field type them.
 
-use std::io::{IsTerminal, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::playbook::compile::Options as CompileOptions;
-use crate::program::{Settings, Text, Value};
+use crate::program::Settings;
 use crate::project::{self, Passwords};
-use crate::report;
 
 /// What to run on which hosts, and as whom
 #[derive(Clone, Debug, Default, Args)]
 pub struct Selection {
     /// Inventory file, folder, or comma-separated hosts; may be given several times
-    #[arg(short, long = "inventory", value_name = "INVENTORY")]
+    #[arg(short, long = "inventory", visible_alias = "inventory-file", value_name = "INVENTORY")]
     pub inventory: Vec<String>,
     /// Only these hosts: a pattern, or @FILE
     #[arg(short, long, value_name = "PATTERN")]
@@ -51,23 +49,32 @@ pub struct Selection {
     #[arg(short = 'K', long)]
     pub ask_become_pass: bool,
     /// File with the password of become, a program that prints it, or - for standard input
-    #[arg(
-        long,
-        visible_alias = "become-pass-file",
-        env = "ANSIBLE_BECOME_PASSWORD_FILE",
-        value_name = "FILE",
-        conflicts_with = "ask_become_pass"
-    )]
+    #[arg(long, visible_alias = "become-pass-file", value_name = "FILE", conflicts_with = "ask_become_pass")]
     pub become_password_file: Option<PathBuf>,
     /// Log in as this user
     #[arg(short, long = "user", value_name = "USER")]
     pub user: Option<String>,
+    /// Ask for the password of the login
+    #[arg(short = 'k', long)]
+    pub ask_pass: bool,
+    /// File with the password of the login, a program that prints it, or - for standard input
+    #[arg(long, visible_alias = "conn-pass-file", value_name = "FILE", conflicts_with = "ask_pass")]
+    pub connection_password_file: Option<PathBuf>,
     /// Log in with this key
     #[arg(long, visible_alias = "key-file", value_name = "FILE")]
     pub private_key: Option<PathBuf>,
     /// How to reach hosts: ssh or local
     #[arg(short, long, value_name = "CONNECTION")]
     pub connection: Option<String>,
+    /// Seconds that a connection may take
+    #[arg(short = 'T', long, value_name = "SECONDS")]
+    pub timeout: Option<u16>,
+    /// Options of ssh(1) for every connection: -o ProxyCommand=…, -J HOST
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    pub ssh_common_args: Option<String>,
+    /// More of them
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    pub ssh_extra_args: Option<String>,
     /// Hosts that are connected to at once
     #[arg(short, long, default_value_t = 50, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub forks: usize,
@@ -89,39 +96,6 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// The password for become, from where the user says it is. Never an argument: those are readable by everyone.
-    pub fn become_password(&self) -> Result<Option<Value>, String> {
-        let secret = |text: &str| Some(Value::Text(Text::secret(text.trim_matches(['\r', '\n']).to_owned())));
-        if self.ask_become_pass {
-            return report::ask_secret("BECOME password: ").map(|text| secret(&text)).ok_or_else(|| {
-                if std::io::stdin().is_terminal() {
-                    "no become password was given"
-                } else {
-                    "no terminal to ask for the become password on"
-                }
-                .to_owned()
-            });
-        }
-        let Some(path) = &self.become_password_file else { return Ok(None) };
-        let failed = |error: &dyn std::fmt::Display| format!("read the become password from {}: {error}", path.display());
-        if path.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(|error| failed(&error))?;
-            return Ok(secret(&text));
-        }
-        let about = std::fs::metadata(path).map_err(|error| failed(&error))?;
-        if about.is_file() && about.permissions().mode() & 0o111 != 0 {
-            let program = std::fs::canonicalize(path).map_err(|error| failed(&error))?;
-            let output =
-                std::process::Command::new(program).stderr(std::process::Stdio::inherit()).output().map_err(|error| failed(&error))?;
-            if !output.status.success() {
-                return Err(failed(&format_args!("it ended with {}", output.status)));
-            }
-            return Ok(secret(&String::from_utf8_lossy(&output.stdout)));
-        }
-        std::fs::read_to_string(path).map(|text| secret(&text)).map_err(|error| failed(&error))
-    }
-
     pub fn project_options(&self, playbooks: &[String]) -> project::Options {
         project::Options {
             cwd: std::env::current_dir().unwrap_or_default(),
@@ -161,6 +135,10 @@ impl Selection {
             remote_user: self.user.clone(),
             private_key: self.private_key.clone(),
             connection: self.connection.clone(),
+            password: None,
+            timeout: self.timeout.map(|seconds| Duration::from_secs(u64::from(seconds))),
+            ssh_common_args: self.ssh_common_args.clone(),
+            ssh_extra_args: self.ssh_extra_args.clone(),
             artifacts: std::sync::Arc::default(),
         }
     }

@@ -43,7 +43,8 @@ impl Up {
             );
             return Err(Exit::Usage);
         }
-        let checked = check(&self.selection, &[]).await?; // every mistake of every file, at once
+        let mut checked = check(&self.selection, &[]).await?; // every mistake of every file, at once
+        checked.ask(&self.selection)?;
         let format = Format::of(self.json);
         let mut user = User {
             name: checked.name.clone(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 
@@ -23,10 +24,16 @@ pub struct Options {
     /// `--limit` as it was written: `ansible_limit`. Who is left is [`Project::limit`].
     pub limit: Option<String>,
     pub forks: usize,
-    /// `-u`, `--private-key`, `-c`: below every keyword and variable, above ansible.cfg.
+    /// `-u`, `--private-key`, `-c` and the four that follow: below every keyword and variable, above ansible.cfg.
     pub remote_user: Option<String>,
     pub private_key: Option<PathBuf>,
     pub connection: Option<String>,
+    /// What was typed for `-k`, or stands in `--connection-password-file`.
+    pub password: Option<Text>,
+    /// `-T`.
+    pub timeout: Option<Duration>,
+    pub ssh_common_args: Option<String>,
+    pub ssh_extra_args: Option<String>,
     /// What `artifact` tasks may name.
     pub artifacts: Arc<super::artifact::Artifacts>,
 }

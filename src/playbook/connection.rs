@@ -227,12 +227,14 @@ pub fn connection(loader: &mut Loader, scope: &HostScope<'_>, wide: &PlayWide, o
     };
     let mut ssh_arguments = Vec::new();
     let configured = [
-        ("ansible_ssh_args", &settings.ssh_args),
-        ("ansible_ssh_common_args", &settings.ssh_common_args),
-        ("ansible_ssh_extra_args", &settings.ssh_extra_args),
+        ("ansible_ssh_args", ("", &None), ("ssh_args", &settings.ssh_args)),
+        ("ansible_ssh_common_args", ("--ssh-common-args", &options.ssh_common_args), ("ssh_common_args", &settings.ssh_common_args)),
+        ("ansible_ssh_extra_args", ("--ssh-extra-args", &options.ssh_extra_args), ("ssh_extra_args", &settings.ssh_extra_args)),
     ];
-    for (name, configured) in configured {
-        if let Some((words, span)) = reader.text(&[name]).or_else(|| configured.clone().map(|words| (words, None))) {
+    for (variable, typed, configured) in configured {
+        let said = |(name, words): (&'static str, &Option<String>)| words.clone().map(|words| (name, words, None));
+        let of_host = reader.text(&[variable]).map(|(words, span)| (variable, words, span));
+        if let Some((name, words, span)) = of_host.or_else(|| said(typed)).or_else(|| said(configured)) {
             match free_form::split(&words) {
                 Ok(tokens) => ssh_arguments
                     .extend(tokens.iter().map(|token| free_form::unquote(token.text.trim()).to_owned()).filter(|word| !word.is_empty())),
@@ -256,12 +258,16 @@ pub fn connection(loader: &mut Loader, scope: &HostScope<'_>, wide: &PlayWide, o
             .map(|(text, _)| reader.loader.files.resolve(&reader.loader.files.root, &text))
             .or_else(|| options.private_key.clone())
             .or_else(|| settings.private_key_file.clone()),
-        password: reader.secret(&["ansible_password", "ansible_ssh_pass", "ansible_ssh_password"]),
+        password: reader.secret(&["ansible_password", "ansible_ssh_pass", "ansible_ssh_password"]).or_else(|| options.password.clone()),
         ssh_arguments,
         host_key_checking: reader
             .truth(&["ansible_host_key_checking", "ansible_ssh_host_key_checking"])
             .or((!settings.host_key_checking).then_some(false)),
-        timeout: reader.number(&["ansible_timeout", "ansible_ssh_timeout"]).map(|seconds| Duration::from_secs(u64::from(seconds))),
+        timeout: reader
+            .number(&["ansible_timeout", "ansible_ssh_timeout"])
+            .map(|seconds| Duration::from_secs(u64::from(seconds)))
+            .or(options.timeout)
+            .or_else(|| settings.timeout.map(|seconds| Duration::from_secs(u64::from(seconds)))),
         become_password: reader.secret(&["ansible_become_password", "ansible_become_pass", "ansible_sudo_pass", "ansible_sudo_password"]),
     }
 }

@@ -25,8 +25,8 @@ pub struct Settings {
     pub private_key_file: Option<PathBuf>,
     /// Hosts at once; default 5.
     pub forks: u32,
-    /// Seconds for a connection; default 10.
-    pub timeout: u32,
+    /// Seconds for a connection.
+    pub timeout: Option<u32>,
     pub host_key_checking: bool,
     pub ssh_args: Option<String>,
     pub ssh_common_args: Option<String>,
@@ -35,10 +35,13 @@ pub struct Settings {
     pub vault_identity_list: Vec<String>,
     pub vault_id_match: bool,
     pub ask_vault_pass: bool,
+    pub ask_pass: bool,
+    pub connection_password_file: Option<PathBuf>,
     pub become_: bool,
     pub become_user: Option<String>,
     pub become_method: Option<String>,
     pub become_ask_pass: bool,
+    pub become_password_file: Option<PathBuf>,
     pub gathering: Gathering,
     pub force_handlers: bool,
     pub any_errors_fatal: bool,
@@ -92,6 +95,9 @@ const TABLE: &[(&str, &str, &str, Use)] = &[
     ("defaults", "vault_identity_list", "ANSIBLE_VAULT_IDENTITY_LIST", Use::Read),
     ("defaults", "vault_id_match", "ANSIBLE_VAULT_ID_MATCH", Use::Read),
     ("defaults", "ask_vault_pass", "ANSIBLE_ASK_VAULT_PASS", Use::Read),
+    ("defaults", "ask_pass", "ANSIBLE_ASK_PASS", Use::Read),
+    ("defaults", "connection_password_file", "ANSIBLE_CONNECTION_PASSWORD_FILE", Use::Read),
+    ("defaults", "become_password_file", "ANSIBLE_BECOME_PASSWORD_FILE", Use::Read),
     ("defaults", "gathering", "ANSIBLE_GATHERING", Use::Read),
     ("defaults", "force_handlers", "ANSIBLE_FORCE_HANDLERS", Use::Read),
     ("defaults", "any_errors_fatal", "ANSIBLE_ANY_ERRORS_FATAL", Use::Read),
@@ -183,7 +189,7 @@ pub(super) fn read(files: &mut Files, cwd: &Path, environment: &BTreeMap<String,
         remote_port: reader.number("defaults", "remote_port").and_then(|port| u16::try_from(port).ok()),
         private_key_file: reader.path("defaults", "private_key_file"),
         forks: reader.number("defaults", "forks").filter(|forks| *forks > 0).unwrap_or(5),
-        timeout: reader.number("defaults", "timeout").unwrap_or(10),
+        timeout: reader.number("defaults", "timeout"),
         host_key_checking: reader.truth("defaults", "host_key_checking").unwrap_or(true),
         ssh_args: reader.text("ssh_connection", "ssh_args"),
         ssh_common_args: reader.text("ssh_connection", "ssh_common_args"),
@@ -192,10 +198,13 @@ pub(super) fn read(files: &mut Files, cwd: &Path, environment: &BTreeMap<String,
         vault_identity_list: reader.identities(),
         vault_id_match: reader.truth("defaults", "vault_id_match").unwrap_or(false),
         ask_vault_pass: reader.truth("defaults", "ask_vault_pass").unwrap_or(false),
+        ask_pass: reader.truth("defaults", "ask_pass").unwrap_or(false),
+        connection_password_file: reader.path("defaults", "connection_password_file"),
         become_: reader.truth("privilege_escalation", "become").unwrap_or(false),
         become_user: reader.text("privilege_escalation", "become_user"),
         become_method: reader.text("privilege_escalation", "become_method"),
         become_ask_pass: reader.truth("privilege_escalation", "become_ask_pass").unwrap_or(false),
+        become_password_file: reader.path("defaults", "become_password_file"),
         gathering: reader.choice(
             "defaults",
             "gathering",
@@ -406,7 +415,8 @@ impl Reader<'_> {
 
     fn path(&self, section: &'static str, key: &'static str) -> Option<PathBuf> {
         let value = self.get(section, key)?;
-        Some(self.absolute(value, &value.text))
+        // Standard input, where a password is read from it.
+        Some(if value.text == "-" { PathBuf::from("-") } else { self.absolute(value, &value.text) })
     }
 
     fn paths(&self, section: &'static str, key: &'static str) -> Option<Vec<PathBuf>> {

@@ -26,6 +26,7 @@ fn what_needs_a_person_is_asked_at_the_terminal() {
         );
     }
     the_password_of_become_is_asked_once_and_not_shown(&lab);
+    the_password_of_the_login_is_asked_once_and_not_shown(&lab);
     the_passphrase_of_a_key_is_asked_once_for_all_hosts(&lab);
 }
 
@@ -101,6 +102,50 @@ fn the_password_of_become_is_asked_once_and_not_shown(lab: &Lab) {
         "{}",
         nobody.stderr
     );
+}
+
+fn the_password_of_the_login_is_asked_once_and_not_shown(lab: &Lab) {
+    for node in ["a", "b"] {
+        let setting = "/etc/ssh/sshd_config.d/00-password.conf";
+        lab.nodes.ssh(node, &format!("echo 'PasswordAuthentication yes' > {setting} && systemctl reload ssh"));
+    }
+    let hosts: String = lab.nodes.addresses.iter().map(|(name, address)| format!("{name} ansible_host={address}\n")).collect();
+    lab.write("keyless.ini", &format!("[nodes]\n{hosts}"));
+    let known = format!("-o UserKnownHostsFile={}", lab.path("known_hosts").display());
+    let arguments = ["playbook", "-i", "keyless.ini", "-u", "admin", "--ssh-common-args", known.as_str(), "-T", "20", "who.yaml"];
+    let with = |more: &[&'static str]| [&arguments[..], more].concat();
+
+    // An empty answer for become is the password of the login.
+    let mut person = at_terminal(lab, &with(&["-b", "-k", "-K"]));
+    person.sees("SSH password: ");
+    assert!(!person.echoes());
+    person.types("secret words\r").sees("BECOME password[defaults to SSH password]: ").types("\r").leaves_with(0);
+    assert_eq!(person.shown.matches("SSH password: ").count(), 1, "once for two hosts: {}", person.shown);
+    assert!(!person.shown.contains("words") && person.shown.contains("failed=0"), "{}", person.shown);
+
+    let mut wrong = at_terminal(lab, &with(&["-k"]));
+    wrong.sees("SSH password: ").types("other words\r").leaves_with(4);
+    assert!(wrong.shown.contains("the server refused the password") && !wrong.shown.contains("other words"), "{}", wrong.shown);
+
+    // Nothing is asked for where nothing is run.
+    assert!(lab.provision(&with(&["-k", "--list-hosts"])).expect(0).stdout.contains("hosts (2)"));
+    let nobody = lab.provision(&with(&["-k"])).expect(6);
+    let told = "no terminal to ask for the connection password on\nhint: give --connection-password-file";
+    assert!(nobody.stderr.contains(told), "{}", nobody.stderr);
+
+    // By a file, a program, and as ansible.cfg says.
+    lab.write("password", "secret words\n");
+    lab.write("print", "#!/bin/sh\necho secret words\n");
+    std::fs::set_permissions(lab.path("print"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("our own");
+    lab.provision(&with(&["--connection-password-file", "password", "-b", "--become-pass-file", "print"])).expect(0);
+    lab.write("ansible.cfg", "[defaults]\nconnection_password_file = print\nbecome_password_file = password\n");
+    lab.provision(&with(&["-b"])).expect(0);
+    let both = lab.provision(&with(&["--conn-pass-file", "-", "--become-pass-file", "-"])).expect(5);
+    assert!(both.stderr.contains("standard input holds one password"), "{}", both.stderr);
+    std::fs::remove_file(lab.path("ansible.cfg")).expect("our own");
+
+    let flushed = lab.provision(&with(&["--connection-password-file", "password", "--list-hosts", "--flush-cache", "-v"])).expect(0);
+    assert!(!flushed.stderr.contains("--flush-cache"), "nothing is run: {}", flushed.stderr);
 }
 
 fn the_passphrase_of_a_key_is_asked_once_for_all_hosts(lab: &Lab) {

@@ -8,9 +8,10 @@ mod schema;
 mod show;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use provision::playbook::{self, Compiled, Options, list};
-use provision::program::Settings;
+use provision::program::{Settings, Text};
 use provision::project::{self, Project};
 
 /// A compiled case, and the report of its mistakes.
@@ -170,4 +171,40 @@ for name, entry in routing.items():
             (ours, told) => panic!("{collection} {name}: ours {ours}, absent {told:?}"),
         }
     }
+}
+
+#[test]
+fn how_hosts_are_reached_is_said_by_variables_then_the_command_line_then_ansible_cfg() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    write("site.yml", "- hosts: all\n  gather_facts: false\n  tasks: []\n");
+    write(
+        "inventory.ini",
+        "plain\nown ansible_password=own ansible_timeout=3 ansible_ssh_common_args='-o User=own' ansible_ssh_extra_args='-o Port=1'\n",
+    );
+    write("ansible.cfg", "[defaults]\ntimeout = 50\n[ssh_connection]\nssh_common_args = -o Compression=yes\nssh_extra_args = -J cfg\n");
+    let told = |options: &Options, host: &str| {
+        let case = compile(folder.path(), options);
+        assert_eq!(case.report, "");
+        let connection = &case.compiled.connections[host];
+        let seconds = connection.timeout.map(|timeout| timeout.as_secs());
+        (seconds, connection.password.as_ref().map(|text| text.as_str().to_owned()), connection.ssh_arguments.join(" "))
+    };
+    let password = |text: &str| Some(text.to_owned());
+    let nothing = Options::default();
+    assert_eq!(told(&nothing, "plain"), (Some(50), None, "-o Compression=yes -J cfg".to_owned()));
+    let typed = Options {
+        password: Some(Text::secret("typed")),
+        timeout: Some(Duration::from_secs(7)),
+        ssh_common_args: Some("-o 'User=two words'".to_owned()),
+        ssh_extra_args: Some("-J typed".to_owned()),
+        ..Options::default()
+    };
+    assert_eq!(told(&typed, "plain"), (Some(7), password("typed"), "-o User=two words -J typed".to_owned()));
+    for options in [&nothing, &typed] {
+        assert_eq!(told(options, "own"), (Some(3), password("own"), "-o User=own -o Port=1".to_owned()));
+    }
+    let open = Options { ssh_extra_args: Some("-o 'User".to_owned()), ..Options::default() };
+    let report = compile(folder.path(), &open).report;
+    assert!(report.contains("error: `--ssh-extra-args` of host `plain`: quotes do not close"), "{report}");
 }

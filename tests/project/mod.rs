@@ -138,16 +138,17 @@ fn settings_come_from_the_file_and_variables_win() {
         &[
             (
                 "ansible.cfg",
-                "[defaults]\ninventory = hosts, more\nroles_path = roles:~/r:$X/y\nforks=20\nremote_user = deploy ; why\nhost_key_checking = False\ngathering = explicit\nprivate_key_file = keys/id\n[privilege_escalation]\nbecome = yes\n[ssh_connection]\npipelining = True\nssh_args = -o A=1\n   -o B=2\n",
+                "[defaults]\ninventory = hosts, more\nroles_path = roles:~/r:$X/y\nforks=20\ntimeout = 4\nask_pass = yes\nconnection_password_file = secret/ssh\nbecome_password_file = absent\nremote_user = deploy ; why\nhost_key_checking = False\ngathering = explicit\nprivate_key_file = keys/id\n[privilege_escalation]\nbecome = yes\n[ssh_connection]\npipelining = True\nssh_args = -o A=1\n   -o B=2\n",
             ),
             ("hosts", "web1\n"),
             ("more", "web2\n"),
         ],
     );
-    let environment: BTreeMap<String, String> = [("ANSIBLE_REMOTE_USER", "root"), ("X", "/x"), ("ANSIBLE_FORKS", "7")]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+    let environment: BTreeMap<String, String> =
+        [("ANSIBLE_REMOTE_USER", "root"), ("X", "/x"), ("ANSIBLE_FORKS", "7"), ("ANSIBLE_BECOME_PASSWORD_FILE", "-")]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
     let project = load(folder.path(), &Options { environment, ..Options::default() });
     let settings = &project.settings;
     assert_eq!(project.inventory.hosts.len(), 2);
@@ -155,6 +156,9 @@ fn settings_come_from_the_file_and_variables_win() {
         (settings.remote_user.as_deref(), settings.forks, settings.host_key_checking, settings.become_),
         (Some("root"), 7, false, true)
     );
+    assert_eq!((settings.timeout, settings.ask_pass), (Some(4), true));
+    assert_eq!(settings.connection_password_file, Some(folder.path().join("secret/ssh")));
+    assert_eq!(settings.become_password_file.as_deref(), Some(Path::new("-")), "standard input");
     assert_eq!(settings.gathering, Gathering::Explicit);
     assert_eq!(settings.private_key_file, Some(folder.path().join("keys/id")));
     assert_eq!((settings.roles_path[0].clone(), settings.roles_path[2].clone()), (folder.path().join("roles"), "/x/y".into()));
