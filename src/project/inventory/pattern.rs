@@ -28,6 +28,8 @@ pub struct Miss {
     pub near: Option<Arc<str>>,
     /// It only takes hosts away: nothing is lost.
     pub excludes: bool,
+    /// It can be read, and nothing has that name.
+    pub is_unknown: bool,
 }
 
 impl Inventory {
@@ -59,7 +61,8 @@ impl Inventory {
         Ok(self.select_parts(&parts))
     }
 
-    /// As [`Inventory::limit`]; what cannot be read or names nothing is a mistake, for then less would be done than was meant.
+    /// As [`Inventory::limit`]; what cannot be read is a mistake, and so is a limit that leaves no host. As in ansible-core a name that
+    /// nothing has is passed over with a warning where others are left: a limit's file may name hosts that are gone.
     pub fn limited(&self, diagnostics: &mut Diagnostics, base: &Path, written: &str) -> Vec<Arc<str>> {
         let selection = match self.limit(base, written) {
             Ok(selection) => selection,
@@ -71,7 +74,8 @@ impl Inventory {
         for miss in &selection.misses {
             let mut mistake = Diagnostic::nowhere(format!("--limit {written}: {}", miss.message));
             mistake.hint = miss.near.as_ref().map(|near| format!("did you mean `{near}`?"));
-            diagnostics.push(mistake);
+            let others_run = miss.is_unknown && !selection.hosts.is_empty();
+            diagnostics.push(if others_run { mistake.as_warning() } else { mistake });
         }
         if selection.hosts.is_empty() && selection.misses.is_empty() {
             diagnostics.push(Diagnostic::nowhere(format!("--limit {written} leaves no host")));
@@ -106,7 +110,7 @@ impl Inventory {
             return vec![Arc::clone(name)];
         }
         let (name, subscript) = subscript(part);
-        let miss = |message: String, near| Miss { part: part.to_owned(), message, near, excludes };
+        let miss = |message: String, near| Miss { part: part.to_owned(), message, near, excludes, is_unknown: false };
         let matcher = match Matcher::new(name) {
             Ok(matcher) => matcher,
             Err(message) => {
@@ -124,7 +128,7 @@ impl Inventory {
         }
         if hosts.is_empty() && groups.is_empty() && name != "all" {
             let near = suggest(name, self.groups.keys().chain(self.hosts.keys()).map(|name| &**name)).map(Arc::from);
-            misses.push(miss(format!("no host or group is called `{name}`"), near));
+            misses.push(Miss { is_unknown: true, ..miss(format!("no host or group is called `{name}`"), near) });
         }
         let hosts: Vec<Arc<str>> = hosts.into_iter().collect();
         match subscript {
