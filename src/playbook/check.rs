@@ -10,6 +10,7 @@ use super::closure::{Cache, Definitions, define};
 use super::file::{Syntax, TemplateFile};
 use super::loader::Loader;
 use super::modules::short;
+use super::newcomers::Newcomers;
 use super::play::LoadedPlay;
 use super::role::vars_below;
 use super::walk::{Found, Notified};
@@ -52,9 +53,9 @@ const MAGIC: &[&str] = &[
 ];
 
 /// Checks all plays, everything they may include, and the variables that these read. `inventory`: all layers of all hosts.
-/// Says whether some task adds hosts or groups to the inventory; then variables of groups that are not there yet (in the
+/// Says which hosts and groups tasks may add to the inventory; then variables of groups that are not there yet (in the
 /// folders) count too.
-pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], folders: &[PathBuf]) -> bool {
+pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], folders: &[PathBuf]) -> Newcomers {
     let fragments = loader.fragments.clone();
     let mut found = Found::default();
     plays.iter().for_each(|play| found.play(&play.play));
@@ -62,9 +63,9 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
     loader.settle(&certain);
     found.fragments(&fragments, &certain);
 
-    let dynamic = found.tasks.iter().any(|task| matches!(&*task.module, "add_host" | "group_by"));
+    let newcomers = Newcomers::of(found.tasks.iter().copied());
     let mut later: Vec<Layer> = Vec::new();
-    if dynamic {
+    if newcomers.are_any() {
         for path in folders.iter().flat_map(|folder| ["group_vars", "host_vars"].map(|kind| folder.join(kind))) {
             later.extend(vars_below(&path).iter().filter_map(|file| loader.files.vars_file(file)));
         }
@@ -111,7 +112,7 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
             if surely.contains(&std::ptr::from_ref(*task)) { loader.mistake(mistake) } else { loader.perhaps(mistake) }
         }
     }
-    dynamic
+    newcomers
 }
 
 #[derive(Default)]

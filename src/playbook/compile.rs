@@ -11,9 +11,10 @@ use super::connection::{ConnectionKind, HostScope, PlayWide};
 use super::early;
 use super::loader::{Loader, Uses};
 use super::made::Made;
+use super::newcomers::Newcomers;
 use super::play::{LoadedPlay, Order};
 use super::visits::visits_controller;
-use crate::program::{Fragments, Key, Layer, Map, Play, Program, Settings, Tree, Value};
+use crate::program::{Fragments, Key, Layer, Map, Play, Program, Settings, Text, Tree, Value};
 use crate::project::{self, Inventory, Project};
 use crate::source::{Diagnostic, Node, says};
 
@@ -112,12 +113,12 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     });
     loader.lookups_of_inventory(&loaded, &of_hosts);
     let vars_folders: Vec<PathBuf> = inventory.vars_folders().map(Path::to_owned).collect();
-    let dynamic = super::check::check(&mut loader, &loaded, &of_hosts, &vars_folders);
+    let newcomers = super::check::check(&mut loader, &loaded, &of_hosts, &vars_folders);
     let mut compiled = Compiled::default();
     let mut chosen: Vec<(usize, Vec<Vec<Arc<str>>>)> = Vec::new();
     for (index, play) in loaded.iter().enumerate() {
         let pattern = pattern(&mut loader, play);
-        let matched = hosts(&mut loader, inventory, play, &pattern, dynamic);
+        let matched = hosts(&mut loader, inventory, play, &pattern, &newcomers);
         let mut hosts: Vec<Arc<str>> =
             matched.iter().filter(|host| limit.as_ref().is_none_or(|limit| limit.contains(host))).cloned().collect();
         sort(&mut hosts, play.order);
@@ -495,10 +496,10 @@ fn pattern(loader: &mut Loader, play: &LoadedPlay) -> Vec<String> {
     parts
 }
 
-/// `dynamic`: groups and hosts may be added in mid-run, so what is not there yet is no mistake.
-fn hosts(loader: &mut Loader, inventory: &Inventory, play: &LoadedPlay, pattern: &[String], dynamic: bool) -> Vec<Arc<str>> {
+/// What may be added in mid-run is no mistake while it is not there yet.
+fn hosts(loader: &mut Loader, inventory: &Inventory, play: &LoadedPlay, pattern: &[String], newcomers: &Newcomers) -> Vec<Arc<str>> {
     let selection = inventory.select_all(pattern.iter().map(String::as_str));
-    for miss in selection.misses.into_iter().filter(|_| !dynamic) {
+    for miss in selection.misses.into_iter().filter(|miss| !newcomers.may_be(&miss.part)) {
         let node = place_of(&play.hosts, &miss.part);
         let mistake = Diagnostic::at(&node, format!("`hosts`: {}", miss.message));
         loader.mistake(match &miss.near {

@@ -22,6 +22,7 @@ pub mod list;
 pub mod loader;
 mod made;
 pub mod modules;
+mod newcomers;
 pub mod pattern;
 pub mod play;
 pub mod possible;
