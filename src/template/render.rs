@@ -8,7 +8,10 @@ use super::arguments::Arguments;
 use super::evaluate::{Closure, Context, Frame, Local, Loop};
 use super::syntax::{self, Body, For, Macro, Node, Statement, Target};
 use super::{Error, Result, filters, operators, python};
-use crate::program::{Map, Value};
+use crate::program::{Map, Span, Value};
+
+/// What statements gave, each with the place of the expression that a value is from.
+pub type Parts = Vec<(Value, Option<Span>)>;
 
 impl Context<'_, '_> {
     /// A body's value: what its parts give, joined to text unless there is just one.
@@ -19,15 +22,15 @@ impl Context<'_, '_> {
     }
 
     /// As Ansible joins the parts of a template: `none` and `omit` vanish, a single part keeps its type.
-    pub fn joined(&self, mut parts: Vec<Value>) -> Result<Value> {
-        parts.retain(|part| !matches!(part, Value::Null));
+    pub fn joined(&self, mut parts: Parts) -> Result<Value> {
+        parts.retain(|(part, _)| !matches!(part, Value::Null));
         match parts.len() {
             0 => return Ok(Value::Null),
-            1 => return Ok(parts.remove(0)),
+            1 => return Ok(parts.remove(0).0),
             _ => {}
         }
         let mut output = String::new();
-        for part in parts {
+        for (part, span) in parts {
             match part {
                 Value::Text(text) => {
                     self.evaluator.note(&Value::Text(text.clone()));
@@ -36,7 +39,11 @@ impl Context<'_, '_> {
                 Value::Omit => {}
                 part if super::is_nothing(&part) => {}
                 part => {
-                    let part = self.evaluator.finalize(part)?;
+                    // A member that is undefined shows only now that the whole is written.
+                    let part = self.evaluator.finalize(part).map_err(|error| match span {
+                        Some(span) => error.at(span),
+                        None => error,
+                    })?;
                     self.evaluator.note_all(&part);
                     output.push_str(&python::text(&part)?);
                 }
@@ -45,7 +52,7 @@ impl Context<'_, '_> {
         Ok(Value::text(output))
     }
 
-    pub fn statements(&self, statements: &[Statement], parts: &mut Vec<Value>) -> Result<()> {
+    pub fn statements(&self, statements: &[Statement], parts: &mut Parts) -> Result<()> {
         for (index, statement) in statements.iter().enumerate() {
             if let Statement::Extends(name) = statement {
                 // What follows only defines blocks; the parent renders.
@@ -56,15 +63,15 @@ impl Context<'_, '_> {
         Ok(())
     }
 
-    fn statement(&self, statement: &Statement, parts: &mut Vec<Value>) -> Result<()> {
+    fn statement(&self, statement: &Statement, parts: &mut Parts) -> Result<()> {
         match statement {
-            Statement::Text(text) => parts.push(Value::text(Arc::clone(text))),
+            Statement::Text(text) => parts.push((Value::text(Arc::clone(text)), None)),
             Statement::Emit(node) => {
                 let value = self.evaluate(node)?;
                 if matches!(value, Value::Undefined(_)) && !super::is_nothing(&value) {
                     return Err(self.undefined(node, &value));
                 }
-                parts.push(value);
+                parts.push((value, Some(self.span(node.at))));
             }
             Statement::For(repeat) => self.repeat(repeat, None, 0, parts)?,
             Statement::If { test, then, otherwise } => {
@@ -95,7 +102,7 @@ impl Context<'_, '_> {
             Statement::Scope(body) => self.scoped(|| self.statements(body, parts))?,
             Statement::Filter(filter, body) => {
                 let value = self.scoped(|| self.body(body))?;
-                parts.push(self.filtered(filter, value)?);
+                parts.push((self.filtered(filter, value)?, None));
             }
             Statement::Block(name, body) => {
                 let chosen = {
@@ -134,7 +141,7 @@ impl Context<'_, '_> {
                     self.set(&"caller".into(), Local::Macro(Rc::new(closure)));
                     self.evaluate(call)
                 })?;
-                parts.push(value);
+                parts.push((value, Some(self.span(call.at))));
             }
             Statement::Do(node) => {
                 return Err(Error::syntax("encountered unknown tag 'do'")
@@ -192,7 +199,7 @@ impl Context<'_, '_> {
     }
 
     /// A `{% for %}`; inside of `loop(…)` over other items and one level deeper.
-    pub fn repeat(&self, repeat: &Arc<For>, over: Option<Value>, depth: usize, parts: &mut Vec<Value>) -> Result<()> {
+    pub fn repeat(&self, repeat: &Arc<For>, over: Option<Value>, depth: usize, parts: &mut Parts) -> Result<()> {
         let iterable = match over {
             Some(value) => self.evaluator.resolve(value)?,
             None => self.used(&repeat.iterable)?,
@@ -335,7 +342,7 @@ impl Context<'_, '_> {
         }
     }
 
-    fn include(&self, node: &Node, ignore_missing: bool, parts: &mut Vec<Value>) -> Result<()> {
+    fn include(&self, node: &Node, ignore_missing: bool, parts: &mut Parts) -> Result<()> {
         let mut failure = None;
         for name in self.names(node)? {
             let Some(template) = self.evaluator.scope.template_source(&name)? else {
@@ -380,7 +387,7 @@ impl Context<'_, '_> {
         Ok(frame)
     }
 
-    fn extends(&self, name: &Node, rest: &[Statement], parts: &mut Vec<Value>) -> Result<()> {
+    fn extends(&self, name: &Node, rest: &[Statement], parts: &mut Parts) -> Result<()> {
         self.define_blocks(rest);
         let mut ignored = Vec::new();
         for statement in rest {
@@ -428,7 +435,7 @@ impl Context<'_, '_> {
         }
     }
 
-    fn block(&self, name: &Arc<str>, level: usize, body: Option<Arc<Vec<Statement>>>, parts: &mut Vec<Value>) -> Result<()> {
+    fn block(&self, name: &Arc<str>, level: usize, body: Option<Arc<Vec<Statement>>>, parts: &mut Parts) -> Result<()> {
         let Some(body) = body else { return Ok(()) };
         self.rendering.borrow_mut().push((Arc::clone(name), level));
         let outcome = self.scoped(|| self.statements(&body, parts));

@@ -147,6 +147,9 @@ fn mistakes_name_the_place_and_the_nearest_name() {
         (error.message.as_str(), error.hint.as_deref()),
         ("object of type 'dict' has no attribute 'nmae'", Some("did you mean `name`?"))
     );
+    // Undefined only once the whole is written.
+    let error = scope.evaluate("a\nb\n{{ [user] | map(attribute='nmae') | list }} c").expect_err("undefined");
+    assert_eq!(error.span.map(|span| span.line), Some(12), "{error}");
     let error = scope.evaluate("a\nb {{ 1 + }}").expect_err("malformed");
     assert_eq!((error.kind, error.span.map(|span| span.line)), (ErrorKind::Syntax, Some(11)));
     let error = scope.evaluate("{{ http_port | itn }}").expect_err("no filter");

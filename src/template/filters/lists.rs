@@ -127,7 +127,8 @@ fn map(context: &Context, input: Value, mut given: Bound) -> Result<Value> {
         return Ok(Value::list(Vec::new()));
     }
     let items = operators::items(&input)?;
-    let attribute = given.further.shift_remove("attribute");
+    // Behind a filter's name the words are that filter's.
+    let attribute = if given.rest.is_empty() { given.further.shift_remove("attribute") } else { None };
     if let Some(attribute) = attribute {
         let default = given.further.shift_remove("default");
         if let Some((name, _)) = given.further.first() {
