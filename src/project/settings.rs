@@ -264,11 +264,6 @@ fn from_file<'table>(files: &mut Files, path: &Path, found: &mut BTreeMap<(&'tab
         if body.is_empty() || body.starts_with(['#', ';']) {
             continue;
         }
-        if let Some(name) = body.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
-            section = name;
-            last = None;
-            continue;
-        }
         if column > 1
             && let Some(value) = last.and_then(|key| found.get_mut(&key))
         {
@@ -277,10 +272,24 @@ fn from_file<'table>(files: &mut Files, path: &Path, found: &mut BTreeMap<(&'tab
             continue;
         }
         last = None;
+        if let Some(rest) = body.strip_prefix('[') {
+            let (name, is_closed) = rest.split_once(']').map_or((rest.trim(), false), |(name, _)| (name, true));
+            section = name;
+            if !is_closed || name.is_empty() {
+                let mistake = Diagnostic::error("a section of ansible.cfg begins with `[NAME]`", span, body.chars().count() as u32);
+                files.diagnostics.push(mistake.label(if is_closed { "its name is missing" } else { "`]` is missing" }));
+            }
+            continue;
+        }
         let Some((key, value)) = body.split_once(['=', ':']) else {
             files.diagnostics.push(Diagnostic::error("a line of ansible.cfg is `key = value`", span, body.chars().count() as u32));
             continue;
         };
+        if section.is_empty() {
+            let mistake = Diagnostic::error("a setting of ansible.cfg stands in a section", span, body.chars().count() as u32);
+            files.diagnostics.push(mistake.hint("write `[defaults]` above it"));
+            section = "defaults";
+        }
         let (key, value) = (key.trim_end().to_lowercase(), value.trim());
         let width = key.chars().count() as u32;
         let Some((known_section, known, ..)) = TABLE.iter().find(|(known_section, known, ..)| *known_section == section && *known == key)
