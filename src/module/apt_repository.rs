@@ -31,7 +31,7 @@ arguments! {
         /// Whether it is there.
         state: State [default("present")],
         /// Permissions of the file that a new line goes to: octal in quotes or symbolic.
-        mode: Option<Value>,
+        mode: Option<Value> [checked(super::file_arguments::check_mode)],
         /// Read the package lists anew after a change; if that fails, the change is taken back.
         update_cache: bool [default("yes"), aliases(&["update-cache"])],
         /// How often that is tried (5 times at most).

@@ -29,7 +29,7 @@ arguments! {
         /// A command that must accept the new file, `%s` is its path.
         validate: Option<String>,
         /// Mode of folders that are made.
-        directory_mode: Option<Value>,
+        directory_mode: Option<Value> [checked(super::file_arguments::check_mode)],
         /// `src` is on the node.
         remote_src: bool [default("no")],
         /// Copy what links in `src` point to, not the links. Default: yes, with `remote_src` no.

@@ -62,7 +62,7 @@ arguments! {
         /// What is fetched: `Packages`, `Contents-deb`.
         targets: Option<Vec<String>>,
         /// Permissions of the file: octal in quotes or symbolic.
-        mode: Value [default("0644")],
+        mode: Value [default("0644"), checked(super::file_arguments::check_mode)],
         /// Nothing is needed here.
         install_python_debian: bool [default("no")],
     }

@@ -16,7 +16,7 @@ arguments! {
     /// File attributes.
     pub struct FileArguments {
         /// Permissions: octal in quotes (`'0644'`) or symbolic (`u=rwX,g-w`).
-        mode: Option<Value>,
+        mode: Option<Value> [checked(check_mode)],
         /// User name or uid.
         owner: Option<String>,
         /// Group name or gid.
@@ -160,6 +160,20 @@ pub fn resolve_mode(mode: &Value, path: &Path, like: &Metadata) -> Result<u32> {
     Ok(bits)
 }
 
+/// Whether a text is a mode for any object; `preserve` is one to some modules.
+pub fn check_mode(given: &str) -> std::result::Result<(), String> {
+    if given == "preserve" {
+        return Ok(());
+    }
+    match octal(given) {
+        Some(bits) if bits > 0o7777 => Err(format!("only permissions can be set, not {bits:o}")),
+        Some(_) => Ok(()),
+        None => symbolic(given, &fresh(FileKind::File))
+            .map(drop)
+            .map_err(|_| format!("'{given}' is neither octal ('0644') nor symbolic (u=rw,go=r)")),
+    }
+}
+
 /// Python's `int(text, 8)`.
 fn octal(text: &str) -> Option<u32> {
     let text = text.trim();
@@ -172,7 +186,8 @@ fn symbolic(given: &str, like: &Metadata) -> Result<u32, String> {
     let bad = || format!("bad symbolic permission for mode: {given}");
     let mut mode = like.mode;
     for clause in given.split(',') {
-        let start = clause.find(['+', '-', '=']).ok_or_else(bad)?;
+        // Without an operator nothing is changed: `mode: ''` leaves what is there.
+        let start = clause.find(['+', '-', '=']).unwrap_or(clause.len());
         let (who, rest) = clause.split_at(start);
         let use_umask = who.is_empty();
         let who = if who.is_empty() || who == "a" { "ugo" } else { who };
@@ -406,11 +421,15 @@ mod tests {
             ("g=u,o-rwx", FileKind::File, 0o744, 0o770),
             ("u+s,g+s,o+t", FileKind::File, 0o755, 0o7755),
             ("ug=rw+x", FileKind::File, 0o007, 0o777),
+            ("", FileKind::File, 0o640, 0o640),
+            ("u", FileKind::File, 0o640, 0o640),
         ] {
             assert_eq!(bits(given, kind, before).ok(), Some(after), "{given} of {before:o}");
+            assert_eq!(check_mode(given), Ok(()), "{given}");
         }
-        for given in ["", "rw", "z+x", "u+q", "99"] {
+        for given in ["rw", "z+x", "u+q", "99", "0999", "rw-r--r--", "u=rwx,g=z", "u=rw, g=r", "17777"] {
             assert!(bits(given, FileKind::File, 0).is_err(), "{given}");
+            assert!(check_mode(given).is_err(), "{given}");
         }
     }
 }
