@@ -371,7 +371,13 @@ pub fn expression(source: &Arc<str>) -> Result<Arc<Parsed>> {
         let prepared = std::mem::take(&mut lowering.prepared);
         depth::check(&prepared, true, SyntaxConfig::default()).map_err(|(error, offset)| lowering.placed(error, offset, source, 0))?;
         let parsed = machinery::parse_expr(&prepared).map_err(|error| {
-            let error = lowering.error(&error, source, 0);
+            let is_cut_off = error.detail().is_some_and(|detail| detail.starts_with("unexpected end of input"));
+            let mut error = lowering.error(&error, source, 0);
+            if is_cut_off {
+                // What is missing is missing at the end, not at the last word.
+                let (line, column) = place(source, source.trim_end().len());
+                error.span = Some(Span { file: 0, line, column });
+            }
             if options.is_template(source) {
                 error.hint("write the expression without template delimiters ({{ }}): it is an expression already")
             } else {

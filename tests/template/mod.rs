@@ -152,6 +152,8 @@ fn mistakes_name_the_place_and_the_nearest_name() {
     assert_eq!(error.span.map(|span| span.line), Some(12), "{error}");
     let error = scope.evaluate("a\nb {{ 1 + }}").expect_err("malformed");
     assert_eq!((error.kind, error.span.map(|span| span.line)), (ErrorKind::Syntax, Some(11)));
+    let error = scope.condition("user in groups['ca' ").expect_err("cut off");
+    assert_eq!((error.kind, error.span.map(|span| span.column)), (ErrorKind::Syntax, Some(24)));
     let error = scope.evaluate("{{ http_port | itn }}").expect_err("no filter");
     assert_eq!((error.message.as_str(), error.hint.as_deref()), ("no filter named 'itn'", Some("did you mean `int`?")));
     let error = scope.evaluate("{{ user.name() }}").expect_err("not callable");
