@@ -258,8 +258,8 @@ fn asks(cache: &mut Cache, program: &Program, closure: &Closure) -> Asks {
 fn visit(asks: &mut Asks, keywords: &Keywords) -> bool {
     let text = |tree: &Tree| tree.literal().and_then(Value::as_str).map(Arc::<str>::from);
     asks.delegates.extend(keywords.delegate_to.as_ref().map(text));
-    let is_local = |tree: &&Tree| text(tree).is_none_or(|word| word.rsplit('.').next() == Some("local"));
-    let is_local = keywords.connection.as_ref().filter(is_local).is_some();
+    let is_local = |tree: &Tree| text(tree).is_none_or(|word| word.rsplit('.').next() == Some("local"));
+    let is_local = keywords.connection.as_ref().is_some_and(is_local);
     asks.delegates.extend(is_local.then(|| Some("localhost".into())));
     is_local || keywords.delegate_to.is_some()
 }

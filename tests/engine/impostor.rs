@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::support::sshd::Sshd;
 
 /// What is pushed to the node in the agent's place: it hands the session to the test.
-const RELAY: &str = r#"
+const RELAY: &str = r"
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -38,7 +38,7 @@ int main(void) {
             }
         }
 }
-"#;
+";
 
 const SITE: &str = r#"
 - hosts: taken

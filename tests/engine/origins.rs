@@ -42,8 +42,8 @@ fn run(folder: &std::path::Path, words: &[&str]) -> String {
 }
 
 fn variables(said: &str, task: &str) -> Value {
-    let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let found = lines.filter(|line| line["task"] == task && line["event"] != "started").last();
+    let mut lines = said.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let found = lines.find(|line| line["task"] == task && line["event"] != "started");
     found.unwrap_or_else(|| panic!("{task}: {said}"))["variables"].clone()
 }
 
