@@ -31,7 +31,8 @@
 //! - What is wrong in the user's text is an error before anything is touched where every run reaches it. Where a condition may leave it out it
 //!   is a warning, and the program carries a [`program::Mistake`] in its place: who reaches it fails there ([`playbook::doubt`]).
 //! - Secrets are marked values; they and every text that holds one are masked before anything leaves the agent
-//!   ([`agent::mask`]). A node is sent only what its own program can read.
+//!   ([`agent::mask`]). A node is sent only what its own program can read, and of what the run finds or makes on the controller a file
+//!   whose name the controller knows by itself and has told it: what a node says names none ([`run`]).
 //!
 //! - Default paths that a folder has not are parts of the bundled layout, which this program carries ([`project::built_in`]); each is the
 //!   user's or built in as a whole, and the plan says which.

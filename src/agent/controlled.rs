@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::executor::{Executor, Flow};
 use super::frame::{Answer, Become, Call, CallMode, Event, Perform, PerformReply, Question};
+use super::include::find;
 use super::item::{Item, Settings};
 use super::performers::Target;
 use super::port::Ended;
@@ -166,10 +167,14 @@ impl Engine for EngineHandle<'_, '_> {
 
     fn find_source(&mut self, kind: &str, name: &str) -> Result<Arc<str>> {
         if kind == "vars" {
+            if let Some((path, _)) = find(&self.executor.found.vars, &[], name) {
+                return Ok(path);
+            }
             let folders = self.executor.search_folders(kind, self.item.context);
             if let Some((path, _)) = self.executor.find_vars(&folders, name) {
                 return Ok(path);
             }
+            self.executor.miss(|missed| &mut missed.vars, name);
         }
         match self.executor.find_file(kind, name, self.item.context).map(|(path, _)| path) {
             Ok(path) => Ok(path),
@@ -182,7 +187,7 @@ impl Engine for EngineHandle<'_, '_> {
     }
 
     fn source_mode(&mut self, path: &str) -> Result<u32> {
-        match self.executor.program.files.get(path) {
+        match self.executor.file_at(path) {
             Some(crate::program::File::Plain { mode, .. } | crate::program::File::Directory { mode, .. }) => Ok(*mode),
             _ => Err(Error::failed(format!("the mode of {path} was not sent with the program"))),
         }
@@ -195,7 +200,8 @@ impl Engine for EngineHandle<'_, '_> {
     fn source_files(&mut self, path: &str) -> Result<Vec<String>> {
         let prefix = format!("{}/", path.trim_end_matches('/'));
         let program = &self.executor.program;
-        let names = program.files.iter().filter(|(_, file)| matches!(file, crate::program::File::Plain { .. })).map(|(path, _)| path);
+        let files = program.files.iter().chain(&self.executor.found.files);
+        let names = files.filter(|(_, file)| matches!(file, crate::program::File::Plain { .. })).map(|(path, _)| path);
         let mut found: Vec<String> =
             names.chain(program.fragments.vars.keys()).filter_map(|path| path.strip_prefix(&prefix)).map(str::to_owned).collect();
         found.sort();
@@ -204,13 +210,19 @@ impl Engine for EngineHandle<'_, '_> {
     }
 
     fn vars_file(&mut self, path: &str) -> Result<Arc<Layer>> {
+        if let Some(layer) = self.executor.found.vars.get(path) {
+            return Ok(Arc::clone(layer));
+        }
         if let Some(mistake) = self.executor.program.fragments.mistakes.get(path) {
             let error = crate::template::Error::mistake(mistake);
             self.mistake = Some(error.clone());
             return Err(failure(error));
         }
         let layer = self.executor.program.fragments.vars.get(path).map(Arc::clone);
-        layer.ok_or_else(|| Error::failed(format!("{path} was not sent with the program as a file of variables")))
+        layer.ok_or_else(|| {
+            self.executor.miss(|missed| &mut missed.vars, path);
+            Error::failed(format!("{path} was not sent with the program as a file of variables"))
+        })
     }
 
     fn include_vars(&mut self, layer: Arc<Layer>) -> Result<()> {

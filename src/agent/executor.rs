@@ -1,13 +1,12 @@
 //! One host's run: plays, their sections, their steps.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::cleared::Nesting;
 use super::clock::Told;
 use super::context::Context;
-use super::frame::{Answer, Call, CallMode, Event, Perform, PerformReply, Question, Summary};
+use super::frame::{Answer, Call, CallMode, Event, FoundFiles, Missed, Perform, PerformReply, Question, Summary};
 use super::handlers::HandlerTable;
 use super::journal::{Ending, Journal, Repair, SharedJournal};
 use super::lock::Lock;
@@ -100,8 +99,12 @@ pub struct Executor {
     pub is_visited: bool,
     /// Since this host last waited for the others, they may have done what it could see from afar.
     pub is_behind: bool,
-    /// A file of the controller was looked for and not there.
-    pub missed: AtomicBool,
+    /// Files of the controller that were looked for and not there.
+    pub missed: Mutex<Option<Missed>>,
+    /// Files of the controller that the task in hand has asked for by what the run has found.
+    pub found: FoundFiles,
+    /// The item in hand looks at this machine, which is the controller.
+    pub looks_here: bool,
     /// The item in hand has changed something.
     pub acted: bool,
     /// The item in hand has something to do on the controller, if not more.
@@ -172,7 +175,9 @@ impl Executor {
             ordered,
             is_visited: false,
             is_behind: false,
-            missed: AtomicBool::new(false),
+            missed: Mutex::default(),
+            found: FoundFiles::default(),
+            looks_here: false,
             acted: false,
             wrote: false,
             looked: 0,

@@ -2,7 +2,7 @@
 //!
 //! On the wire a frame is: length (u32, big endian, of what follows), one byte (0 plain, 1 deflated), MessagePack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,8 +99,25 @@ pub struct Start {
 pub struct NewFiles {
     pub files: BTreeMap<Arc<str>, File>,
     pub vars: BTreeMap<Arc<str>, Arc<Layer>>,
+    /// What was missed and the run has found or made, for the task in hand.
+    pub found: FoundFiles,
     /// Some task that may write on the controller has something to do.
     pub dirty: bool,
+}
+
+/// Files of the controller that no task's text names, with all below a folder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FoundFiles {
+    pub files: BTreeMap<Arc<str>, File>,
+    /// What was wanted as files of variables.
+    pub vars: BTreeMap<Arc<str>, Arc<Layer>>,
+}
+
+/// Files of the controller that are not there for a task, by their absolute paths where they have one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    pub files: BTreeSet<Arc<str>>,
+    pub vars: BTreeSet<Arc<str>>,
 }
 
 /// In whose place an agent is on the controller: it acts for other hosts, and asks for its own where a task needs it
@@ -156,6 +173,10 @@ pub enum Up {
     },
     /// A task that may write files on the controller was done, or is to do something.
     Wrote,
+    /// Paths of this machine in the result of a task; heard of agents on the controller alone.
+    Found {
+        paths: BTreeSet<Arc<str>>,
+    },
     Performed {
         id: u64,
         reply: PerformReply,
@@ -392,8 +413,8 @@ pub enum Question {
     /// Files of the controller as they now are; with a position once all other hosts are past it.
     Files {
         position: Option<Position>,
-        /// One was not there: it may have come from outside of the run.
-        missed: bool,
+        /// Some were not there: they may have come from outside of the run, or have been found by it.
+        missed: Option<Missed>,
     },
     /// Whether an earlier batch ended the play for all (`meta: end_play`).
     PlayEnded {

@@ -1,7 +1,6 @@
 //! One item of one task: conditions, arguments, attempts, the module, the verdict.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::context::Context;
@@ -239,17 +238,18 @@ impl Executor {
     /// `results`: of the loop's items before, for a snapshot.
     pub fn run_item_with(&mut self, item: &Item<'_>, results: &[Value]) -> std::result::Result<ItemRun, Flow> {
         let started = Instant::now();
-        (self.acted, self.wrote, *self.missed.get_mut()) = (false, false, false);
+        (self.acted, self.wrote, self.looks_here) = (false, false, false);
+        self.take_missed();
         let mut tried = self.try_item(item, results);
         // What was done is not done again for a file that its judgement wants.
-        if self.missed.swap(false, Ordering::Relaxed) && !self.program.writes_files.is_empty() && !self.acted && is_bad(&tried) {
-            let (is_new, is_dirty) = self.look_again(item.at, true).map_err(Flow::Ended)?;
-            if is_new {
-                tried = self.try_item(item, results);
-            }
-            let is_missing = self.missed.swap(false, Ordering::Relaxed) || !is_new;
-            if is_missing && is_dirty && self.pass == Pass::Plan && is_bad(&tried) {
-                tried = Err(Error::unknown("a file of the controller, which steps before may make"));
+        while !self.acted && is_bad(&tried) {
+            match self.look_for_missed(item.at).map_err(Flow::Ended)? {
+                Some(Ok(true)) => tried = self.try_item(item, results),
+                Some(Err(unknown)) => {
+                    tried = Err(unknown);
+                    break;
+                }
+                None | Some(Ok(false)) => break,
             }
         }
         if matches!(&tried, Err(error) if error.unknown_cause().is_some()) {
@@ -257,7 +257,11 @@ impl Executor {
         }
         self.tell_written(item);
         let mut run = match tried {
-            Ok(run) => run?,
+            Ok(run) => {
+                let run = run?;
+                self.tell_found(&run.value);
+                run
+            }
             Err(error) => match error.unknown_cause() {
                 Some(cause) => self.unknown_item(item, &Arc::clone(cause)),
                 None => {
@@ -871,6 +875,7 @@ impl Executor {
         {
             return Ok(outcome.into());
         }
+        self.looks_here = !matches!(settings.target, Target::Host(_));
         let is_met = self.waits_for_others(item, settings)?;
         let (source, sources) = self.sources_of(item, module, &arguments)?;
         if settings.really && self.is_anything_dirty(item)? {

@@ -9,6 +9,7 @@ pub mod executor;
 mod facts;
 mod fault;
 mod feasible;
+pub mod found;
 pub mod frame;
 mod handlers;
 mod include;

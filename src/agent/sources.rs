@@ -1,13 +1,13 @@
 //! The controller's files as a task sees them: Ansible's search paths over what the program names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::context::Context;
-use super::executor::Executor;
-use super::frame::{Answer, Question, Up};
+use super::executor::{Executor, Pass};
+use super::found;
+use super::frame::{Answer, Missed, Question, Up};
 use super::include::{find, normal};
 use super::item::{Item, Stop};
 use super::port::Ended;
@@ -63,19 +63,66 @@ impl Executor {
         file.map_or_else(Span::default, |file| Span { file: file as u32, line: 1, column: 1 })
     }
 
-    /// A file of the program by name.
+    /// A file of the program by name, or one that the run has found.
     pub fn find_file(&self, kind: &str, name: &str, context: &Context<'_>) -> Result<(Arc<str>, &File)> {
+        if let Some(found) = find(&self.found.files, &[], name) {
+            return Ok(found);
+        }
         let folders = self.search_folders(kind, context);
         find(&self.program.files, &folders, name).ok_or_else(|| {
-            self.missed.store(true, Ordering::Relaxed);
+            self.miss(|missed| &mut missed.files, name);
             let what = if kind == "templates" { "template" } else { "file" };
-            Error::failed(format!("there is no {what} `{name}`")).hint(format!("searched in {}", self.shown_folders(&folders)))
+            let error = Error::failed(format!("there is no {what} `{name}`"));
+            if name.starts_with('/') && self.program.takes_found && !self.program.is_local {
+                let sent = "sent is what a task's text names, and what `fetch` or a task on the controller has found or made";
+                return error.hint(format!("{sent}; write the folder at the beginning of the name, or set it in the inventory"));
+            }
+            error.hint(format!("searched in {}", self.shown_folders(&folders)))
         })
     }
 
+    /// Notes what was not there.
+    pub fn miss(&self, of: fn(&mut Missed) -> &mut BTreeSet<Arc<str>>, name: &str) {
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        let missed = of(missed.get_or_insert_default());
+        if name.starts_with('/') && self.program.takes_found {
+            missed.insert(normal(Path::new(name)).into());
+        }
+    }
+
+    /// What was missed since this was asked last.
+    pub fn take_missed(&mut self) -> Option<Missed> {
+        self.missed.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Has the controller look for what was missed. `None`: nothing was, or it is not the run that could have made it. Otherwise whether
+    /// something is there now; in a plan its cause, where what comes before is to write.
+    pub fn look_for_missed(&mut self, at: &Position) -> std::result::Result<Option<Result<bool>>, Ended> {
+        let Some(missed) = self.take_missed() else { return Ok(None) };
+        let is_named = !missed.files.is_empty() || !missed.vars.is_empty();
+        if self.program.writes_files.is_empty() && !is_named {
+            return Ok(None);
+        }
+        let (is_new, is_dirty) = self.look_again(at, Some(missed))?;
+        if is_dirty && self.pass == Pass::Plan && (is_named || !is_new) {
+            return Ok(Some(Err(Error::unknown("a file of the controller, which steps before may make"))));
+        }
+        Ok(Some(Ok(is_new)))
+    }
+
+    /// The files among which one lies that was found by name.
+    fn files_around(&self, path: &str) -> &BTreeMap<Arc<str>, File> {
+        if self.found.files.contains_key(path) { &self.found.files } else { &self.program.files }
+    }
+
+    /// A file that was found by name.
+    pub fn file_at(&self, path: &str) -> Option<&File> {
+        self.files_around(path).get(path)
+    }
+
     /// Takes files of the controller as they are once the other hosts are past the task: the run itself may have made them. Whether some
-    /// are new, and whether what comes before is to write some. `missed`: one was not there.
-    pub fn look_again(&mut self, at: &Position, missed: bool) -> std::result::Result<(bool, bool), Ended> {
+    /// are new, and whether what comes before is to write some. `missed`: those that were not there.
+    pub fn look_again(&mut self, at: &Position, missed: Option<Missed>) -> std::result::Result<(bool, bool), Ended> {
         // A play begins where the plays before it end, whatever its strategy.
         let position = if self.keeps_order() { Some(at.clone()) } else { at.play().map(|play| Position(vec![play])) };
         let position = position.filter(|_| self.ordered && self.finishing == 0);
@@ -86,7 +133,11 @@ impl Executor {
                     new.vars.values().for_each(|layer| self.masker.learn_layer(layer));
                     Arc::make_mut(&mut self.program).take_files(&new.files, &new.vars);
                 }
-                Ok((is_new, new.dirty))
+                let is_found = !new.found.files.is_empty() || !new.found.vars.is_empty();
+                new.found.vars.values().for_each(|layer| self.masker.learn_layer(layer));
+                self.found.files.extend(new.found.files);
+                self.found.vars.extend(new.found.vars);
+                Ok((is_new || is_found, new.dirty))
             }
             // What is wrong in another file is no reason to end here: who wants what is not there says so.
             Answer::Error { message, .. } => {
@@ -106,9 +157,19 @@ impl Executor {
         }
     }
 
+    /// Lets the controller know of the paths that a task of this host, which is the controller, has found or made.
+    pub fn tell_found(&mut self, value: &Value) {
+        if std::mem::take(&mut self.looks_here) && self.program.is_local && self.program.finds_files {
+            let paths = found::paths(value);
+            if !paths.is_empty() {
+                self.port.send(Up::Found { paths });
+            }
+        }
+    }
+
     /// The bytes of a file of the program.
     pub fn file_bytes(&self, path: &str) -> Result<Arc<[u8]>> {
-        match self.program.files.get(path) {
+        match self.file_at(path) {
             Some(File::Plain { content: Some(content), .. }) => Ok(Arc::clone(&content.0)),
             Some(File::Plain { sha256, .. }) => self.fetched(path, sha256),
             Some(File::Symlink { target }) => {
@@ -206,7 +267,7 @@ impl Executor {
         let mut sources = BTreeMap::from([(Arc::clone(path), file.clone())]);
         if matches!(file, File::Directory { .. }) {
             let prefix = format!("{path}/");
-            let below = self.program.files.range(Arc::from(prefix.as_str())..).take_while(|(path, _)| path.starts_with(&prefix));
+            let below = self.files_around(path).range(Arc::from(prefix.as_str())..).take_while(|(path, _)| path.starts_with(&prefix));
             sources.extend(below.map(|(path, file)| (Arc::clone(path), file.clone())));
         }
         sources

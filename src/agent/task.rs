@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::executor::{Executor, Flow, Pass};
-use super::frame::{Answer, CallMode, Ends, Event, ItemResult, Question, Status};
+use super::frame::{Answer, CallMode, Ends, Event, FoundFiles, ItemResult, Question, Status};
 use super::item::{Item, ItemRun, is_read};
 use super::port::Ended;
 use super::predictions::Prediction;
@@ -198,14 +198,38 @@ impl Executor {
         Ok(())
     }
 
+    /// The items of a loop, which may read files that the run has made.
+    pub fn found_items(
+        &mut self,
+        looping: &Loop,
+        module: &str,
+        context: &Context<'_>,
+        at: &Position,
+    ) -> std::result::Result<Result<Vec<Value>>, Ended> {
+        self.take_missed();
+        loop {
+            let items = self.items(looping, module, context, at);
+            if items.is_ok() {
+                return Ok(items);
+            }
+            match self.look_for_missed(at)? {
+                Some(Ok(true)) => {}
+                Some(Err(unknown)) => return Ok(Err(unknown)),
+                None | Some(Ok(false)) => return Ok(items),
+            }
+        }
+    }
+
     /// Runs all items; answers the registered value too.
     fn run_items(&mut self, task: &Task, context: &Context<'_>, at: &Position) -> (Flow, Value) {
+        // Another task may have written them since.
+        self.found = FoundFiles::default();
         if let Err(ended) = self.follow(task, context, at) {
             return (Flow::Ended(ended), Value::Null);
         }
         let awaits = self.program.awaits_files.get(&task.span).copied().filter(|awaits| self.looked <= awaits.writer);
         if let Some(awaits) = awaits.filter(|_| !self.surely_skipped(task, context, at)) {
-            match self.look_again(at, false) {
+            match self.look_again(at, None) {
                 Err(ended) => return (Flow::Ended(ended), Value::Null),
                 Ok((_, true)) if self.pass == Pass::Plan => {
                     let cause: Arc<str> = "a file of the controller, which steps before may make".into();
@@ -223,9 +247,10 @@ impl Executor {
         }
         let items = match &task.looping {
             None => Items::Single,
-            Some(looping) => match self.items(looping, &task.module, context, at) {
-                Ok(items) => Items::List(items),
-                Err(error) => Items::Error(error),
+            Some(looping) => match self.found_items(looping, &task.module, context, at) {
+                Ok(Ok(items)) => Items::List(items),
+                Ok(Err(error)) => Items::Error(error),
+                Err(ended) => return (Flow::Ended(ended), Value::Null),
             },
         };
         match items {

@@ -1,11 +1,13 @@
 //! Compiling anew when a run adds hosts or groups to its inventory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::compile::{Compiled, Options, compile};
-use crate::program::{Layer, Map, Tree, Variable};
+use super::file::{Content, Use};
+use super::loader::Loader;
+use crate::program::{File, Layer, Map, Tree, Variable};
 use crate::project::Project;
 use crate::project::inventory::Inventory;
 use crate::source::NOWHERE;
@@ -117,6 +119,30 @@ impl Again {
         };
         let others: Vec<&Path> = paths.iter().map(|path| Path::new(&**path)).filter(|path| is_other(path)).collect();
         sources.forget(|path| others.contains(&path));
+    }
+
+    /// Files by their absolute paths, folders with all below them, and files of variables, as they are now; where the bytes are.
+    #[expect(clippy::type_complexity, reason = "three tables, each of its own kind")]
+    pub fn read(
+        &mut self,
+        files: &BTreeSet<Arc<str>>,
+        vars: &BTreeSet<Arc<str>>,
+    ) -> Result<(BTreeMap<Arc<str>, File>, BTreeMap<Arc<str>, Arc<Layer>>, HashMap<Arc<str>, Content>), String> {
+        self.forget(vars);
+        let known = &mut self.project.files;
+        known.diagnostics = crate::source::Diagnostics::default();
+        let mut loader = Loader::new(known, Vec::new(), Layer::default());
+        let of = Use { sealed: true, ..Use::FILE };
+        let paths: Vec<PathBuf> = files.iter().map(|path| PathBuf::from(&**path)).filter(|path| path.exists()).collect();
+        paths.iter().for_each(|path| loader.catalog(path, &of));
+        for path in vars.iter().map(|path| Path::new(&**path)).filter(|path| path.is_file()) {
+            let origin = loader.shown(path);
+            loader.vars_fragment(path, &origin, None, &Arc::default());
+        }
+        let files = super::file::part(&loader.files_found, paths.iter());
+        let (vars, contents) = (std::mem::take(&mut loader.fragments.vars), std::mem::take(&mut loader.files_found.contents));
+        let known = &self.project.files;
+        if known.diagnostics.has_errors() { Err(known.diagnostics.render(&known.sources)) } else { Ok((files, vars, contents)) }
     }
 
     /// Everything as it is now; the error is the report of what is wrong.

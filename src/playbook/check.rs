@@ -61,6 +61,7 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
     plays.iter().for_each(|play| found.play(&play.play));
     let certain = loader.certain_places(plays.iter());
     loader.settle(&certain);
+    loader.incomplete |= loader.vars_unknown;
     found.fragments(&fragments, &certain);
 
     let newcomers = Newcomers::of(found.tasks.iter().copied());

@@ -58,6 +58,8 @@ pub struct Compiled {
     pub destinations: Vec<super::fetch::Destination>,
     /// Where lookups may keep passwords there.
     pub passwords: Vec<super::fetch::Destination>,
+    /// What tasks on the controller name there.
+    pub namings: Vec<super::found::Naming>,
     /// Lookups that run something on the controller or read its environment, where some file of the project says their names.
     pub of_controller: BTreeSet<Arc<str>>,
 }
@@ -183,6 +185,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
         let owners = loaded.iter().enumerate().filter(|(index, _)| takes_part(*index)).map(|(_, play)| Arc::clone(&play.owner));
         let reach = reach(&loader, owners);
         program.files = super::file::part(&loader.files_found, reach.files.iter());
+        program.takes_found = reach.takes_found;
         let fragments = &loader.fragments;
         program.fragments = Fragments {
             tasks: fragments
@@ -263,7 +266,9 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     let here: BTreeSet<Arc<str>> = here.chain(["localhost".into()]).collect();
     let made = Made::of(&compiled.plays, &loader.fragments, here.clone());
     let awaits_files = loader.await_files(&made);
+    let finds_files = compiled.programs.values().any(|program| program.takes_found);
     for program in compiled.programs.values_mut() {
+        program.finds_files = finds_files;
         program.here.clone_from(&here);
         program.writes_files.clone_from(&made.writers);
         program.awaits_files.clone_from(&awaits_files);
@@ -280,6 +285,7 @@ pub fn compile(project: &mut Project, playbooks: &[PathBuf], options: &Options) 
     let sources: Vec<PathBuf> = sources.into_iter().map(Path::to_owned).collect();
     compiled.destinations = loader.destinations(&of_hosts, &sources);
     compiled.passwords = loader.password_files(&of_hosts, &sources);
+    compiled.namings = loader.namings(&made, &of_hosts, &sources);
     let in_templates = |word: &str| loader.files_found.templates.values().any(|file| says(&file.text.source, word));
     let is_said = |word: &&str| loader.files.sources.say(word) || in_templates(word);
     compiled.of_controller = OF_CONTROLLER.into_iter().filter(is_said).map(Arc::from).collect();
@@ -305,6 +311,7 @@ pub fn reach(loader: &Loader, owners: impl Iterator<Item = Arc<str>>) -> Uses {
             all.fragments.extend(uses.fragments.iter().cloned());
             all.vars.extend(uses.vars.iter().cloned());
             all.files.extend(uses.files.iter().cloned());
+            all.takes_found |= uses.takes_found;
         }
     }
     all

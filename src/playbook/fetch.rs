@@ -35,6 +35,28 @@ impl Destination {
         folders.dedup();
         folders
     }
+
+    /// Whether it is this text that is written, with nothing in it that a host gives.
+    pub fn is_exactly(&self, text: &str) -> bool {
+        self.patterns.iter().any(|pattern| pattern.exact() == Some(text))
+    }
+
+    /// Whether what is written names the file, a folder above it, or the folder at the beginning of names that hosts give.
+    pub fn bounds(&self, path: &Path) -> bool {
+        let is_in = |folder: &Path| folder.parent().is_some() && path.starts_with(folder);
+        self.patterns.iter().any(|pattern| match pattern.exact() {
+            Some(exact) => is_in(&resolve(&self.playbook_dir, exact)),
+            None => {
+                let folder = resolve(&self.playbook_dir, pattern.folder().0);
+                !self.playbook_dir.starts_with(&folder) && is_in(&folder)
+            }
+        })
+    }
+
+    #[cfg(test)]
+    pub fn of(playbook_dir: &Path, dest: &Tree) -> Self {
+        Self { playbook_dir: playbook_dir.to_owned(), dest: dest.clone(), looping: None, patterns: super::possible::patterns(dest, None) }
+    }
 }
 
 /// A path of this machine as Ansible takes it: `~` is the user's home, what is relative begins at the playbook.
@@ -59,13 +81,14 @@ impl Loader<'_> {
 
     /// Notes where a lookup of `password` reads and writes.
     pub fn password(&mut self, term: &Tree, looping: Option<&Loop>, context: &Context) {
-        let patterns = self.possible(term, looping, context);
-        self.passwords.push(Destination {
-            playbook_dir: context.playbook_dir.clone(),
-            dest: term.clone(),
-            looping: looping.cloned(),
-            patterns,
-        });
+        let destination = self.destination(term, looping, context);
+        self.passwords.push(destination);
+    }
+
+    /// A name, with what is known of it where a task stands.
+    pub fn destination(&self, name: &Tree, looping: Option<&Loop>, context: &Context) -> Destination {
+        let patterns = self.possible(name, looping, context);
+        Destination { playbook_dir: context.playbook_dir.clone(), dest: name.clone(), looping: looping.cloned(), patterns }
     }
 
     /// All of them, with what variables of the inventory and its folders make of them.
@@ -79,7 +102,7 @@ impl Loader<'_> {
     }
 }
 
-fn completed(mut all: Vec<Destination>, inventory: &[Layer], folders: &[PathBuf]) -> Vec<Destination> {
+pub fn completed(mut all: Vec<Destination>, inventory: &[Layer], folders: &[PathBuf]) -> Vec<Destination> {
     for destination in &mut all {
         let known = |expression: &str| of_inventory(expression, inventory, folders, &destination.playbook_dir, 0);
         destination.patterns.extend(patterns_with(&destination.dest, destination.looping.as_ref(), &known));

@@ -88,7 +88,8 @@ pub struct Use {
 }
 
 impl Use {
-    pub const FILE: Self = Self { kind: "files", inline: false, decrypt: true, sealed: false, syntax: Syntax::Usual, beside: None };
+    pub const FILE: Self =
+        Self { kind: "files", inline: false, decrypt: true, sealed: false, syntax: Syntax::Usual, beside: None };
     pub const TEMPLATE: Self = Self { kind: "templates", inline: true, ..Self::FILE };
     /// `lookup('file', …)`.
     pub const TEXT: Self = Self { inline: true, ..Self::FILE };
@@ -139,6 +140,7 @@ impl Loader<'_> {
         if &*task.module == "fetch" {
             self.destination_of_task(task, context);
         }
+        self.naming_of_task(task, context);
         let argument = |name: &str| task.arguments.named.iter().find(|argument| *argument.name == *name);
         let literal =
             |name: &str| argument(name).map(|argument| argument.value.literal().map(|value| crate::module::arguments::boolean(value).ok()));
@@ -335,6 +337,7 @@ impl Loader<'_> {
         let any = looping.is_some_and(|looping| looping.with.as_deref() == Some("first_found"));
         for pattern in names {
             let Some(exact) = pattern.exact() else {
+                self.may_be_found(&pattern, context);
                 // A path that starts with what is not known cannot be the project's unless it is below a searched folder.
                 for path in self.matching(&pattern, &folders) {
                     self.named_by_task(&path.to_string_lossy());
@@ -355,6 +358,13 @@ impl Loader<'_> {
                 None if unsure || any || pattern.is_guess() => {}
                 None => self.file_is_missing(exact, span, of, &folders),
             }
+        }
+    }
+
+    /// Notes that a name is what the run gives.
+    fn may_be_found(&mut self, pattern: &Pattern, context: &Context) {
+        if pattern.is_hole_first() {
+            self.uses.entry(Arc::clone(&context.owner)).or_default().takes_found = true;
         }
     }
 
@@ -403,6 +413,9 @@ impl Loader<'_> {
                     self.incomplete = true;
                     self.file_is_missing(&exact, span, &Use { kind: "vars", ..Use::FILE }, &folders);
                 }
+                self.may_be_found(&pattern, context);
+                // Where nothing is known of the name, nothing is known of what the file defines.
+                self.vars_unknown |= !any && pattern == Pattern::hole();
                 // Which of them it is a host says.
                 let unsure = pattern.exact().is_none();
                 let of_file = Context { may_be_left_out: context.may_be_left_out || unsure, ..context.clone() };
@@ -414,6 +427,7 @@ impl Loader<'_> {
         }
         if let Some(dir) = argument("dir") {
             for pattern in self.possible(&dir.value, task.looping.as_ref(), context) {
+                self.may_be_found(&pattern, context);
                 let found: Vec<PathBuf> = folders
                     .iter()
                     .flat_map(|folder| match pattern.exact() {
@@ -507,7 +521,8 @@ impl Loader<'_> {
         }
     }
 
-    fn catalog(&mut self, path: &Path, of: &Use) {
+    /// Puts a file, or a folder with all below it, into the catalog.
+    pub fn catalog(&mut self, path: &Path, of: &Use) {
         let key: Arc<str> = path.display().to_string().into();
         let found = &mut self.files_found;
         let is_read = |inline| found.read.contains(&(Arc::clone(&key), of.decrypt, of.sealed, inline));

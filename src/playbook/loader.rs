@@ -43,6 +43,8 @@ pub struct Loader<'p> {
     pub cache: Cache,
     /// Something that could define variables is missing: only what looks like a slip is called undefined.
     pub incomplete: bool,
+    /// So it is with files of variables that the run names.
+    pub vars_unknown: bool,
     /// Tasks whose arguments could not be read.
     pub broken: BTreeSet<Span>,
     /// Registered by tasks that could not be read.
@@ -72,6 +74,8 @@ pub struct Loader<'p> {
     pub destinations: Vec<super::fetch::Destination>,
     /// Where lookups keep passwords.
     pub passwords: Vec<super::fetch::Destination>,
+    /// What tasks name, wherever they are done.
+    pub namings: Vec<super::found::Naming>,
     /// The task whose files are looked for, and the names of files that tasks use.
     pub task_in_hand: Option<Span>,
     pub named: BTreeSet<(Span, Arc<str>)>,
@@ -97,6 +101,8 @@ pub struct Uses {
     pub vars: BTreeSet<Arc<str>>,
     /// Files and folders that tasks name.
     pub files: BTreeSet<PathBuf>,
+    /// A file is named by what the run gives, from the beginning of the name.
+    pub takes_found: bool,
 }
 
 impl<'p> Loader<'p> {
@@ -118,6 +124,7 @@ impl<'p> Loader<'p> {
             has_module_defaults: false,
             cache: Cache::default(),
             incomplete: false,
+            vars_unknown: false,
             broken: BTreeSet::new(),
             defined_anyway: BTreeSet::new(),
             followed: HashSet::new(),
@@ -133,6 +140,7 @@ impl<'p> Loader<'p> {
             artifacts_used: BTreeSet::new(),
             destinations: Vec::new(),
             passwords: Vec::new(),
+            namings: Vec::new(),
             task_in_hand: None,
             named: BTreeSet::new(),
         }

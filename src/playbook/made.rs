@@ -22,6 +22,8 @@ pub struct Made {
     /// Tasks that may write here, and those of them that may write files which they do not name.
     pub writers: BTreeSet<Span>,
     open: Vec<(Turn, Span)>,
+    /// All tasks that may be done here.
+    pub here_tasks: BTreeSet<Span>,
     /// Inventory names of the controller.
     here: BTreeSet<Arc<str>>,
 }
@@ -137,7 +139,11 @@ impl Made {
         });
         // A role that stands in two places has its tasks there twice.
         let turn = *self.tasks.entry(task.span).and_modify(|turn| turn.last = turn.last.max(now.last)).or_insert(now);
-        if QUIET.contains(&&*task.module) || (&*task.module != "fetch" && !here && !self.may_be_here(&task.keywords)) {
+        let is_here = here || self.may_be_here(&task.keywords);
+        if is_here {
+            self.here_tasks.insert(task.span);
+        }
+        if QUIET.contains(&&*task.module) || (&*task.module != "fetch" && !is_here) {
             return;
         }
         self.writers.insert(task.span);
@@ -149,7 +155,9 @@ impl Made {
             self.open.push((turn, task.span));
         }
         let mut found = Vec::new();
-        let arguments = task.arguments.named.iter().filter(|argument| *argument.name != *"src").map(|argument| &argument.value);
+        // What `fetch` brings has the name that it has there.
+        let is_said = |name: &str| name != "src" || &*task.module == "fetch";
+        let arguments = task.arguments.named.iter().filter(|argument| is_said(&argument.name)).map(|argument| &argument.value);
         // What a `script` is called is read, not written.
         let line = task.arguments.free_form.as_ref().filter(|_| &*task.module != "script");
         arguments.chain(line).for_each(|tree| texts(tree, &mut found));

@@ -13,6 +13,7 @@ pub mod doubt;
 pub mod early;
 pub mod fetch;
 pub mod file;
+pub mod found;
 pub mod fragment;
 pub mod include;
 pub mod inherit;

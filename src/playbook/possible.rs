@@ -49,6 +49,11 @@ impl Pattern {
         self.exact().is_none() && self.parts.iter().all(|part| part.is_empty() || part == ".yml" || part == ".yaml" || part == ".j2")
     }
 
+    /// Whether nothing is known of its beginning.
+    pub fn is_hole_first(&self) -> bool {
+        self.exact().is_none() && self.parts.first().is_some_and(String::is_empty)
+    }
+
     pub fn matches(&self, name: &str) -> bool {
         let Some((first, rest)) = self.parts.split_first() else { return false };
         let Some(mut name) = name.strip_prefix(first.as_str()) else { return false };

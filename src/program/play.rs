@@ -54,6 +54,10 @@ pub struct Program {
     pub writes_files: BTreeSet<Span>,
     /// Tasks that read files of the controller which the run may write.
     pub awaits_files: BTreeMap<Span, Awaits>,
+    /// Something in it may name a file of the controller by what the run gives: a registered path.
+    pub takes_found: bool,
+    /// So it is with some program of the run.
+    pub finds_files: bool,
     /// Something reads what Python is on its machine, in `ansible_facts`.
     pub reads_python: bool,
     /// What its agent may ask for: the controller's.

@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub struct Stream {
     pub input: Box<dyn AsyncWrite + Send + Unpin>,
     pub output: Box<dyn AsyncRead + Send + Unpin>,
+    /// The agent is this very program, started on the controller.
+    pub is_here: bool,
     /// Dropped when the session is over.
     pub keeper: Box<dyn std::any::Any + Send>,
 }

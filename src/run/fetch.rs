@@ -12,9 +12,11 @@ use super::Failure;
 use crate::module::engine::{Fetched, Parcel, Step};
 use crate::playbook::fetch::{Destination, normal, resolve};
 
-/// What is asked for, done; `host` is the one whose task it is.
-pub fn keep(destinations: &[Destination], host: &str, parcel: &Parcel) -> Result<Fetched, Failure> {
-    let path = place(destinations, host, parcel)?;
+/// What is asked for, done; `host` is the one whose task it is. Whether it may have what lies there now: it has brought it, or it
+/// lies where the playbook has files of this host, or of this task, and nothing else. The playbook's own folder is none of these: a
+/// node could name any file of the project there.
+pub fn keep(destinations: &[Destination], host: &str, parcel: &Parcel) -> Result<(Fetched, bool), Failure> {
+    let (path, is_own) = place(destinations, host, parcel)?;
     let failed = |error: std::io::Error| Failure { message: format!("keep {}: {error}", path.display()), hint: None };
     match &parcel.step {
         Step::Look => {}
@@ -25,11 +27,17 @@ pub fn keep(destinations: &[Destination], host: &str, parcel: &Parcel) -> Result
         Step::Part { .. } => (None, None),
         _ => digests(&path).map_err(failed)?.unzip(),
     };
-    Ok(Fetched { path: path.to_string_lossy().into(), sha1: sha1.map(Into::into), md5: md5.map(Into::into) })
+    let is_its = match &parcel.step {
+        Step::Look => is_own,
+        Step::Part { .. } => false,
+        Step::End => true,
+    };
+    Ok((Fetched { path: path.to_string_lossy().into(), sha1: sha1.map(Into::into), md5: md5.map(Into::into) }, is_its))
 }
 
-/// The file's path here, as Ansible makes it. A node's word stays below what the playbook says.
-fn place(destinations: &[Destination], host: &str, parcel: &Parcel) -> Result<PathBuf, Failure> {
+/// The file's path here, as Ansible makes it, and whether none but files of `fetch` lie around it. A node's word stays below what the
+/// playbook says.
+fn place(destinations: &[Destination], host: &str, parcel: &Parcel) -> Result<(PathBuf, bool), Failure> {
     let (folder, dest) = (Path::new(&*parcel.playbook_dir), &*parcel.dest);
     let bounds: Vec<PathBuf> = destinations.iter().flat_map(|destination| destination.folders(folder, dest)).collect();
     if bounds.is_empty() {
@@ -65,6 +73,8 @@ fn place(destinations: &[Destination], host: &str, parcel: &Parcel) -> Result<Pa
         }
         path
     };
+    let is_folder_of_project = |bound: &PathBuf| folder.starts_with(bound);
+    let is_own = bounds.iter().any(|bound| !is_folder_of_project(bound) && path.starts_with(bound));
     if !bounds.iter().any(|bound| path.starts_with(bound)) {
         let shown: Vec<String> = bounds.iter().map(|bound| bound.display().to_string()).collect();
         return Err(Failure {
@@ -72,7 +82,9 @@ fn place(destinations: &[Destination], host: &str, parcel: &Parcel) -> Result<Pa
             hint: Some("write the folder at the beginning of `dest`, or set it in the inventory".to_owned()),
         });
     }
-    Ok(path)
+    // Variables of hosts may lie in folders of their names.
+    let is_of_inventory = path.iter().any(|part| part == "host_vars" || part == "group_vars");
+    Ok((path, (is_own || !parcel.flat) && !is_of_inventory))
 }
 
 /// Where the bytes are until all of them are there.

@@ -50,7 +50,7 @@ impl Outbox {
 
 impl Outgoing {
     /// `None` once nobody can send any more and all is taken.
-    async fn next(&mut self) -> Option<Down> {
+    pub async fn next(&mut self) -> Option<Down> {
         tokio::select! {
             biased;
             Some(frame) = self.frames.recv() => Some(frame),
@@ -63,10 +63,32 @@ impl Outgoing {
 /// What a host's task tells the coordinator.
 #[derive(Debug)]
 pub enum Incoming {
-    Connected { host: Arc<str>, session: u64, down: Outbox },
-    NotConnected { host: Arc<str>, session: u64, error: ConnectError },
-    Frame { host: Arc<str>, session: u64, frame: Box<Up> },
-    Closed { host: Arc<str>, session: u64, reason: String },
+    Connected {
+        host: Arc<str>,
+        session: u64,
+        down: Outbox,
+        is_here: bool,
+    },
+    NotConnected {
+        host: Arc<str>,
+        session: u64,
+        error: ConnectError,
+    },
+    Frame {
+        host: Arc<str>,
+        session: u64,
+        frame: Box<Up>,
+    },
+    /// A file of it is kept here.
+    Kept {
+        host: Arc<str>,
+        path: Arc<str>,
+    },
+    Closed {
+        host: Arc<str>,
+        session: u64,
+        reason: String,
+    },
 }
 
 /// Whether a connection is wanted with or without retries.
@@ -101,7 +123,7 @@ pub async fn run(
         (Ok(first), Patience::StandIn) => connector.stand_in(&first).await,
     };
     drop(slot);
-    let Stream { input, output, keeper } = match connected {
+    let Stream { input, output, is_here, keeper } = match connected {
         Ok(stream) => stream,
         Err(error) => {
             // The coordinator may be gone; then nobody waits for this.
@@ -110,7 +132,7 @@ pub async fn run(
         }
     };
     let (down, outgoing) = Outbox::new();
-    let _ = incoming.send(Incoming::Connected { host: Arc::clone(&host), session, down });
+    let _ = incoming.send(Incoming::Connected { host: Arc::clone(&host), session, down, is_here });
     let writer = tokio::spawn(write(input, outgoing));
     let reason = read(output, &host, session, &incoming).await;
     writer.abort();

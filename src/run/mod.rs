@@ -7,6 +7,7 @@ mod about;
 pub mod connect;
 mod coordinator;
 mod fetch;
+mod found;
 mod host;
 mod hostvars;
 mod lookup;
@@ -28,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use connect::{Connect, ConnectError, Stream};
 
 pub use crate::agent::frame::RunMode;
-use crate::agent::frame::{Event, Hello, RunIdentity, Summary};
+use crate::agent::frame::{Event, FoundFiles, Hello, Missed, RunIdentity, Summary};
 use crate::program::{Bytes, Map, Program, Value};
 
 /// What a run needs. Nothing here is read from disk but contents, when an agent asks for one.
@@ -40,6 +41,8 @@ pub struct Inputs {
     pub destinations: Arc<[crate::playbook::fetch::Destination]>,
     /// Where passwords may be kept here.
     pub passwords: Arc<[crate::playbook::fetch::Destination]>,
+    /// What tasks on the controller name there.
+    pub namings: Arc<[crate::playbook::found::Naming]>,
     /// What of the controller lookups may ask for: [`crate::playbook::Compiled::of_controller`].
     pub of_controller: Arc<BTreeSet<Arc<str>>>,
     pub connector: Arc<dyn Connect>,
@@ -90,6 +93,8 @@ pub trait Recompile: Send {
     fn forget(&mut self, paths: &BTreeSet<Arc<str>>);
     /// Everything as it is now.
     fn again(&mut self) -> Result<Again, String>;
+    /// Files of the controller as they are now, by their absolute paths; what is not there is left out.
+    fn read(&mut self, wanted: &Missed) -> Result<(FoundFiles, HashMap<Arc<str>, Contents>), String>;
 }
 
 /// A run's inventory and programs after a change.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use super::reach::{Connections, Reach, Reached};
 use super::{Contents, HostVariables, Inputs, Recompile};
-use crate::agent::frame::{RunIdentity, RunMode};
+use crate::agent::frame::{FoundFiles, Missed, RunIdentity, RunMode};
 use crate::playbook::again::Again;
 use crate::playbook::compile::{Compiled, PlaySummary, Variables};
 use crate::playbook::file::Content;
@@ -71,6 +71,7 @@ pub fn prepare(
         contents,
         destinations: compiled.destinations.into(),
         passwords: compiled.passwords.into(),
+        namings: compiled.namings.into(),
         of_controller: Arc::new(compiled.of_controller),
         connector: Arc::clone(&reach) as _,
         mode: RunMode::Apply,
@@ -117,6 +118,11 @@ impl Recompile for Anew {
         self.again.forget(paths);
     }
 
+    fn read(&mut self, wanted: &Missed) -> Result<(FoundFiles, HashMap<Arc<str>, Contents>), String> {
+        let (files, vars, contents) = self.again.read(&wanted.files, &wanted.vars)?;
+        Ok((FoundFiles { files, vars }, contents_of(&contents)))
+    }
+
     fn again(&mut self) -> Result<super::Again, String> {
         let compiled = self.again.compile()?;
         let (become_passwords, contents) = (become_passwords(&compiled), contents(&compiled));
@@ -133,7 +139,11 @@ impl Recompile for Anew {
 }
 
 fn contents(compiled: &Compiled) -> HashMap<Arc<str>, Contents> {
-    let contents = compiled.contents.iter().map(|(digest, content)| {
+    contents_of(&compiled.contents)
+}
+
+fn contents_of(contents: &HashMap<Arc<str>, Content>) -> HashMap<Arc<str>, Contents> {
+    let contents = contents.iter().map(|(digest, content)| {
         let contents = match content {
             Content::Path(path) => Contents::File(path.clone()),
             Content::Secret(bytes) => Contents::Memory(Bytes(Arc::clone(bytes))),

@@ -111,7 +111,7 @@ impl Reach {
             placed.insert(host.into(), Placed { folder: started.folder.clone(), name: agent.digest.to_string() });
         }
         let (reader, writer, ending) = started.transport.split();
-        Ok(Stream { input: Box::new(writer), output: Box::new(reader), keeper: Box::new((link, ending)) })
+        Ok(Stream { input: Box::new(writer), output: Box::new(reader), is_here: false, keeper: Box::new((link, ending)) })
     }
 
     /// A way to a host; `None`: it is this machine.
@@ -169,5 +169,5 @@ async fn local_agent(first: &[u8]) -> Result<Stream, ConnectError> {
         .map_err(|error| failed(&error))?;
     let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(failed(&"it has no pipes")) };
     stdin.write_all(first).await.map_err(|error| failed(&error))?;
-    Ok(Stream { input: Box::new(stdin), output: Box::new(stdout), keeper: Box::new(child) })
+    Ok(Stream { input: Box::new(stdin), output: Box::new(stdout), is_here: true, keeper: Box::new(child) })
 }

@@ -18,6 +18,8 @@ mod fatal;
 mod fetch;
 mod files_of_the_system;
 #[cfg(feature = "controller")]
+mod found;
+#[cfg(feature = "controller")]
 mod git;
 #[cfg(feature = "controller")]
 mod guards;

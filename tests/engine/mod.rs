@@ -4,6 +4,7 @@ mod accounts;
 mod connection;
 mod fetch;
 mod flags;
+mod found;
 mod impostor;
 mod jobs;
 mod lab;

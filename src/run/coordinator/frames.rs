@@ -9,7 +9,8 @@ use crate::agent::frame::{
 };
 use crate::module::engine::Parcel;
 use crate::program::{Asks, Bytes, Map, Position, Value};
-use crate::run::host::{Outbox, Patience};
+use crate::run::found::Called;
+use crate::run::host::{Incoming, Outbox, Patience};
 use crate::run::lookup::Lookups;
 use crate::run::{Contents, Failure, Happening, HostResult};
 
@@ -42,13 +43,20 @@ impl Coordinator {
                     host.wrote = true;
                 }
             }
+            Up::Found { paths } => {
+                if self.hosts.get(name).is_some_and(|host| host.is_here) {
+                    self.found.learn(name, paths);
+                }
+            }
             Up::Performed { id, reply } => {
-                if let Some(Performing { asker, asked, on, plans }) = self.performs.remove(&id) {
+                if let Some(Performing { asker, asked, on, plans, called }) = self.performs.remove(&id) {
+                    self.performed(&asker, &on, called, &reply);
                     let answer = self.delegated(&on, plans, reply);
                     self.answer(&asker, asked, answer);
                 }
             }
             Up::Published { position, variables } => {
+                self.found.share(name, variables.values());
                 if let Some(host) = self.hosts.get_mut(name) {
                     let place = host.place_of(&position);
                     host.published.tell(&place, variables);
@@ -183,6 +191,7 @@ impl Coordinator {
             Question::Prompt { text, echo } => self.prompt(name, id, &text, echo),
             Question::Delegate { host, request } => self.delegate(name, id, &host, request),
             Question::RanOnce { position, result, facts, failed, ends } => {
+                self.found.share(name, std::iter::once(&result).chain(facts.values()));
                 let place = self.hosts.get(name).map(|host| host.place_of(&position)).unwrap_or_default();
                 if let Some(play) = position.play().filter(|_| ends == Ends::Play) {
                     self.ended_plays.entry(play).or_insert(place.batch);
@@ -226,6 +235,7 @@ impl Coordinator {
                 self.answer(name, id, Answer::Done);
             }
             Question::SetHostFacts { host, facts } => {
+                self.found.share(name, facts.values());
                 let place = self.hosts.get(name).map(|host| host.place.clone()).unwrap_or_default();
                 let host = self.hosts.entry(host).or_insert_with(|| Host::new(None));
                 host.told.tell(&place, facts.clone());
@@ -332,11 +342,18 @@ impl Coordinator {
 
     pub(super) fn keep(&mut self, name: &Arc<str>, id: u64, parcel: Box<Parcel>) {
         let Some(down) = self.hosts.get(name).and_then(|host| host.down.clone()) else { return };
-        let (destinations, host) = (Arc::clone(&self.inputs.destinations), Arc::clone(name));
+        let (destinations, host, to_self) = (Arc::clone(&self.inputs.destinations), Arc::clone(name), self.to_self.clone());
         tokio::spawn(async move {
-            let answer = tokio::task::spawn_blocking(move || crate::run::fetch::keep(&destinations, &host, &parcel)).await;
+            let keeper = Arc::clone(&host);
+            let answer = tokio::task::spawn_blocking(move || crate::run::fetch::keep(&destinations, &keeper, &parcel)).await;
             let answer = match answer {
-                Ok(Ok(fetched)) => Answer::Fetched(fetched),
+                Ok(Ok((fetched, is_its))) => {
+                    if is_its {
+                        // Before the agent can ask for it. The coordinator may be gone: then nobody asks.
+                        let _ = to_self.send(Incoming::Kept { host, path: Arc::clone(&fetched.path) });
+                    }
+                    Answer::Fetched(fetched)
+                }
                 Ok(Err(Failure { message, hint })) => Answer::Error { message, hint },
                 Err(error) => Answer::Error { message: error.to_string(), hint: None },
             };
@@ -347,7 +364,7 @@ impl Coordinator {
     /// Nothing is told of files that the host's program does not hold.
     pub(super) fn look_at_template(&mut self, name: &Arc<str>, id: u64, path: &Arc<str>) {
         let is_its = |host: &Host| host.program.as_ref().is_some_and(|program| program.files.contains_key(path));
-        let about = if self.hosts.get(name).is_some_and(is_its) {
+        let about = if self.hosts.get(name).is_some_and(is_its) || self.may_have(name, path) {
             crate::run::about::template(std::path::Path::new(&**path))
         } else {
             Err(format!("{path} is no file of the program of {name}"))
@@ -386,7 +403,12 @@ impl Coordinator {
         self.next += 1;
         let id = self.next;
         let plans = matches!(&*request, Perform::Plan(call) if call.mode == CallMode::Plan);
-        self.performs.insert(id, Performing { asker: Arc::clone(asker), asked, on: Arc::clone(on), plans });
+        let called = match &*request {
+            Perform::Plan(call) => Some(Called::of(call)),
+            Perform::Apply { handle } | Perform::Drop { handle } => self.planned_here.remove(&(Arc::clone(on), *handle)),
+            Perform::Absorb { .. } | Perform::Read { .. } => None,
+        };
+        self.performs.insert(id, Performing { asker: Arc::clone(asker), asked, on: Arc::clone(on), plans, called });
         let needs_session = self.hosts.get(on).is_none_or(|host| host.down.is_none() && (host.serves || host.result.is_some()));
         if needs_session {
             let connecting = self.hosts.get(on).is_some_and(|host| !host.queued.is_empty());

@@ -12,9 +12,10 @@ use crate::run::patience::{self, First};
 use crate::run::{Failure, Happening, HostResult};
 
 impl Coordinator {
-    pub(super) fn connected(&mut self, name: &Arc<str>, down: Outbox) {
+    pub(super) fn connected(&mut self, name: &Arc<str>, down: Outbox, is_here: bool) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         host.down = Some(down);
+        host.is_here = is_here;
         host.connecting = None;
         let queued = std::mem::take(&mut host.queued);
         for frame in queued {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::found::{Called, Found};
 use super::host::{self, Incoming, Outbox, Patience};
 use super::order::Place;
 use super::password::Passwords;
@@ -18,6 +19,7 @@ use crate::program::{Play, Position, Program};
 mod cleared;
 mod end;
 mod failures;
+mod found;
 mod frames;
 mod links;
 mod turns;
@@ -87,6 +89,8 @@ struct Host {
     added: bool,
     /// Its agent is on the controller: why it was not reached.
     stands_in: Option<StandsIn>,
+    /// The session that it has, or had last, is on the controller.
+    is_here: bool,
     /// Sent before the session was there.
     queued: Vec<Down>,
     /// The attempt to reach it.
@@ -128,6 +132,7 @@ impl Host {
             told: Told::default(),
             added: false,
             stands_in: None,
+            is_here: false,
             queued: Vec::new(),
             connecting: None,
         }
@@ -158,6 +163,8 @@ struct Performing {
     on: Arc<str>,
     /// A plan asks.
     plans: bool,
+    /// What is done, where that is on the controller.
+    called: Option<Called>,
 }
 
 /// A question that waits for another host.
@@ -210,6 +217,9 @@ pub struct Coordinator {
     ended_plays: BTreeMap<u32, u32>,
     /// Requests performed for others, by our id.
     performs: HashMap<u64, Performing>,
+    /// Plans of them that were made on the controller, by host and handle.
+    planned_here: HashMap<(Arc<str>, u64), Called>,
+    found: Found,
     next: u64,
     waiters: Vec<oneshot::Sender<BTreeMap<Arc<str>, HostResult>>>,
     stopped: Option<(Position, Arc<str>)>,
@@ -269,6 +279,8 @@ impl Coordinator {
             turns: HashMap::new(),
             ended_plays: BTreeMap::new(),
             performs: HashMap::new(),
+            planned_here: HashMap::new(),
+            found: Found::default(),
             next: 0,
             waiters: Vec::new(),
             stopped: None,
@@ -384,6 +396,7 @@ impl Coordinator {
     }
 
     fn answer(&mut self, name: &Arc<str>, id: u64, answer: Answer) {
+        self.found.tell(name, &answer);
         self.send(name, Down::Answer { id, answer });
     }
 
@@ -393,7 +406,9 @@ impl Coordinator {
         let is_current =
             |host: &Arc<str>, session: u64, hosts: &BTreeMap<Arc<str>, Host>| hosts.get(host).is_some_and(|host| host.session == session);
         match incoming {
-            Incoming::Connected { host, session, down } if is_current(&host, session, &self.hosts) => self.connected(&host, down),
+            Incoming::Connected { host, session, down, is_here } if is_current(&host, session, &self.hosts) => {
+                self.connected(&host, down, is_here);
+            }
             Incoming::NotConnected { host, session, error } if is_current(&host, session, &self.hosts) => {
                 if self.is_returning(&host) {
                     self.try_again(&host);
@@ -407,6 +422,7 @@ impl Coordinator {
             }
             Incoming::Closed { host, session, reason } if is_current(&host, session, &self.hosts) => self.closed(&host, &reason),
             Incoming::Frame { host, session, frame } if is_current(&host, session, &self.hosts) => self.frame(&host, *frame),
+            Incoming::Kept { host, path } => self.found.learn(&host, BTreeSet::from([path])),
             _ => {}
         }
     }

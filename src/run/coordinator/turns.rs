@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::frames::unknown_host;
 use super::{Coordinator, Host, Pending};
-use crate::agent::frame::{Answer, Down, NewFiles, Question};
+use crate::agent::frame::{Answer, Down, FoundFiles, Missed, NewFiles, Question};
 use crate::program::{File, Layer, Map, Position, Value};
 use crate::run::host::Patience;
 use crate::run::hostvars::{HostScope, Others};
@@ -105,7 +105,7 @@ impl Coordinator {
             Question::Files { position, missed } => {
                 let place = position.as_ref().map(|position| self.place_of(waiting, position));
                 let is_due = place.as_ref().is_none_or(|place| self.others_past(&waiting.host, place));
-                is_due.then(|| self.files_anew(&waiting.host, place, *missed))
+                is_due.then(|| self.files_anew(&waiting.host, place, missed.as_ref()))
             }
             _ => Some(Answer::Done),
         }
@@ -282,8 +282,20 @@ impl Coordinator {
     }
 
     /// What the program of a host reads of this machine's files, as they now are. They are read once for all hosts, and again only after
-    /// some task has written there.
-    fn files_anew(&mut self, asker: &Arc<str>, place: Option<Place>, missed: bool) -> Answer {
+    /// some task has written there. What is missed and the run has found is read each time.
+    fn files_anew(&mut self, asker: &Arc<str>, place: Option<Place>, missed: Option<&Missed>) -> Answer {
+        let mut new = NewFiles { dirty: self.hosts.values().any(|host| host.wrote), ..NewFiles::default() };
+        let missed = match missed.map(|missed| self.found_files(asker, missed)) {
+            None => false,
+            Some(Err(message)) => return Answer::Error { message, hint: None },
+            Some(Ok(found)) => {
+                new.found = found;
+                if new.found != FoundFiles::default() {
+                    return Answer::Files(Box::new(new));
+                }
+                true
+            }
+        };
         // A place in a play, not its beginning: tasks of a play without an order share that.
         let now = (self.written, place.filter(|place| missed && place.position.0.len() > 1));
         let is_same = |read: &(u64, _)| if missed { now.1.is_some() && *read == now } else { read.0 == now.0 };
@@ -300,7 +312,6 @@ impl Coordinator {
             self.read = again.programs.into_iter().collect();
             self.read_at = Some(now);
         }
-        let mut new = NewFiles { dirty: self.hosts.values().any(|host| host.wrote), ..NewFiles::default() };
         let known = self.hosts.get_mut(asker).and_then(|host| host.program.as_mut());
         if let (Some(known), Some(read)) = (known, self.read.get(asker)) {
             let is_new = |path: &Arc<str>, file: &File| known.files.get(path) != Some(file);
