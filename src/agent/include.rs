@@ -53,19 +53,27 @@ impl Executor {
         if self.resume.is_none() && !self.has_started(include.name.as_ref(), include.module(), &context) {
             return Flow::Next;
         }
-        let control_and_items = match &include.looping {
-            None => Ok((None, Items::Single)),
-            Some(looping) => self.loop_control(looping, &context, at).map(|control| {
-                let items = match self.items(looping, include.module(), &context, at) {
-                    Ok(items) => Items::List(items),
-                    Err(error) => Items::Error(error),
+        let is_awaited = self.resume.is_none() && self.program.awaits_files.contains_key(&include.span);
+        if is_awaited && !matches!(self.conditions(&context, &Map::new(), at), Ok(Some(_))) {
+            match self.look_before(include.span, at) {
+                Err(ended) => return Flow::Ended(ended),
+                Ok(Some(cause)) => return self.include_error(include, &context, at, &Error::unknown(cause)),
+                Ok(None) => {}
+            }
+        }
+        let (control, items) = match &include.looping {
+            None => (None, Items::Single),
+            Some(looping) => {
+                let control = match self.loop_control(looping, &context, at) {
+                    Ok(control) => control,
+                    Err(error) => return self.include_error(include, &context, at, &error),
                 };
-                (Some(control), items)
-            }),
-        };
-        let (control, items) = match control_and_items {
-            Ok(pair) => pair,
-            Err(error) => return self.include_error(include, &context, at, &error),
+                match self.found_items(looping, include.module(), &context, at) {
+                    Err(ended) => return Flow::Ended(ended),
+                    Ok(Ok(items)) => (Some(control), Items::List(items)),
+                    Ok(Err(error)) => (Some(control), Items::Error(error)),
+                }
+            }
         };
         let (items, control) = match (items, control) {
             (Items::List(items), Some(control)) => (items, control),
@@ -394,6 +402,11 @@ impl Executor {
 
     /// `vars_files` of a play: each entry's first candidate that exists. Called before and after facts: names may hold facts.
     pub fn load_vars_files(&mut self, play: &crate::program::Play, context: &Context<'_>, at: &Position) -> std::result::Result<(), Flow> {
+        if !play.vars_files.is_empty()
+            && let Some(cause) = self.look_before(play.span, at).map_err(Flow::Ended)?
+        {
+            self.state.opaque.get_or_insert(cause);
+        }
         let mut loaded = Vec::new();
         for entry in &play.vars_files {
             let mut found = None;
@@ -412,6 +425,8 @@ impl Executor {
             }
             match found {
                 Some((_, layer)) => loaded.push(layer),
+                // What is not known may give it.
+                None if self.state.opaque.is_some() => {}
                 None if names.len() == entry.candidates.len() => {
                     let error = Error::failed(format!("vars_files: none of {} was found", names.join(", "))).at(entry.span);
                     let task =

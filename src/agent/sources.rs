@@ -15,6 +15,9 @@ use crate::module::arguments::boolean;
 use crate::program::{File, Map, Position, Span, Task, Value};
 use crate::template::{Error, Result};
 
+/// Why a plan does not know what a file holds.
+pub const TO_BE_MADE: &str = "a file of the controller, which steps before may make";
+
 impl Executor {
     /// Folders that a relative name is searched in, first first: the roles around the task (`files/` or whatever the kind
     /// is, then the role itself), the folder of the task's file, the playbook's.
@@ -105,7 +108,7 @@ impl Executor {
         }
         let (is_new, is_dirty) = self.look_again(at, Some(missed))?;
         if is_dirty && self.pass == Pass::Plan && (is_named || !is_new) {
-            return Ok(Some(Err(Error::unknown("a file of the controller, which steps before may make"))));
+            return Ok(Some(Err(Error::unknown(TO_BE_MADE))));
         }
         Ok(Some(Ok(is_new)))
     }
@@ -148,6 +151,22 @@ impl Executor {
             }
             _ => Ok((false, self.state.dirty)),
         }
+    }
+
+    /// Looks at the controller's files before a task or play which reads what others may write. In a plan the cause of what is unknown,
+    /// where they are to write.
+    pub fn look_before(&mut self, reader: Span, at: &Position) -> std::result::Result<Option<Arc<str>>, Ended> {
+        let awaits = self.program.awaits_files.get(&reader).copied().filter(|awaits| self.looked <= awaits.writer);
+        let Some(awaits) = awaits else { return Ok(None) };
+        let (_, is_dirty) = self.look_again(at, None)?;
+        if is_dirty && self.pass == Pass::Plan {
+            return Ok(Some(TO_BE_MADE.into()));
+        }
+        // Without an order it is the play's beginning that was waited for.
+        if self.keeps_order() {
+            self.looked = awaits.turn;
+        }
+        Ok(None)
     }
 
     /// Has the others read the controller's files again, if the item in hand may have written some.

@@ -227,12 +227,10 @@ impl Executor {
         if let Err(ended) = self.follow(task, context, at) {
             return (Flow::Ended(ended), Value::Null);
         }
-        let awaits = self.program.awaits_files.get(&task.span).copied().filter(|awaits| self.looked <= awaits.writer);
-        if let Some(awaits) = awaits.filter(|_| !self.surely_skipped(task, context, at)) {
-            match self.look_again(at, None) {
+        if self.program.awaits_files.contains_key(&task.span) && !self.surely_skipped(task, context, at) {
+            match self.look_before(task.span, at) {
                 Err(ended) => return (Flow::Ended(ended), Value::Null),
-                Ok((_, true)) if self.pass == Pass::Plan => {
-                    let cause: Arc<str> = "a file of the controller, which steps before may make".into();
+                Ok(Some(cause)) => {
                     let locals = Map::new();
                     let item = Item { task, context, locals: &locals, at, index: 0, in_loop: false, loop_error: None };
                     let run = self.unknown_item(&item, &cause);
@@ -240,9 +238,7 @@ impl Executor {
                     let value = run.value.clone();
                     return (self.after(task, context, at, value.clone(), &[run]), value);
                 }
-                // Without an order it is the play's beginning that was waited for.
-                Ok(_) if self.keeps_order() => self.looked = awaits.turn,
-                Ok(_) => {}
+                Ok(None) => {}
             }
         }
         let items = match &task.looping {

@@ -443,9 +443,12 @@ impl Loader<'_> {
                     && let Some(exact) = pattern.exact()
                 {
                     let message = format!("there is no folder `{exact}`");
-                    self.mistake(Diagnostic::error(message, dir.span, exact.chars().count() as u32));
+                    let mistake = Diagnostic::error(message, dir.span, exact.chars().count() as u32);
+                    let exact = exact.to_owned();
+                    self.awaited_file(mistake, &exact);
                 }
                 for folder in found {
+                    self.named_by_task(&folder.to_string_lossy());
                     for path in super::role::vars_below(&folder) {
                         self.vars_file_of_task(&path, false, context);
                         self.want(&folder, &Use { kind: "vars", ..Use::FILE }, context);

@@ -315,6 +315,7 @@ impl Loader<'_> {
         include.named = naming.span;
         let mut inside = context.clone();
         inside.may_be_left_out |= may_be_left_out(entries) || context.handlers;
+        self.task_in_hand = Some(include.span);
         self.in_doubt(&inside, |loader| {
             let mut found = super::walk::Found::default();
             found.include(&include, context.handlers);
@@ -324,6 +325,7 @@ impl Loader<'_> {
                 loader.files_of_loop(looping, context);
             }
         });
+        self.task_in_hand = None;
         inside.forgives |= forgives(entries);
         if !include.keywords.vars.variables.is_empty() {
             inside.known.push(Arc::new(include.keywords.vars.clone()));
@@ -365,7 +367,17 @@ impl Loader<'_> {
         let searched: Vec<String> =
             folders.iter().map(|folder| self.shown(folder)).map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
         let mistake = Diagnostic::at(node, format!("there is no file `{target}`")).suggest(&name, near.iter().map(String::as_str));
-        self.mistake(mistake.hint(format!("searched in {}", searched.join(", "))));
+        self.awaited_file(mistake.hint(format!("searched in {}", searched.join(", "))), target);
+    }
+
+    /// Tells that a file of variables or tasks is not there, unless the run makes it before it is read.
+    pub fn awaited_file(&mut self, mut mistake: Diagnostic, name: &str) {
+        self.incomplete = true;
+        if self.task_in_hand.is_some() {
+            mistake.awaits = Some((name.to_owned(), self.task_in_hand));
+            self.named_by_task(name);
+        }
+        self.mistake(mistake);
     }
 
     /// A name that must be known before the run: a text, or a template over variables known so early.

@@ -106,6 +106,8 @@ impl Made {
             let here = play.hosts.iter().any(|host| made.here.contains(host)) || made.may_be_here(&play.keywords);
             anywhere |= here;
             let first = made.count + 1;
+            // Its files of variables are read before its first task.
+            made.tasks.entry(play.span).and_modify(|turn| turn.last = first).or_insert(Turn { first, last: first });
             for steps in [&play.pre_tasks, &play.roles, &play.tasks, &play.post_tasks] {
                 made.steps(steps, here);
             }
@@ -127,18 +129,23 @@ impl Made {
                     let here = here || self.may_be_here(&block.keywords);
                     [&block.block, &block.rescue, &block.always].into_iter().for_each(|steps| self.steps(steps, here));
                 }
-                Step::Include(_) => {}
+                Step::Include(include) => _ = self.number(include.span),
             }
         }
     }
 
-    fn task(&mut self, task: &Task, here: bool) {
+    /// The turn of what stands here.
+    fn number(&mut self, span: Span) -> Turn {
         let now = self.sometime.unwrap_or_else(|| {
             self.count += 1;
             Turn { first: self.count, last: self.count }
         });
         // A role that stands in two places has its tasks there twice.
-        let turn = *self.tasks.entry(task.span).and_modify(|turn| turn.last = turn.last.max(now.last)).or_insert(now);
+        *self.tasks.entry(span).and_modify(|turn| turn.last = turn.last.max(now.last)).or_insert(now)
+    }
+
+    fn task(&mut self, task: &Task, here: bool) {
+        let turn = self.number(task.span);
         let is_here = here || self.may_be_here(&task.keywords);
         if is_here {
             self.here_tasks.insert(task.span);

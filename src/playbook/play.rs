@@ -239,9 +239,11 @@ impl Loader<'_> {
         };
 
         let mut known = vec![Arc::new(play.keywords.vars.clone())];
+        self.task_in_hand = Some(play.span);
         for entry in &vars_files {
             self.vars_file(entry, &mut play, &mut known, folder, secret);
         }
+        self.task_in_hand = None;
         let mut context = self.context(folder, known.clone(), secret);
         context.collections = collections;
         context.may_be_left_out = super::absent::is_conditional(&play.keywords);
@@ -416,6 +418,7 @@ impl Loader<'_> {
                 let exact = pattern.exact().is_some();
                 open |= !exact;
                 for path in self.matching(&pattern, &vars_folders(folder)) {
+                    self.named_by_task(&path.to_string_lossy());
                     let is_first = exact && !found;
                     found = true;
                     let origin = self.shown(&path);
@@ -434,10 +437,8 @@ impl Loader<'_> {
             let name = entry.items().first().and_then(Node::text).unwrap_or_default();
             if open {
                 let shown = name.to_owned();
-                self.mistake(
-                    Diagnostic::at(&entry.items()[0], format!("no file matches `{shown}`"))
-                        .hint("nothing that the template can become is there"),
-                );
+                let mistake = Diagnostic::at(&entry.items()[0], format!("no file matches `{shown}`"));
+                self.awaited_file(mistake.hint("nothing that the template can become is there"), &shown);
             } else {
                 self.missing_file(&entry.items()[0], name, &vars_folders(folder));
             }

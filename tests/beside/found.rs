@@ -80,6 +80,62 @@ fn what_a_task_has_found_or_made_here_is_sent_by_the_name_that_it_registered() {
     }
 }
 
+/// Variables and tasks that an earlier play writes.
+const WRITTEN: &str = r#"
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  tasks:
+    - {name: folder, file: {path: "{{ playbook_dir }}/gen", state: directory}}
+    - {name: variables, copy: {content: "token: t{{ count }}\n", dest: "{{ playbook_dir }}/gen/v.yml"}}
+    - {name: more, copy: {content: "more: m{{ count }}\n", dest: "{{ playbook_dir }}/gen/w.yml"}}
+    - {name: bring, fetch: {src: "{{ playbook_dir }}/gen/v.yml", dest: brought}}
+- hosts: two
+  gather_facts: false
+  vars_files: [gen/v.yml, "{{ playbook_dir }}/gen/w.yml"]
+  tasks:
+    - {name: said, copy: {content: "{{ token }} {{ more }}", dest: "{{ root }}/two/said"}}
+    - {name: whole, include_vars: {dir: gen, name: whole}}
+    - {name: of the folder, copy: {content: "{{ whole | to_json }}", dest: "{{ root }}/two/whole"}}
+    - {name: brought, copy: {src: "brought/localhost{{ playbook_dir }}/gen/v.yml", dest: "{{ root }}/two/brought"}}
+    - {name: another, copy: {content: "last: {{ count }}\n", dest: "{{ playbook_dir }}/gen/x.yml"}, delegate_to: localhost}
+    - {name: whole again, include_vars: {dir: gen, name: whole}}
+    - {name: of it again, copy: {content: "{{ whole | to_json }}", dest: "{{ root }}/two/again"}}
+    - {name: each, copy: {content: "{{ item }}", dest: "{{ root }}/two/{{ item }}"}, loop: "{{ lookup('file', 'gen/v.yml').splitlines() | map('regex_replace', '.* ') | list }}"}
+    - {name: list, copy: {content: "i{{ count }}\n", dest: "{{ playbook_dir }}/made.list"}, delegate_to: localhost}
+    - {name: included, include_tasks: one.yml, loop: "{{ lookup('file', 'made.list').splitlines() }}"}
+"#;
+
+const INCLUDED: &str = "- {name: for one, copy: {content: \"{{ item }}\", dest: \"{{ root }}/two/included\"}}\n";
+
+#[test]
+fn variables_that_an_earlier_play_writes_are_read_when_they_are_there() {
+    let Some(project) = Project::new(&[("site.yml", WRITTEN), ("one.yml", INCLUDED), ("hosts.ini", HOSTS)]) else { return };
+    let away = || ["gen", "brought"].map(|name| std::fs::remove_dir_all(project.path(name)).ok());
+    for count in 1..3 {
+        let count = format!("count={count}");
+        let (theirs, they_said) = project.theirs(&["site.yml", "-e", &count]);
+        if count == "count=1" {
+            away();
+            std::fs::remove_file(project.path("made.list")).expect("it was made");
+        } else {
+            // As the run before has left them.
+            let brought = format!("brought/localhost{}", project.path("gen/v.yml").display());
+            let left = [
+                ("gen/v.yml", "token: t1\n"),
+                ("gen/w.yml", "more: m1\n"),
+                ("gen/x.yml", "last: 1\n"),
+                ("made.list", "i1\n"),
+                (&brought, "token: t1\n"),
+            ];
+            left.iter().for_each(|(name, text)| project.write(name, text));
+        }
+        let (ours, we_said) = project.ours(&["site.yml", "-e", &count]);
+        assert_eq!(theirs.code, 0, "{they_said}");
+        assert_eq!((&theirs.code, &theirs.files), (&ours.code, &ours.files), "{count}: {they_said}\n{we_said}");
+    }
+}
+
 /// Held to a plan.
 const PLANNED: &str = r#"
 - hosts: one
