@@ -90,7 +90,8 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
     let mut checker = Checker { perhaps: perhaps.map(|variable| Arc::as_ptr(&variable.value)).collect(), ..Checker::default() };
     let mut followed: BTreeSet<Arc<str>> = BTreeSet::new();
     let templates: Vec<TemplateFile> = loader.files_found.templates.values().cloned().collect();
-    let (sure, perhaps): (Vec<_>, Vec<_>) = templates.into_iter().partition(|file| !file.places.is_disjoint(&certain));
+    let (meant, guessed): (Vec<_>, Vec<_>) = templates.into_iter().partition(|file| file.is_meant);
+    let (sure, perhaps): (Vec<_>, Vec<_>) = meant.into_iter().partition(|file| !file.places.is_disjoint(&certain));
     // What a validation reads may be missing: only what it is made of counts.
     let validated =
         |tasks: &[&Task]| -> Vec<Arc<str>> { tasks.iter().filter_map(|task| super::argument_specs::variables(task)).flatten().collect() };
@@ -100,9 +101,15 @@ pub fn check(loader: &mut Loader, plays: &[LoadedPlay], inventory: &[Layer], fol
         checker.read(loader, roots, names, templates, &definitions, &mut followed);
     }
 
+    let mut guesses = Checker { unsure: true, ..Checker::default() };
+    loader.guessing(|loader| guesses.read(loader, &[], Vec::new(), guessed, &Definitions::new(), &mut followed));
+    checker.tested.extend(guesses.tested.iter().cloned());
+    guesses.tested.clone_from(&checker.tested);
+
     super::argument_specs::check(loader, &found, &definitions, &all, &certain);
     if !found.open {
         undefined(loader, &checker, &found, &definitions, &places);
+        loader.guessing(|loader| undefined(loader, &guesses, &found, &definitions, &places));
     }
     for play in plays {
         handlers(loader, play, &certain);

@@ -21,6 +21,9 @@ pub struct Doubt {
     hides: bool,
 }
 
+/// What a warning of a mistake ends with.
+const REACHED: &str = ": the task fails on a host that reaches it";
+
 /// The mistake as the agent tells it.
 fn carried(mistake: &Diagnostic, is_of_text: bool) -> Mistake {
     let hints: Vec<&str> = mistake.label.iter().chain(&mistake.hint).map(String::as_str).collect();
@@ -64,6 +67,21 @@ impl Loader<'_> {
         }
     }
 
+    /// Does what finds mistakes of files that nobody need mean: they are warnings, whatever they are.
+    pub fn guessing<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::take(&mut self.files.diagnostics);
+        let done = read(self);
+        let mut found = std::mem::replace(&mut self.files.diagnostics, before);
+        for mut mistake in found.drain() {
+            if mistake.severity == Severity::Error {
+                mistake.message.push_str(REACHED);
+                mistake = mistake.as_warning();
+            }
+            self.mistake(mistake);
+        }
+        done
+    }
+
     /// A mistake that a host may meet: a warning, unless the same one is met for sure, or it is a slip of the pen.
     pub fn perhaps(&mut self, mut mistake: Diagnostic) {
         if mistake.is_slip {
@@ -73,7 +91,7 @@ impl Loader<'_> {
         if self.files.diagnostics.iter().any(is_same) {
             return;
         }
-        mistake.message.push_str(": the task fails on a host that reaches it");
+        mistake.message.push_str(REACHED);
         self.mistake(mistake.as_warning());
     }
 }

@@ -68,6 +68,8 @@ pub struct TemplateFile {
     pub syntaxes: Vec<Syntax>,
     /// Where it is named without a condition before it: [`Context::place`].
     pub places: BTreeSet<Arc<str>>,
+    /// Some name means it; otherwise it only lies where one of which nothing is known may lead.
+    pub is_meant: bool,
 }
 
 /// How a module or lookup uses a file.
@@ -85,11 +87,13 @@ pub struct Use {
     pub syntax: Syntax,
     /// The folder of the template that a task or lookup named: what it includes is searched there last.
     pub beside: Option<PathBuf>,
+    /// Nothing is known of the name: the file need not be meant.
+    pub is_guess: bool,
 }
 
 impl Use {
     pub const FILE: Self =
-        Self { kind: "files", inline: false, decrypt: true, sealed: false, syntax: Syntax::Usual, beside: None };
+        Self { kind: "files", inline: false, decrypt: true, sealed: false, syntax: Syntax::Usual, beside: None, is_guess: false };
     pub const TEMPLATE: Self = Self { kind: "templates", inline: true, ..Self::FILE };
     /// `lookup('file', …)`.
     pub const TEXT: Self = Self { inline: true, ..Self::FILE };
@@ -339,9 +343,15 @@ impl Loader<'_> {
             let Some(exact) = pattern.exact() else {
                 self.may_be_found(&pattern, context);
                 // A path that starts with what is not known cannot be the project's unless it is below a searched folder.
+                let is_guess = of.is_guess || pattern.is_open();
+                let of = &Use { is_guess, ..of.clone() };
                 for path in self.matching(&pattern, &folders) {
                     self.named_by_task(&path.to_string_lossy());
-                    self.want(&path, of, context);
+                    if is_guess {
+                        self.guessing(|loader| loader.want(&path, of, context));
+                    } else {
+                        self.want(&path, of, context);
+                    }
                 }
                 continue;
             };
@@ -482,14 +492,18 @@ impl Loader<'_> {
         self.uses.entry(Arc::clone(&context.owner)).or_default().files.insert(path.to_owned());
         self.catalog(path, of);
         if of.kind == "templates"
-            && !context.may_be_left_out
+            && !of.is_guess
             && let Some(file) = self.files_found.templates.get_mut(path.to_string_lossy().as_ref())
         {
-            file.places.insert(Arc::clone(&context.place));
+            file.is_meant = true;
+            if !context.may_be_left_out {
+                file.places.insert(Arc::clone(&context.place));
+            }
         }
         // A template's own lookups and includes, once for each owner.
         if of.kind == "templates"
-            && self.followed.insert((Arc::clone(&context.owner), path.to_owned(), of.syntax.clone(), of.folders(context)))
+            && (!of.is_guess || looks_like_template(path))
+            && self.followed.insert((Arc::clone(&context.owner), path.to_owned(), of.syntax.clone(), of.folders(context), of.is_guess))
         {
             let key: Arc<str> = path.display().to_string().into();
             if let Some(file) = self.files_found.templates.get_mut(&key) {
@@ -617,12 +631,19 @@ impl Loader<'_> {
             let name = self.shown(path);
             let file = if secret { self.files.sources.add_secret(name, path, text) } else { self.files.sources.add(name, path, text) };
             let text = Template { source: text.into(), span: Span { file, line: 1, column: 1 } };
-            self.files_found.templates.insert(Arc::clone(&key), TemplateFile { text, syntaxes: Vec::new(), places: BTreeSet::new() });
+            let known = TemplateFile { text, syntaxes: Vec::new(), places: BTreeSet::new(), is_meant: false };
+            self.files_found.templates.insert(Arc::clone(&key), known);
         }
         let place = if secret { Content::Secret(Arc::clone(&bytes)) } else { Content::Path(path.to_owned()) };
         self.files_found.contents.insert(Arc::clone(&sha256), place);
         self.files_found.files.insert(key, File::Plain { sha256, size, mode, content, sealed });
     }
+}
+
+/// Whether a file that nobody names is a template by its name or its place.
+fn looks_like_template(path: &Path) -> bool {
+    let is_in = |folder: &Path| folder.ends_with("templates");
+    path.extension().is_some_and(|extension| extension == "j2" || extension == "hbs") || path.ancestors().skip(1).any(is_in)
 }
 
 fn name_span(tree: &Tree) -> Option<Span> {

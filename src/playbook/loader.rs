@@ -49,8 +49,8 @@ pub struct Loader<'p> {
     pub broken: BTreeSet<Span>,
     /// Registered by tasks that could not be read.
     pub defined_anyway: BTreeSet<Arc<str>>,
-    /// Templates whose lookups were followed, by owner and the folders that what they include is searched in.
-    pub followed: HashSet<(Arc<str>, PathBuf, Syntax, Vec<PathBuf>)>,
+    /// Templates whose lookups were followed, by owner, the folders that what they include is searched in, and whether it was a guess.
+    pub followed: HashSet<(Arc<str>, PathBuf, Syntax, Vec<PathBuf>, bool)>,
     /// Plays read so far.
     pub plays: usize,
     /// By fragment, and by play (`play 1`).

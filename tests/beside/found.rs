@@ -80,6 +80,34 @@ fn what_a_task_has_found_or_made_here_is_sent_by_the_name_that_it_registered() {
     }
 }
 
+/// Another playbook's templates, which nothing here means.
+#[test]
+fn a_template_of_a_registered_name_leaves_other_templates_alone() {
+    let playbook = r#"
+- hosts: one
+  gather_facts: false
+  tasks:
+    - {name: write, copy: {content: "of {{ '{{' }} inventory_hostname {{ '}}' }}\n", dest: "{{ playbook_dir }}/made.j2"}, delegate_to: localhost, register: made}
+    - {name: render, template: {src: "{{ made.dest }}", dest: "{{ root }}/one/rendered"}}
+"#;
+    let other = "- {hosts: one, tasks: [{copy: {src: \"{{ got.dest }}\", dest: /tmp/f}}]}\n";
+    let files = [
+        ("site.yml", playbook),
+        ("other.yml", other),
+        ("other.conf", "{{ nosuch1 | nosuchfilter }}\n"),
+        ("templates/other.j2", "{{ nosuch2 }}{{ nosuch3 | nosuchfilter }}{% if %}\n"),
+        ("hosts.ini", HOSTS),
+    ];
+    let Some(project) = Project::new(&files) else { return };
+    let (theirs, they_said) = project.theirs(&["site.yml"]);
+    let _ = std::fs::remove_file(project.path("made.j2"));
+    let (ours, we_said) = project.ours(&["site.yml"]);
+    assert_eq!(theirs.code, 0, "{they_said}");
+    assert_eq!(theirs, ours, "{they_said}\n{we_said}");
+    assert_eq!(ours.files["one/rendered"], "of one\n");
+    assert!(!we_said.lines().any(|line| line.starts_with("error")), "{we_said}");
+}
+
 /// Variables and tasks that an earlier play writes.
 const WRITTEN: &str = r#"
 - hosts: localhost
