@@ -210,6 +210,24 @@ fn told(program: &Program) -> BTreeSet<Arc<str>> {
     if found.delegates_facts { found.facts } else { BTreeSet::new() }
 }
 
+/// What a text asks of the controller where it is a template.
+pub fn asked_by(text: &str) -> Asks {
+    let (mut closure, mut names) = (Closure::default(), Vec::new());
+    let is_open = match Cache::default().reads(&Template { source: text.into(), span: Span::default() }, false) {
+        Some(reads) => {
+            add(&reads, &mut closure, &mut names);
+            names.iter().any(|name| &**name == HOSTS)
+        }
+        // Of another syntax.
+        None => text.contains(HOSTS),
+    };
+    let reads = closure.hosts.into_iter().map(|read| (read.host, read.variable));
+    Asks { variables: reads.chain(is_open.then_some((None, None))).collect(), lookups: closure.lookups, ..Asks::default() }
+}
+
+/// The variable that holds those of other hosts.
+const HOSTS: &str = "hostvars";
+
 /// What a program's agent may ask of the controller.
 fn asks(cache: &mut Cache, program: &Program, closure: &Closure) -> Asks {
     let mut found = Found::default();
@@ -233,7 +251,7 @@ fn asks(cache: &mut Cache, program: &Program, closure: &Closure) -> Asks {
         ..Asks::default()
     };
     // A name on its own, as in a loop or a text of another syntax.
-    if closure.names.contains("hostvars") || all.names.contains("hostvars") {
+    if closure.names.contains(HOSTS) || all.names.contains(HOSTS) {
         asks.variables.insert((None, None));
     }
     for looping in found.tasks.iter().filter_map(|task| task.looping.as_ref()) {

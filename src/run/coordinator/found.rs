@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use super::{Coordinator, Host};
 use crate::agent::frame::{FoundFiles, Missed, PerformReply};
+use crate::playbook::closure::asked_by;
+use crate::program::File;
 use crate::run::found::{Called, result_of};
+
+/// Bytes: no template is larger.
+const LARGEST: u64 = 1 << 20;
 
 impl Coordinator {
     /// Whether a file of the controller that no task's text names may go to a host. An agent on the controller itself may have any: it
@@ -37,6 +42,17 @@ impl Coordinator {
         };
         let (found, contents) = recompile.read(&wanted)?;
         self.inputs.contents.extend(contents);
+        if let Some(host) = self.hosts.get_mut(asker) {
+            for (path, file) in &found.files {
+                let File::Plain { sha256, size, .. } = file else { continue };
+                host.given.insert(Arc::clone(sha256));
+                // It may be a template, which asks for more.
+                let text = (*size <= LARGEST).then(|| std::fs::read_to_string(&**path).ok()).flatten();
+                if let (Some(text), Some(program)) = (text, &mut host.program) {
+                    Arc::make_mut(program).asks.extend(&asked_by(&text));
+                }
+            }
+        }
         Ok(found)
     }
 
@@ -65,7 +81,7 @@ mod tests {
     use crate::agent::frame::{Answer, Call, Down, Perform, Planned, Question, RunIdentity, RunMode, Up};
     use crate::module::Outcome;
     use crate::playbook::found::Naming;
-    use crate::program::{Bytes, File, Map, Position, Program, Value};
+    use crate::program::{Asks, Bytes, Map, Position, Program, Value};
     use crate::run::connect::Boxed;
     use crate::run::host::{Outbox, Outgoing};
     use crate::run::{Again, Connect, ConnectError, Contents, Inputs, Recompile, Stream};
@@ -119,7 +135,15 @@ mod tests {
     }
 
     fn lab(takes_found: bool, namings: Vec<Naming>) -> Lab {
-        let program = |name: &str| Program { host: name.into(), takes_found, ..Program::default() };
+        // Its tasks are anything's that is asked here: that is not what this is about.
+        let any = Asks {
+            variables: [(None, None)].into(),
+            delegates: [None].into(),
+            delegated: [None].into(),
+            sets_facts: true,
+            ..Asks::default()
+        };
+        let program = |name: &str| Program { host: name.into(), takes_found, asks: any.clone(), ..Program::default() };
         let names: [Arc<str>; 3] = ["node".into(), "other".into(), "localhost".into()];
         let read = Read::default();
         let inputs = Inputs {

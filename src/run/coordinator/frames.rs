@@ -156,7 +156,7 @@ impl Coordinator {
             Question::AddHost { .. } if !has(&["add_host"]) => "`add_host`".to_owned(),
             Question::GroupBy { .. } if !has(&["group_by"]) => "`group_by`".to_owned(),
             Question::Prompt { .. } if !has(&["pause"]) => "`pause`".to_owned(),
-            Question::Content { sha256 } if !self.may_have(name, sha256) => format!("a file of SHA-256 {sha256}"),
+            Question::Content { sha256 } if !self.may_take(name, sha256) => format!("a file of SHA-256 {sha256}"),
             Question::Lookup { plugin, terms, .. } => {
                 let plugin = plugin.strip_prefix("ansible.builtin.").unwrap_or(plugin);
                 let is_bound = matches!(plugin, "pipe" | "lines" | "env");
@@ -169,11 +169,12 @@ impl Coordinator {
 
     /// Whether a file is one of a host's program, or of one whose tasks are being done there. What is in no program is no host's own:
     /// artifacts.
-    fn may_have(&self, name: &Arc<str>, sha256: &str) -> bool {
-        let holds = |host: &Host| host.program.as_ref().is_some_and(|program| program.files.values().any(|file| file.is_of(sha256)));
+    fn may_take(&self, name: &Arc<str>, sha256: &str) -> bool {
+        let in_program = |host: &Host| host.program.as_ref().is_some_and(|program| program.files.values().any(|file| file.is_of(sha256)));
+        let holds = |host: &Host| host.is_here || host.given.contains(sha256) || in_program(host);
         let is_in = |host: &Arc<str>| self.hosts.get(host).is_some_and(holds);
         let is_asked = || self.performs.values().filter(|performing| performing.on == *name).any(|performing| is_in(&performing.asker));
-        is_in(name) || is_asked() || !self.hosts.values().any(holds)
+        is_in(name) || is_asked() || !self.hosts.values().any(in_program)
     }
 
     pub(super) fn asked(&mut self, name: &Arc<str>, id: u64, question: Question) {

@@ -91,6 +91,8 @@ struct Host {
     stands_in: Option<StandsIn>,
     /// The session that it has, or had last, is on the controller.
     is_here: bool,
+    /// Digests of files that it was told of in the run.
+    given: BTreeSet<Arc<str>>,
     /// Sent before the session was there.
     queued: Vec<Down>,
     /// The attempt to reach it.
@@ -133,6 +135,7 @@ impl Host {
             added: false,
             stands_in: None,
             is_here: false,
+            given: BTreeSet::new(),
             queued: Vec::new(),
             connecting: None,
         }
