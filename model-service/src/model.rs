@@ -216,4 +216,10 @@ impl Model {
     pub fn runtime(&self) -> &'static str {
         self.runtime.name()
     }
+
+    /// The same file, computed by something else.
+    #[cfg(test)]
+    pub(crate) fn computed_by(self, runtime: impl Runtime + 'static) -> Self {
+        Self { about: self.about, runtime: Box::new(runtime) }
+    }
 }

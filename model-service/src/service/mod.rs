@@ -10,6 +10,8 @@ mod explain;
 pub(crate) mod overload;
 mod predict;
 mod routes;
+#[cfg(test)]
+mod tests;
 pub(crate) mod versions;
 
 use std::num::NonZeroUsize;
