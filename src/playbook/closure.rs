@@ -102,8 +102,13 @@ fn add(reads: &Reads, closure: &mut Closure, open: &mut Vec<Arc<str>>) {
             closure.hosts.push(host.clone());
         }
     }
-    let terms = |terms: &[Tree]| terms.iter().map(|term| term.literal().and_then(Value::as_str).map(Arc::from)).collect();
+    let terms = |terms: &[Tree]| terms.iter().map(word).collect();
     closure.lookups.extend(reads.lookups.iter().map(|lookup| (Arc::clone(&lookup.plugin), terms(&lookup.terms))));
+}
+
+/// A term of a lookup that is written out: no template in it.
+fn word(term: &Tree) -> Option<Arc<str>> {
+    term.literal().and_then(Value::as_str).filter(|text| !text.contains("{{") && !text.contains("{%")).map(Arc::from)
 }
 
 /// A program's own closure: from its plays and fragments over all variables that it has.
@@ -212,17 +217,32 @@ fn told(program: &Program) -> BTreeSet<Arc<str>> {
 
 /// What a text asks of the controller where it is a template.
 pub fn asked_by(text: &str) -> Asks {
-    let (mut closure, mut names) = (Closure::default(), Vec::new());
-    let is_open = match Cache::default().reads(&Template { source: text.into(), span: Span::default() }, false) {
-        Some(reads) => {
-            add(&reads, &mut closure, &mut names);
-            names.iter().any(|name| &**name == HOSTS)
-        }
+    asked(&Tree::Template(Template { source: text.into(), span: Span::default() }))
+}
+
+/// What variables of a file ask of it.
+pub fn asked_by_layer(layer: &Layer) -> Asks {
+    let mut all = Asks::default();
+    layer.variables.iter().for_each(|variable| all.extend(&asked(&variable.value)));
+    all
+}
+
+fn asked(value: &Tree) -> Asks {
+    let (mut closure, mut names, mut is_open) = (Closure::default(), Vec::new(), false);
+    let mut cache = Cache::default();
+    value.templates(&mut |template, expression| match cache.reads(template, expression) {
+        Some(reads) => add(&reads, &mut closure, &mut names),
         // Of another syntax.
-        None => text.contains(HOSTS),
-    };
+        None => is_open |= template.source.contains(HOSTS),
+    });
+    is_open |= names.iter().any(|name| &**name == HOSTS);
     let reads = closure.hosts.into_iter().map(|read| (read.host, read.variable));
-    Asks { variables: reads.chain(is_open.then_some((None, None))).collect(), lookups: closure.lookups, ..Asks::default() }
+    Asks {
+        variables: reads.chain(is_open.then_some((None, None))).collect(),
+        lookups: closure.lookups,
+        looks_up_anything: closure.everything,
+        ..Asks::default()
+    }
 }
 
 /// The variable that holds those of other hosts.
@@ -237,17 +257,18 @@ fn asks(cache: &mut Cache, program: &Program, closure: &Closure) -> Asks {
     let layers = program.inventory.iter().chain(&program.layers).chain([&program.extra]);
     let fragments = program.fragments.vars.values().map(|layer| &**layer);
     layers.chain(fragments).chain(found.vars.iter().copied()).for_each(|layer| define(&mut definitions, layer));
-    // What may read any variable may evaluate any of them.
+    // Some the agent reads by itself; what may read any variable may evaluate any of them.
     let mut all = Closure::default();
-    if closure.everything {
-        follow(cache, &mut all, definitions.keys().map(|name| Arc::from(*name)).collect(), &definitions);
-    }
+    let names = definitions.keys().filter(|name| closure.everything || always(name));
+    follow(cache, &mut all, names.map(|name| Arc::from(*name)).collect(), &definitions);
     let reads = closure.hosts.iter().chain(&all.hosts);
     let mut asks = Asks {
         variables: reads.map(|read| (read.host.clone(), read.variable.clone())).collect(),
         modules: found.tasks.iter().map(|task| Arc::clone(&task.module)).collect(),
         sets_facts: found.delegates_facts,
         lookups: closure.lookups.union(&all.lookups).cloned().collect(),
+        // A lookup whose name only the run knows reads whatever there is.
+        looks_up_anything: closure.everything || all.everything,
         ..Asks::default()
     };
     // A name on its own, as in a loop or a text of another syntax.
@@ -256,7 +277,7 @@ fn asks(cache: &mut Cache, program: &Program, closure: &Closure) -> Asks {
     }
     for looping in found.tasks.iter().filter_map(|task| task.looping.as_ref()) {
         if let Some(plugin) = &looping.with {
-            asks.lookups.insert((Arc::clone(plugin), vec![looping.items.literal().and_then(Value::as_str).map(Arc::from)]));
+            asks.lookups.insert((Arc::clone(plugin), vec![word(&looping.items)]));
         }
     }
     for play in &program.plays {
@@ -270,6 +291,17 @@ fn asks(cache: &mut Cache, program: &Program, closure: &Closure) -> Asks {
     let roles = program.fragments.roles.values().map(|role| role.dependencies.as_slice());
     fragments.chain(roles).for_each(|steps| visits(&mut asks, steps, false));
     asks
+}
+
+/// The module by which another one looks at its machine, or acts there.
+fn ends_in(module: &str) -> Option<&'static str> {
+    match module {
+        "template" => Some("copy"),
+        "fetch" => Some("stat"),
+        "wait_for_connection" => Some("ping"),
+        "reboot" => Some("shell"),
+        _ => None,
+    }
 }
 
 /// Where tasks with these keywords are done besides their own host. Whether there is any such place.
@@ -288,8 +320,7 @@ fn visits(asks: &mut Asks, steps: &[Step], around: bool) {
             Step::Task(task) => {
                 if visit(asks, &task.keywords) || around {
                     asks.delegated.insert(Some(Arc::clone(&task.module)));
-                    // It ends in one.
-                    asks.delegated.extend((&*task.module == "template").then(|| Some("copy".into())));
+                    asks.delegated.extend(ends_in(&task.module).map(|module| Some(module.into())));
                 }
             }
             Step::Block(block) => {

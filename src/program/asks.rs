@@ -21,6 +21,8 @@ pub struct Asks {
     pub sets_facts: bool,
     /// Lookups that only the controller can make, and their terms.
     pub lookups: BTreeSet<(Arc<str>, Vec<Option<Arc<str>>>)>,
+    /// The name of a lookup may be one that only the run knows.
+    pub looks_up_anything: bool,
 }
 
 impl Asks {
@@ -50,7 +52,7 @@ impl Asks {
         let is_open = said.iter().any(|terms| terms.iter().any(Option::is_none));
         let stands =
             |term: &Value| term.as_str().is_some_and(|term| said.iter().any(|terms| terms.iter().flatten().any(|said| **said == *term)));
-        !said.is_empty() && (is_open || terms.iter().all(stands))
+        self.looks_up_anything || (!said.is_empty() && (is_open || terms.iter().all(stands)))
     }
 
     /// Takes in what a program may ask that was compiled anew.
@@ -61,6 +63,7 @@ impl Asks {
         self.modules.extend(other.modules.iter().cloned());
         self.sets_facts |= other.sets_facts;
         self.lookups.extend(other.lookups.iter().cloned());
+        self.looks_up_anything |= other.looks_up_anything;
     }
 }
 

@@ -156,6 +156,12 @@ fn method(context: &Context, base: &Node, name: &Arc<str>, arguments: &[Argument
     for argument in given.values_mut() {
         *argument = context.evaluator.resolve(std::mem::take(argument))?;
     }
+    // One variable of a host, not all of them.
+    if matches!(value, Value::Host(_)) && &**name == "get" {
+        let bound = given.bind("get", &["key!", "default"])?;
+        let found = context.evaluator.item(&value, &bound.value(0, Value::Null))?;
+        return Ok(if matches!(found, Value::Undefined(_)) { bound.value(1, Value::Null) } else { found });
+    }
     let value = context.evaluator.resolve(value)?;
     let (result, changed) = methods::call(context, &value, name, given)?;
     if let Some(changed) = changed {

@@ -9,6 +9,8 @@ mod added;
 mod argument_specs;
 mod arguments;
 #[cfg(feature = "controller")]
+mod asking;
+#[cfg(feature = "controller")]
 mod debian;
 mod engine;
 #[cfg(feature = "controller")]

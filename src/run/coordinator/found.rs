@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Coordinator, Host};
 use crate::agent::frame::{FoundFiles, Missed, PerformReply};
-use crate::playbook::closure::asked_by;
+use crate::playbook::closure::{asked_by, asked_by_layer};
 use crate::program::File;
 use crate::run::found::{Called, result_of};
 
@@ -43,6 +43,9 @@ impl Coordinator {
         let (found, contents) = recompile.read(&wanted)?;
         self.inputs.contents.extend(contents);
         if let Some(host) = self.hosts.get_mut(asker) {
+            if let Some(program) = &mut host.program {
+                found.vars.values().for_each(|layer| Arc::make_mut(program).asks.extend(&asked_by_layer(layer)));
+            }
             for (path, file) in &found.files {
                 let File::Plain { sha256, size, .. } = file else { continue };
                 host.given.insert(Arc::clone(sha256));
