@@ -96,6 +96,12 @@ fn misspelt_commands_and_flags_are_answered_with_the_right_ones() {
         command.args(&arguments).env_clear().env("HOME", home.path()).current_dir(home.path()).stdin(Stdio::null());
         let output = command.output().expect("it runs");
         let told = String::from_utf8_lossy(&output.stderr);
+        // A flag that is cut short is that flag, as Python's argparse has it: what it is given is looked at.
+        if !dashes.is_empty() && word[2..].starts_with(&slipped) {
+            assert_eq!(output.status.code(), Some(3), "SEED={seed} {arguments:?}: {told}");
+            assert!(told.contains("there is no") || told.contains("no such file"), "SEED={seed} {arguments:?}: {told}");
+            continue;
+        }
         assert_eq!(output.status.code(), Some(5), "SEED={seed} {arguments:?}: {told}");
         assert!(told.contains(&format!("'{word}")) || told.contains(&format!("{dashes}{word}")), "SEED={seed} {arguments:?}: {told}");
     }
